@@ -1,0 +1,22 @@
+# Two releases of containerd, and what a cluster needs beside them, out of Debian's suites. Needs lib/common.sh and
+# lib/debian.sh.
+
+CONTAINERD_1_7=$CACHE/containerd-1.7/usr/bin
+CONTAINERD_2_1=$CACHE/containerd-2.1/usr/bin
+CNI_BIN=$CACHE/cni/usr/lib/cni
+ETCD_BIN=$CACHE/etcd/usr/bin
+BUSYBOX=$CACHE/busybox/bin/busybox
+
+# ensure_containerd: containerd 1.7 and 2.1 (or what their suites carry by now: the versions are said).
+ensure_containerd() {
+  cached containerd-1.7 unpack_from_debian trixie containerd
+  cached containerd-2.1 unpack_from_debian forky containerd
+  say "$(cat "$CACHE"/containerd-{1.7,2.1}/versions | paste -s -d ,)"
+}
+
+# ensure_cluster_parts: the CNI plugins, etcd, and a static busybox for native pods.
+ensure_cluster_parts() {
+  cached cni unpack_from_debian forky containernetworking-plugins
+  cached etcd unpack_from_debian forky etcd-server
+  cached busybox unpack_from_debian bookworm busybox-static
+}
