@@ -1,0 +1,109 @@
+//! The jail: what a host gives up before it reads the first byte that a pod, an image or a guest controls.
+//!
+//! A host starts as root in fresh mount, pid, ipc and uts namespaces, single-threaded, and closes the door behind
+//! itself: network namespace, empty root, limits, identity, landlock, seccomp. Afterwards a guest that broke out of
+//! Wasmtime finds no file but its own mounts, no process but itself, no capability, no way to a new privilege.
+//! Nothing here may run after a second thread exists: credentials and filters are per thread.
+
+mod filter;
+mod identity;
+mod root;
+mod ruleset;
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::process::{DumpableBehavior, Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
+use serde::{Deserialize, Serialize};
+
+pub use root::CONTAINERS;
+
+/// How tight the jail is: everything that differs from container to container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Jail {
+    /// The identity on the node that the spec's user means.
+    pub uid: u32,
+    pub gid: u32,
+    pub groups: Vec<u32>,
+    pub umask: Option<u32>,
+    /// Whether the container's grants open any network at all; without, `socket(2)` is refused.
+    pub network: bool,
+    /// Limit of open files.
+    pub open_files: u64,
+    /// The container's OOM score adjustment, -1000 to 1000.
+    pub oom_score_adj: Option<i32>,
+    /// Parts that must hold ("landlock", "seccomp"): their absence is an error and not a note.
+    pub require: Vec<String>,
+    /// A compiler process: no containers directory, no network, threads for parallel work.
+    pub compiler: bool,
+}
+
+/// Why a jail could not be closed.
+#[derive(Debug, thiserror::Error)]
+pub enum JailError {
+    #[error("cannot {step} for the jail: {source}")]
+    Step { step: &'static str, source: io::Error },
+    #[error("this kernel lacks {part}, which jail.require of the node config asks for")]
+    Missing { part: String },
+}
+
+pub(crate) fn step<T, E: Into<io::Error>>(step: &'static str, result: Result<T, E>) -> Result<T, JailError> {
+    result.map_err(|source| JailError::Step { step, source: source.into() })
+}
+
+/// Closes the jail around this process. Returns the parts that the kernel lacks and nobody required.
+///
+/// `netns` is the pod's network namespace; without one the process stays in that in which it was born.
+pub fn enter(jail: &Jail, netns: Option<OwnedFd>) -> Result<Vec<String>, JailError> {
+    if let Some(netns) = netns {
+        join_network(netns)?;
+    }
+    if let Some(score) = jail.oom_score_adj {
+        adjust_oom_score(score)?;
+    }
+    root::enter(jail.compiler)?;
+    limits(jail)?;
+    identity::assume(jail)?;
+    // A change of user cleared it; from here on the filter keeps the process from changing it.
+    step("follow the shim's end", set_parent_process_death_signal(Some(Signal::KILL)))?;
+    step("hide memory", rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable))?;
+    step("forgo new privileges", rustix::thread::set_no_new_privs(true))?;
+
+    let mut missing = Vec::new();
+    if !ruleset::restrict(jail.compiler)? {
+        missing.push("landlock".to_owned());
+    }
+    if !filter::apply(jail)? {
+        missing.push("seccomp".to_owned());
+    }
+    match missing.iter().find(|part| jail.require.contains(part)) {
+        Some(part) => Err(JailError::Missing { part: part.clone() }),
+        None => Ok(missing),
+    }
+}
+
+fn join_network(netns: OwnedFd) -> Result<(), JailError> {
+    use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+    step(
+        "join the pod's network namespace",
+        move_into_link_name_space(netns.as_fd(), Some(LinkNameSpaceType::Network)),
+    )
+}
+
+/// Raising the score is always allowed; lowering it below the parent's needs CAP_SYS_RESOURCE, which a nested
+/// containerd may lack: the pod then keeps the score that the shim has.
+fn adjust_oom_score(score: i32) -> Result<(), JailError> {
+    match std::fs::write("/proc/self/oom_score_adj", score.to_string()) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        other => step("set the OOM score", other),
+    }
+}
+
+fn limits(jail: &Jail) -> Result<(), JailError> {
+    let fixed = |value| Rlimit { current: Some(value), maximum: Some(value) };
+    step("limit core dumps", setrlimit(Resource::Core, fixed(0)))?;
+    step("limit locked memory", setrlimit(Resource::Memlock, fixed(0)))?;
+    step("limit message queues", setrlimit(Resource::Msgqueue, fixed(0)))?;
+    let most = rustix::process::getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
+    step("limit open files", setrlimit(Resource::Nofile, fixed(jail.open_files.min(most))))
+}

@@ -1,0 +1,153 @@
+//! One end of the control channel: whole messages, with descriptors, over a Unix seqpacket socket.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// The largest message, in bytes; what may be larger travels in a memfd.
+pub const MAX_PACKET: usize = 64 * 1024;
+
+/// The most descriptors in one message: a payload and three streams.
+const MAX_FDS: usize = 4;
+
+/// One end of a control channel. Blocking or not is the descriptor's own flag; a non-blocking end reports
+/// [`io::ErrorKind::WouldBlock`].
+#[derive(Debug)]
+pub struct Channel(OwnedFd);
+
+impl Channel {
+    /// Makes both ends: the shim's, which does not block, and the host's, which does.
+    pub fn pair() -> io::Result<(Channel, OwnedFd)> {
+        let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        rustix::io::ioctl_fionbio(&ours, true)?;
+        Ok((Channel(ours), theirs))
+    }
+
+    /// Takes over a descriptor that the parent handed on.
+    pub fn new(fd: OwnedFd) -> Channel {
+        Channel(fd)
+    }
+
+    /// Sends one message with its descriptors.
+    pub fn send<T: Serialize>(&self, message: &T, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        let bytes = serde_json::to_vec(message)?;
+        if bytes.len() > MAX_PACKET {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the message is larger than a packet may be"));
+        }
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        if !fds.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(fds)) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "too many descriptors for one message"));
+        }
+        sendmsg(&self.0, &[IoSlice::new(&bytes)], &mut ancillary, SendFlags::NOSIGNAL)?;
+        Ok(())
+    }
+
+    /// Receives one message and the descriptors that came with it; `None` when the peer is gone.
+    pub fn receive<T: DeserializeOwned>(&self) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let received = self.packet(&mut ancillary)?;
+        let fds = ancillary
+            .drain()
+            .filter_map(|message| match message {
+                RecvAncillaryMessage::ScmRights(fds) => Some(fds),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        parse(received).map(|message| message.map(|message| (message, fds)))
+    }
+
+    /// Receives one message and refuses every descriptor: the way to listen to a peer that is not trusted.
+    pub fn receive_plain<T: DeserializeOwned>(&self) -> io::Result<Option<T>> {
+        parse(self.packet(&mut RecvAncillaryBuffer::default())?)
+    }
+
+    fn packet(&self, ancillary: &mut RecvAncillaryBuffer<'_>) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; MAX_PACKET];
+        let result = recvmsg(&self.0, &mut [IoSliceMut::new(&mut bytes)], ancillary, RecvFlags::CMSG_CLOEXEC)?;
+        if result.flags.contains(ReturnFlags::TRUNC) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a packet larger than the protocol allows"));
+        }
+        bytes.truncate(result.bytes);
+        Ok(bytes)
+    }
+}
+
+fn parse<T: DeserializeOwned>(bytes: Vec<u8>) -> io::Result<Option<T>> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(serde_json::from_slice(&bytes)?))
+}
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsRawFd for Channel {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{Reply, Request, Stdio};
+
+    #[test]
+    fn a_message_arrives_with_its_descriptors() {
+        let (shim, host) = Channel::pair().unwrap();
+        let host = Channel::new(host);
+        let file = std::fs::File::open("/dev/null").unwrap();
+        let stdio = Stdio { stdin: false, stdout: true, stderr: false };
+        shim.send(&Request::Launch { id: "a".into(), stdio }, &[file.as_fd(), file.as_fd()]).unwrap();
+        let (message, fds) = host.receive::<Request>().unwrap().unwrap();
+        assert!(matches!(message, Request::Launch { id, stdio: got } if id == "a" && got == stdio));
+        assert_eq!(fds.len(), 2);
+    }
+
+    #[test]
+    fn a_gone_peer_reads_as_none() {
+        let (shim, host) = Channel::pair().unwrap();
+        drop(host);
+        assert!(shim.receive_plain::<Reply>().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_distrusted_peer_cannot_hand_over_descriptors() {
+        let (shim, host) = Channel::pair().unwrap();
+        let before = std::fs::read_dir("/proc/self/fd").unwrap().count();
+        let file = std::fs::File::open("/dev/null").unwrap();
+        Channel::new(host.try_clone().unwrap()).send(&Reply::Ready { id: "a".into() }, &[file.as_fd()]).unwrap();
+        drop(file);
+        assert!(matches!(shim.receive_plain::<Reply>().unwrap(), Some(Reply::Ready { .. })));
+        // Other tests open files at the same time: the count may not grow by what was refused.
+        assert!(std::fs::read_dir("/proc/self/fd").unwrap().count() <= before + 8);
+    }
+
+    #[test]
+    fn garbage_is_an_error_and_not_a_message() {
+        let (shim, host) = Channel::pair().unwrap();
+        rustix::net::send(&host, b"{\"Exited\":", SendFlags::empty()).unwrap();
+        assert_eq!(shim.receive_plain::<Reply>().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn a_message_over_the_limit_is_not_sent() {
+        let (shim, _host) = Channel::pair().unwrap();
+        let reply = Reply::Failed { message: "x".repeat(MAX_PACKET) };
+        assert_eq!(shim.send(&reply, &[]).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
+}

@@ -1,0 +1,142 @@
+//! The host process: closes the jail, then loads and runs what the shim launches, until the shim is gone.
+//!
+//! The main thread owns the control channel and never runs guest code; each container runs on a thread of its own.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
+use std::sync::{Arc, mpsc};
+
+use grants::Grants;
+use wasmtime::Engine;
+
+use crate::guest::{self, Launch, PrepareError};
+use crate::jail;
+use crate::protocol::{Channel, Exit, Reply, Request, Stdio, container_dir};
+
+/// The most of a reason that travels in a reply; a backtrace beyond it helps nobody.
+const MAX_REASON: usize = 8 * 1024;
+
+/// Runs a host to its end. The process holds its control channel at [`crate::protocol::CONTROL_FD`].
+pub fn main() -> ExitCode {
+    let channel = Arc::new(Channel::new(crate::spawn::inherited_control()));
+    match serve(&channel) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("host: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(channel: &Arc<Channel>) -> io::Result<()> {
+    if !close_jail(channel)? {
+        return Ok(());
+    }
+    let engine = crate::engine::engine().map_err(|error| io::Error::other(format!("{error:#}")))?;
+    let mut containers: HashMap<String, mpsc::Sender<()>> = HashMap::new();
+    while let Some((request, fds)) = channel.receive::<Request>()? {
+        match request {
+            Request::Launch { id, stdio } => {
+                let launch = unpack(&id, stdio, fds)?;
+                let (start, started) = mpsc::channel();
+                let container = Container { id: id.clone(), engine: engine.clone(), channel: channel.clone() };
+                std::thread::Builder::new().name("guest".into()).spawn(move || container.live(launch, &started))?;
+                containers.insert(id, start);
+            }
+            // A container that could not be loaded has hung up already and has said so itself.
+            Request::Start { id } => drop(containers.remove(&id).map(|start| start.send(()))),
+            Request::Enter { .. } => return Err(io::Error::other("the jail is closed already")),
+        }
+    }
+    Ok(())
+}
+
+/// The first message decides who this process is from now on. Returns false when nothing may run.
+fn close_jail(channel: &Channel) -> io::Result<bool> {
+    let Some((Request::Enter { jail, netns }, fds)) = channel.receive::<Request>()? else {
+        return Ok(false);
+    };
+    let netns = fds.into_iter().next().filter(|_| netns);
+    let (reply, closed) = match jail::enter(&jail, netns) {
+        Ok(missing) => (Reply::Jailed { missing }, true),
+        Err(error) => (Reply::Failed { message: error.to_string() }, false),
+    };
+    channel.send(&reply, &[])?;
+    Ok(closed)
+}
+
+fn unpack(id: &str, stdio: Stdio, fds: Vec<OwnedFd>) -> io::Result<Launch> {
+    let mut fds = fds.into_iter();
+    let missing = || io::Error::new(io::ErrorKind::InvalidData, "a launch lacks a descriptor");
+    let mut payload = Vec::new();
+    File::from(fds.next().ok_or_else(missing)?).read_to_end(&mut payload)?;
+    let grants: Grants = serde_json::from_slice(&payload)?;
+    let mut stream = |present: bool| if present { fds.next().ok_or_else(missing).map(Some) } else { Ok(None) };
+    let dir = container_dir(id);
+    Ok(Launch {
+        code: dir.join("code"),
+        root: Some(dir.join("root")),
+        grants,
+        stdin: stream(stdio.stdin)?,
+        stdout: stream(stdio.stdout)?,
+        stderr: stream(stdio.stderr)?,
+    })
+}
+
+/// One container on its thread.
+struct Container {
+    id: String,
+    engine: Engine,
+    channel: Arc<Channel>,
+}
+
+impl Container {
+    fn live(self, launch: Launch, started: &mpsc::Receiver<()>) {
+        let _end_process = AbortOnPanic;
+        let prepared = match guest::prepare(&self.engine, launch) {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                let stale = matches!(error, PrepareError::Stale(_));
+                return self.reply(&Reply::Refused { id: self.id.clone(), message: cut(error.to_string()), stale });
+            }
+        };
+        self.reply(&Reply::Ready { id: self.id.clone() });
+        if started.recv().is_ok() {
+            let outcome = guest::run(prepared);
+            let Self { id, .. } = &self;
+            self.reply(&Reply::Exited(Exit {
+                id: id.clone(),
+                code: outcome.code,
+                reason: outcome.reason.map(cut),
+                oom: outcome.oom,
+            }));
+        }
+    }
+
+    /// Without a shim to hear it there is nobody to tell, and the process ends with the channel.
+    fn reply(&self, reply: &Reply) {
+        if let Err(error) = self.channel.send(reply, &[]) {
+            eprintln!("host: cannot reply: {error}");
+        }
+    }
+}
+
+fn cut(mut reason: String) -> String {
+    reason.truncate(reason.floor_char_boundary(MAX_REASON));
+    reason
+}
+
+/// A panic is a fault of the host, and what it leaves behind is not to be trusted: the process ends, the shim reports
+/// a crash with the panic's message, which the hook has written to stderr by then.
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::process::abort();
+        }
+    }
+}
