@@ -1,0 +1,158 @@
+//! The `run.wasm/` annotations of a container: `run.wasm/<key>` for a whole pod, `run.wasm/<container>.<key>` for one
+//! container of it, which wins.
+
+use std::collections::BTreeMap;
+
+use oci_spec::runtime::Spec;
+
+use crate::egress::Rule;
+use crate::error::{GrantError, shown};
+use crate::identity;
+use crate::listen::{self, Port};
+use crate::mode::Mode;
+
+const PREFIX: &str = "run.wasm/";
+const EGRESS: &str = "egress";
+const LISTEN: &str = "listen";
+const MODE: &str = "mode";
+const HONOURED: [&str; 3] = [EGRESS, LISTEN, MODE];
+/// Keys of the design that later releases honour. Taking them in silence would promise what nobody keeps.
+const LATER: [&str; 5] = ["timeout", "profile", "clock", "random", "plug"];
+const LATER_PREFIX: &str = "http-";
+/// Written by kubelet, passed on by containerd (`container_annotations = ["io.kubernetes.container.*"]`).
+const KUBELET_PORTS: &str = "io.kubernetes.container.ports";
+
+const EGRESS_EXAMPLE: &str =
+    r#"run.wasm/egress: "api.example.com:443, 10.0.0.0/8:5432, *.svc.cluster.local""#;
+const LISTEN_EXAMPLE: &str = r#"run.wasm/listen: "8080/tcp, 53/udp""#;
+const MODE_EXAMPLE: &str = r#"run.wasm/mode: "normal""#;
+const PORTS_EXAMPLE: &str = r#"io.kubernetes.container.ports: [{"containerPort":8080,"protocol":"TCP"}]"#;
+
+/// The annotations that are about one container: key to full name and value.
+pub(crate) struct Annotations<'a> {
+    own: BTreeMap<&'a str, (&'a str, &'a str)>,
+    kubelet_ports: Option<&'a str>,
+}
+
+impl<'a> Annotations<'a> {
+    /// Those of `spec`. Any `run.wasm/` key that is not honoured is an error, except another container's, which that
+    /// container's own create reports.
+    pub(crate) fn read(spec: &'a Spec) -> Result<Self, GrantError> {
+        let container = identity::container_name(spec);
+        // Sorted, so that of several mistakes always the same one is reported.
+        let all: BTreeMap<&str, &str> = spec
+            .annotations()
+            .iter()
+            .flatten()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        let mut general = BTreeMap::new();
+        let mut specific = BTreeMap::new();
+        for (name, value) in all {
+            let Some(rest) = name.strip_prefix(PREFIX) else { continue };
+            let Some((owner, key)) = rest.split_once('.') else {
+                check(name, rest)?;
+                general.insert(rest, (name, value));
+                continue;
+            };
+            match container {
+                Some(own) if own != owner => {}
+                Some(_) => {
+                    check(name, key)?;
+                    specific.insert(key, (name, value));
+                }
+                None => {
+                    check(name, key)?;
+                    return Err(nameless(name, owner, key));
+                }
+            }
+        }
+        general.extend(specific);
+        Ok(Self { own: general, kubelet_ports: identity::annotation(spec, KUBELET_PORTS) })
+    }
+
+    /// The egress list together with the annotation that it comes from. An empty list closes the network.
+    pub(crate) fn egress(&self) -> Result<Option<(&'a str, Vec<Rule>)>, GrantError> {
+        let Some(&(name, value)) = self.own.get(EGRESS) else { return Ok(None) };
+        let rules = list(value, |part| part.parse::<Rule>().map_err(|error| error.to_string()));
+        rules.map(|rules| Some((name, rules))).map_err(|why| wrong(name, why, EGRESS_EXAMPLE))
+    }
+
+    /// What kubelet says that the container declares, then what `run.wasm/listen` adds.
+    pub(crate) fn listen(&self) -> Result<Vec<Port>, GrantError> {
+        let mut ports = match self.kubelet_ports {
+            Some(json) => {
+                listen::from_kubelet(json).map_err(|why| wrong(KUBELET_PORTS, why, PORTS_EXAMPLE))?
+            }
+            None => Vec::new(),
+        };
+        if let Some(&(name, value)) = self.own.get(LISTEN) {
+            ports.extend(list(value, str::parse::<Port>).map_err(|why| wrong(name, why, LISTEN_EXAMPLE))?);
+        }
+        Ok(ports)
+    }
+
+    /// The mode, when the pod chooses one, which must be among `allowed`.
+    pub(crate) fn mode(&self, allowed: &[Mode]) -> Result<Option<Mode>, GrantError> {
+        let Some(&(name, value)) = self.own.get(MODE) else { return Ok(None) };
+        let mode: Mode = value.parse().map_err(|why| wrong(name, why, MODE_EXAMPLE))?;
+        if !allowed.contains(&mode) {
+            let why = format!("`{mode}` is not among this node's `modes`");
+            return Err(wrong(name, why, MODE_EXAMPLE));
+        }
+        Ok(Some(mode))
+    }
+}
+
+/// An error about an egress list that the annotation `name` asks for.
+pub(crate) fn wrong_egress(name: &str, why: String) -> GrantError {
+    wrong(name, why, EGRESS_EXAMPLE)
+}
+
+fn wrong(annotation: &str, why: String, example: &str) -> GrantError {
+    GrantError::Annotation { annotation: shown(annotation), why, example: example.to_owned() }
+}
+
+/// The parts of a comma-separated list; none for an empty text.
+fn list<T>(text: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
+    if text.trim().is_empty() {
+        return Ok(Vec::new());
+    }
+    let part = |part: &str| match part.trim() {
+        "" => Err(format!("`{}` has an empty part between its commas", shown(text.trim()))),
+        part => parse(part),
+    };
+    text.split(',').map(part).collect()
+}
+
+fn check(annotation: &str, key: &str) -> Result<(), GrantError> {
+    if HONOURED.contains(&key) {
+        return Ok(());
+    }
+    let (annotation, known) = (shown(annotation), HONOURED.join(", "));
+    if LATER.contains(&key) || key.starts_with(LATER_PREFIX) {
+        return Err(GrantError::UnsupportedKey { annotation, key: shown(key), known });
+    }
+    let nearest = nearest(key).map(|nearest| format!("{PREFIX}{nearest}"));
+    Err(GrantError::UnknownKey { annotation, key: shown(key), nearest, known })
+}
+
+/// The key that `key` is a slip of, if it is one of few letters.
+fn nearest(key: &str) -> Option<&'static str> {
+    const FARTHEST: usize = 3;
+    let key = key.to_ascii_lowercase();
+    let distances =
+        HONOURED.iter().chain(&LATER).map(|known| (strsim::damerau_levenshtein(&key, known), *known));
+    distances
+        .min()
+        .filter(|(distance, known)| *distance <= FARTHEST && *distance < known.len())
+        .map(|(_, known)| known)
+}
+
+fn nameless(annotation: &str, container: &str, key: &str) -> GrantError {
+    GrantError::NamelessContainer {
+        annotation: shown(annotation),
+        container: shown(container),
+        key: shown(key),
+    }
+}

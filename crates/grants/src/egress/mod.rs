@@ -1,0 +1,87 @@
+//! Where a guest may send, and which names it may look up. Closed unless rules open it.
+//!
+//! A decision is made on the *address* that is about to be reached and on the *name* that the guest asked for to get
+//! it, never on what the guest claims: so a name that is pointed elsewhere (DNS rebinding), a raw address, an
+//! IPv4-mapped one or a redirect finds the same answer. The caller keeps the record of which addresses came from which
+//! lookup and passes that name along.
+
+mod name;
+mod rule;
+mod special;
+
+use std::net::SocketAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use rule::network_of;
+pub use rule::{Rule, RuleError};
+
+use crate::Transport;
+use rule::Attempt;
+
+/// The outgoing side of a container's network.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Egress {
+    allow: Vec<Rule>,
+    deny_cidrs: Vec<IpNet>,
+}
+
+impl Egress {
+    /// `wanted`, when `bound` (what the node allows at most; `None`: anything) covers every rule of it and
+    /// `deny_cidrs` leaves something of each.
+    pub(crate) fn new(
+        wanted: Vec<Rule>,
+        bound: Option<&[Rule]>,
+        deny_cidrs: &[IpNet],
+    ) -> Result<Self, RuleError> {
+        for rule in &wanted {
+            let text = rule.to_string();
+            if bound.is_some_and(|bound| !bound.iter().any(|outer| rule.is_within(outer))) {
+                return Err(RuleError::new(
+                    &text,
+                    "is more than this node allows (`egress.allow` in its config)",
+                ));
+            }
+            if rule.network().is_some_and(|net| deny_cidrs.iter().any(|denied| denied.contains(net))) {
+                return Err(RuleError::new(
+                    &text,
+                    "is denied on this node (`egress.deny-cidrs` in its config)",
+                ));
+            }
+        }
+        Ok(Self { allow: wanted, deny_cidrs: deny_cidrs.to_vec() })
+    }
+
+    /// Whether the guest may connect or send to `to`. `name_asked` is the name whose lookup gave this address, in the
+    /// form that went to the resolver; `None` for an address that the guest brought itself.
+    pub fn allows(&self, to: &SocketAddr, transport: Transport, name_asked: Option<&str>) -> bool {
+        let address = special::canonical(to.ip());
+        if special::is_this_host(address) || self.denies(address) {
+            return false;
+        }
+        let name = name_asked.and_then(|name| name::canonical(name).ok());
+        let attempt = Attempt { address, port: to.port(), transport, name: name.as_deref() };
+        self.allow.iter().any(|rule| rule.allows(&attempt))
+    }
+
+    /// Whether the guest may look up `name`. An address in any spelling is no name.
+    pub fn allows_name(&self, name: &str) -> bool {
+        name::canonical(name).is_ok_and(|name| self.allow.iter().any(|rule| rule.names(&name)))
+    }
+
+    /// Whether nothing at all may be reached.
+    pub fn is_closed(&self) -> bool {
+        self.allow.is_empty()
+    }
+
+    /// What is allowed, in the pod's order.
+    pub fn rules(&self) -> &[Rule] {
+        &self.allow
+    }
+
+    fn denies(&self, address: std::net::IpAddr) -> bool {
+        special::faces(address).any(|face| self.deny_cidrs.iter().any(|net| net.contains(&face)))
+    }
+}

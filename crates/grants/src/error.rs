@@ -1,0 +1,62 @@
+//! The sentence that a person reads in `kubectl describe pod` when a container cannot be created.
+
+use thiserror::Error;
+
+/// Why no grants could be derived. Every message names the place in the spec, the offending part and the cure.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum GrantError {
+    #[error("config.json has no `{0}`; an OCI runtime spec of a Linux container needs it")]
+    Missing(&'static str),
+
+    #[error("args[{index}] (`{shown}`): {why}")]
+    Argument { index: usize, shown: String, why: &'static str },
+
+    #[error("env[{index}] (`{shown}`): {why}; write NAME=value")]
+    Environment { index: usize, shown: String, why: &'static str },
+
+    #[error("the working directory `{cwd}` {why}; write an absolute path such as `/app`")]
+    WorkingDirectory { cwd: String, why: &'static str },
+
+    #[error("the mount at `{destination}`: {why}")]
+    Mount { destination: String, why: String },
+
+    #[error(
+        "the spec asks for a user namespace (`hostUsers: false` in a pod), which this release does not support; \
+         leave `hostUsers` out"
+    )]
+    UserNamespace,
+
+    #[error("annotation {annotation}: {why}; a right one is `{example}`")]
+    Annotation { annotation: String, why: String, example: String },
+
+    #[error(
+        "annotation {annotation}: there is no key `{key}`{}; this release knows {known}",
+        suggestion(nearest)
+    )]
+    UnknownKey { annotation: String, key: String, nearest: Option<String>, known: String },
+
+    #[error(
+        "annotation {annotation}: `{key}` is not supported by this release; remove it (supported: {known})"
+    )]
+    UnsupportedKey { annotation: String, key: String, known: String },
+
+    #[error(
+        "annotation {annotation} is for container `{container}`, but this container has no name (it does not come \
+         from Kubernetes); write run.wasm/{key}"
+    )]
+    NamelessContainer { annotation: String, container: String, key: String },
+}
+
+fn suggestion(nearest: &Option<String>) -> String {
+    nearest.as_ref().map(|key| format!(", did you mean {key}?")).unwrap_or_default()
+}
+
+/// Untrusted text as it may appear in a message: one line, no control characters, at most 80 characters.
+pub(crate) fn shown(text: &str) -> String {
+    const LONGEST: usize = 80;
+    let mut out: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        out.push('…');
+    }
+    out
+}

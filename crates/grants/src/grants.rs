@@ -1,0 +1,197 @@
+//! [`Grants`] and the one way to get them.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::{LinuxNamespaceType, Spec};
+use serde::{Deserialize, Serialize};
+
+use crate::annotations::{Annotations, wrong_egress};
+use crate::egress::Egress;
+use crate::error::GrantError;
+use crate::limits::{Cpu, Limits};
+use crate::listen::Listen;
+use crate::mode::Mode;
+use crate::mounts::{DroppedMount, Mounts, Volume};
+use crate::policy::Policy;
+use crate::process::{self, Entry, User};
+use crate::table;
+
+/// What one container may do, and all of it.
+///
+/// [`derive`] is the only maker and nothing changes it afterwards. It travels from the shim to the host as JSON, by
+/// the serde implementations, whose reader takes only what [`derive`] could have made.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Grants {
+    entry: Entry,
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+    cwd: String,
+    user: User,
+    terminal: bool,
+    root: Root,
+    mounts: Mounts,
+    egress: Egress,
+    listen: Listen,
+    limits: Limits,
+    mode: Mode,
+}
+
+/// The root filesystem.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Root {
+    /// As in the spec: absolute, or relative to the bundle.
+    pub path: PathBuf,
+    pub readonly: bool,
+}
+
+/// What `spec` gives its container on a node with `policy`.
+///
+/// Pure: it reads no file and no clock, and the same input gives the same grants or the same error. What cannot be
+/// honoured is an error, never left out.
+pub fn derive(spec: &Spec, policy: &Policy) -> Result<Grants, GrantError> {
+    let process = spec.process().as_ref().ok_or(GrantError::Missing("process"))?;
+    let root = spec.root().as_ref().ok_or(GrantError::Missing("root"))?;
+    refuse_user_namespace(spec)?;
+    let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
+    let annotations = Annotations::read(spec)?;
+    let args = process::args(process)?;
+    Ok(Grants {
+        entry: process::entry(&args)?,
+        args,
+        env: process::env(process)?,
+        cwd: process::cwd(process)?,
+        user: process::user(process.user()),
+        terminal: process.terminal().unwrap_or(false),
+        root: Root { path: root.path().clone(), readonly: root.readonly().unwrap_or(false) },
+        mounts: Mounts::sort(spec)?,
+        egress: egress(&annotations, policy)?,
+        listen: Listen::new(annotations.listen()?),
+        limits: Limits::read(process, resources, &policy.limits),
+        mode: annotations.mode(&policy.modes)?.or(policy.modes.first().copied()).unwrap_or(Mode::Normal),
+    })
+}
+
+fn refuse_user_namespace(spec: &Spec) -> Result<(), GrantError> {
+    let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
+    match namespaces.is_some_and(|all| all.iter().any(|ns| ns.typ() == LinuxNamespaceType::User)) {
+        true => Err(GrantError::UserNamespace),
+        false => Ok(()),
+    }
+}
+
+fn egress(annotations: &Annotations<'_>, policy: &Policy) -> Result<Egress, GrantError> {
+    let Some((annotation, rules)) = annotations.egress()? else { return Ok(Egress::default()) };
+    let bound = &policy.egress;
+    Egress::new(rules, bound.allow.as_deref(), &bound.deny_cidrs)
+        .map_err(|error| wrong_egress(annotation, error.to_string()))
+}
+
+impl Grants {
+    /// Which Wasm runs.
+    pub fn entry(&self) -> &Entry {
+        &self.entry
+    }
+
+    /// The guest's argv, `args[0]` included.
+    pub fn args(&self) -> &[String] {
+        &self.args
+    }
+
+    /// The guest's environment; each name once.
+    pub fn env(&self) -> &[(String, String)] {
+        &self.env
+    }
+
+    /// Absolute and normalised.
+    pub fn cwd(&self) -> &str {
+        &self.cwd
+    }
+
+    /// Whom the host process runs as.
+    pub fn user(&self) -> &User {
+        &self.user
+    }
+
+    pub fn root(&self) -> &Root {
+        &self.root
+    }
+
+    /// What is mounted below `/`, in the order of the spec: of two at one place the later covers the earlier.
+    pub fn volumes(&self) -> &[Volume] {
+        &self.mounts.volumes
+    }
+
+    /// What the spec mounts and the guest does not get, with the reason.
+    pub fn dropped(&self) -> &[DroppedMount] {
+        &self.mounts.dropped
+    }
+
+    /// The node's file that the pod has as `/etc/resolv.conf`; so are the two below.
+    pub fn resolv_conf(&self) -> Option<&Path> {
+        self.mounts.resolv_conf.as_deref()
+    }
+
+    pub fn hosts(&self) -> Option<&Path> {
+        self.mounts.hosts.as_deref()
+    }
+
+    pub fn hostname(&self) -> Option<&Path> {
+        self.mounts.hostname.as_deref()
+    }
+
+    /// The node's file that kubelet reads the reason of an end from.
+    pub fn termination_message(&self) -> Option<&Path> {
+        self.mounts.termination_message.as_deref()
+    }
+
+    pub fn egress(&self) -> &Egress {
+        &self.egress
+    }
+
+    pub fn listen(&self) -> &Listen {
+        &self.listen
+    }
+
+    /// Whether any socket could ever be of use: if not, none need be possible.
+    pub fn uses_network(&self) -> bool {
+        !self.egress.is_closed() || !self.listen.is_closed()
+    }
+
+    /// Bytes, the lower one of the pod's and the node's limit; `None` where neither says.
+    pub fn memory_limit(&self) -> Option<u64> {
+        self.limits.memory
+    }
+
+    pub fn cpu(&self) -> Cpu {
+        self.limits.cpu
+    }
+
+    /// The lower one of the pod's `RLIMIT_NOFILE` (soft) and the node's limit.
+    pub fn open_files(&self) -> u64 {
+        self.limits.open_files
+    }
+
+    /// Whether stdio is a terminal, with stderr merged into stdout.
+    pub fn terminal(&self) -> bool {
+        self.terminal
+    }
+
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// All of it for people: one line a grant, names of the environment without their values.
+    pub fn table(&self) -> String {
+        table::print(self)
+    }
+}
+
+/// The table, because values of the environment may be secrets and a log may print this.
+impl fmt::Debug for Grants {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Grants\n{}", self.table())
+    }
+}

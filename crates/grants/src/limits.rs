@@ -1,0 +1,72 @@
+//! Ceilings: what the pod says, and never more than the node's own.
+
+use oci_spec::runtime::{LinuxResources, PosixRlimitType, Process};
+use serde::{Deserialize, Serialize};
+
+use crate::policy;
+
+/// CPU time, in the terms of the Linux CPU controller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Cpu {
+    /// Microseconds per period; `None`: as much as there is.
+    pub quota: Option<u64>,
+    /// Microseconds.
+    pub period: u64,
+    /// Weight against other containers; 1024 is one CPU's worth of `requests.cpu`.
+    pub shares: u64,
+}
+
+const DEFAULT_PERIOD: u64 = 100_000;
+const DEFAULT_SHARES: u64 = 1024;
+
+impl Default for Cpu {
+    fn default() -> Self {
+        Self { quota: None, period: DEFAULT_PERIOD, shares: DEFAULT_SHARES }
+    }
+}
+
+/// What a container may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Limits {
+    /// Bytes.
+    pub memory: Option<u64>,
+    pub cpu: Cpu,
+    pub open_files: u64,
+}
+
+impl Limits {
+    pub(crate) fn read(
+        process: &Process,
+        resources: Option<&LinuxResources>,
+        bound: &policy::Limits,
+    ) -> Self {
+        Self {
+            memory: memory(resources).into_iter().chain(bound.memory.map(|size| size.0)).min(),
+            cpu: cpu(resources),
+            open_files: open_files(process).map_or(bound.open_files, |own| own.min(bound.open_files)),
+        }
+    }
+}
+
+/// `resources.limits.memory`; zero and negative numbers mean unlimited, as in cgroups.
+fn memory(resources: Option<&LinuxResources>) -> Option<u64> {
+    let limit = resources?.memory().as_ref()?.limit()?;
+    u64::try_from(limit).ok().filter(|limit| *limit > 0)
+}
+
+fn cpu(resources: Option<&LinuxResources>) -> Cpu {
+    let Some(cpu) = resources.and_then(|resources| resources.cpu().as_ref()) else { return Cpu::default() };
+    Cpu {
+        quota: cpu.quota().and_then(|quota| u64::try_from(quota).ok()).filter(|quota| *quota > 0),
+        period: cpu.period().filter(|period| *period > 0).unwrap_or(DEFAULT_PERIOD),
+        shares: cpu.shares().filter(|shares| *shares > 0).unwrap_or(DEFAULT_SHARES),
+    }
+}
+
+/// The soft limit: the one that holds, as a guest cannot raise it.
+fn open_files(process: &Process) -> Option<u64> {
+    let all = process.rlimits().iter().flatten();
+    all.filter(|limit| limit.typ() == PosixRlimitType::RlimitNofile).map(|limit| limit.soft()).next_back()
+}

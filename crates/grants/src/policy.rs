@@ -1,0 +1,174 @@
+//! The node's config, `/etc/run-wasm/config.toml` or inline in containerd's runtime options: defaults, and the upper
+//! bound of what a pod may ask for. Every key here is honoured; any other is an error.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde::de::{Deserializer, Error as _};
+use serde::{Deserialize, Serialize};
+
+use crate::egress::{Rule, network_of};
+use crate::error::shown;
+use crate::mode::Mode;
+use crate::units::{self, ByteSize};
+
+/// What a node's admin decided. Missing keys have the defaults of [`Policy::default`].
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Policy {
+    /// Whether containers that are no Wasm may run at all.
+    pub native: Native,
+    /// The modes that a pod may choose; the first is the one of pods that do not.
+    #[serde(deserialize_with = "modes")]
+    pub modes: Vec<Mode>,
+    pub cache: Cache,
+    pub jail: Jail,
+    pub limits: Limits,
+    pub compile: Compile,
+    pub egress: EgressBound,
+}
+
+/// The verdict on native containers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Native {
+    #[default]
+    Deny,
+}
+
+/// The cache of compiled code.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Cache {
+    #[serde(deserialize_with = "absolute")]
+    pub dir: PathBuf,
+    /// When it holds more, what was used least recently goes.
+    pub max_bytes: ByteSize,
+}
+
+/// The host process's jail.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Jail {
+    /// Parts without which no container starts, where the kernel lacks them. Of others the lack is logged.
+    pub require: Vec<JailPart>,
+}
+
+/// A part of the jail that a kernel may lack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum JailPart {
+    /// Own mount, pid, ipc and uts namespaces, and an empty read-only root.
+    Namespaces,
+    /// The container's cgroup.
+    Cgroup,
+    Seccomp,
+    Landlock,
+}
+
+/// Ceilings of one container.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Limits {
+    /// `None`: the pod's own limit, if it has one.
+    pub memory: Option<ByteSize>,
+    pub open_files: u64,
+}
+
+/// Ceilings of one compilation.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Compile {
+    pub memory: ByteSize,
+    #[serde(deserialize_with = "units::duration")]
+    pub timeout: Duration,
+}
+
+/// The most that any pod may ask of the network.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct EgressBound {
+    /// Each rule of a pod must lie within one of these. `None`: no bound; empty: no egress on this node.
+    pub allow: Option<Vec<Rule>>,
+    /// Never reached, whatever name leads there.
+    #[serde(deserialize_with = "cidrs")]
+    pub deny_cidrs: Vec<IpNet>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            native: Native::default(),
+            modes: vec![Mode::Normal],
+            cache: Cache::default(),
+            jail: Jail::default(),
+            limits: Limits::default(),
+            compile: Compile::default(),
+            egress: EgressBound::default(),
+        }
+    }
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self { dir: PathBuf::from("/var/lib/run-wasm/aot"), max_bytes: ByteSize(2 << 30) }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { memory: None, open_files: 65_536 }
+    }
+}
+
+impl Default for Compile {
+    fn default() -> Self {
+        Self { memory: ByteSize(2 << 30), timeout: Duration::from_secs(120) }
+    }
+}
+
+/// Why a config is refused: the line, its text and what is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line} (`{text}`): {why}")]
+pub struct PolicyError {
+    line: usize,
+    text: String,
+    why: String,
+}
+
+impl Policy {
+    /// Reads a config in TOML; an empty text is the default.
+    pub fn parse(text: &str) -> Result<Self, PolicyError> {
+        toml::from_str(text).map_err(|error| {
+            let start = error.span().map_or(0, |span| span.start);
+            let before = text.get(..start).unwrap_or_default();
+            let line = before.bytes().filter(|byte| *byte == b'\n').count();
+            let at = text.lines().nth(line).unwrap_or_default().trim();
+            PolicyError { line: line + 1, text: shown(at), why: error.message().to_owned() }
+        })
+    }
+}
+
+fn modes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Mode>, D::Error> {
+    let modes = Vec::<Mode>::deserialize(deserializer)?;
+    if modes.is_empty() {
+        return Err(D::Error::custom("no mode is left; write `modes = [\"normal\"]`"));
+    }
+    Ok(modes)
+}
+
+fn absolute<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+    let path = PathBuf::deserialize(deserializer)?;
+    if !path.is_absolute() {
+        return Err(D::Error::custom(
+            "the path is not absolute; write one such as \"/var/lib/run-wasm/aot\"",
+        ));
+    }
+    Ok(path)
+}
+
+fn cidrs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    texts.iter().map(|text| network_of(text).map_err(D::Error::custom)).collect()
+}

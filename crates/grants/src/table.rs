@@ -1,0 +1,110 @@
+//! The grants of a container as a table for people. Text of the pod is escaped: it cannot forge a line of the log.
+
+use std::fmt::{Display, Write};
+
+use crate::error::shown;
+use crate::grants::Grants;
+use crate::limits::Cpu;
+use crate::mounts::{DropReason, Volume, VolumeSource};
+use crate::units::ByteSize;
+
+pub(crate) fn print(grants: &Grants) -> String {
+    let mut table = Table::default();
+    table.row("entry", entry(grants));
+    table.row("args", list(grants.args().iter().map(|arg| format!("\"{}\"", shown(arg))), " "));
+    table.row("env", list(grants.env().iter().map(|(name, _)| shown(name)), ", "));
+    table.row("cwd", shown(grants.cwd()));
+    table.row("user", user(grants));
+    table.row("terminal", if grants.terminal() { "yes" } else { "no" });
+    table.row("/", if grants.root().readonly { "read-only" } else { "read-write" });
+    for volume in grants.volumes() {
+        table.row("volume", describe(volume));
+    }
+    for dropped in grants.dropped() {
+        table.row(
+            "not given",
+            format!("{}: {}", shown(&dropped.destination.to_string_lossy()), reason(dropped.reason)),
+        );
+    }
+    table.row("egress", closed_or(grants.egress().is_closed(), list(grants.egress().rules(), ", ")));
+    table.row("listen", closed_or(grants.listen().is_closed(), list(grants.listen().ports(), ", ")));
+    table.row(
+        "memory",
+        grants.memory_limit().map_or("no limit".to_owned(), |bytes| ByteSize(bytes).to_string()),
+    );
+    table.row("cpu", cpu(grants.cpu()));
+    table.row("open files", grants.open_files());
+    table.row("mode", grants.mode());
+    table.0
+}
+
+#[derive(Default)]
+struct Table(String);
+
+impl Table {
+    fn row(&mut self, name: &str, value: impl Display) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.0, "{name:<11}{value}");
+    }
+}
+
+fn list<T: Display>(items: impl IntoIterator<Item = T>, separator: &str) -> String {
+    const MOST: usize = 32;
+    let all: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
+    let shown: Vec<&str> = all.iter().take(MOST).map(String::as_str).collect();
+    match all.len() {
+        0 => "none".to_owned(),
+        count if count > MOST => format!("{}{separator}and {} more", shown.join(separator), count - MOST),
+        _ => shown.join(separator),
+    }
+}
+
+fn closed_or(is_closed: bool, open: String) -> String {
+    if is_closed { "closed".to_owned() } else { open }
+}
+
+fn entry(grants: &Grants) -> String {
+    let path = grants.entry().path.to_string_lossy();
+    let path = if path.is_empty() { "the image's own".to_owned() } else { shown(&path) };
+    match &grants.entry().function {
+        Some(function) => format!("{path}, function {}", shown(function)),
+        None => path,
+    }
+}
+
+fn user(grants: &Grants) -> String {
+    let user = grants.user();
+    let groups = if user.additional_gids.is_empty() {
+        String::new()
+    } else {
+        format!(", groups {}", list(&user.additional_gids, " "))
+    };
+    format!("{}:{}{groups}, umask {:03o}", user.uid, user.gid, user.umask)
+}
+
+fn describe(volume: &Volume) -> String {
+    let access = if volume.readonly { "read-only" } else { "read-write" };
+    let source = match &volume.source {
+        VolumeSource::Bind { path, .. } => shown(&path.to_string_lossy()),
+        VolumeSource::Tmpfs(tmpfs) => match tmpfs.size {
+            Some(size) => format!("memory, at most {}", ByteSize(size)),
+            None => "memory".to_owned(),
+        },
+    };
+    format!("{} {access}, from {source}", shown(&volume.destination.to_string_lossy()))
+}
+
+fn reason(reason: DropReason) -> &'static str {
+    match reason {
+        DropReason::Kernel => "a view of the kernel",
+        DropReason::Device => "devices are of no use to Wasm",
+        DropReason::DefaultRun => "nobody asked for it",
+        DropReason::RuntimeReads => "read by the runtime",
+        DropReason::RuntimeWrites => "written by the runtime",
+    }
+}
+
+fn cpu(cpu: Cpu) -> String {
+    let quota = cpu.quota.map_or("no limit".to_owned(), |quota| format!("{quota} µs in {} µs", cpu.period));
+    format!("{quota}, weight {}", cpu.shares)
+}
