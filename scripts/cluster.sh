@@ -1,0 +1,96 @@
+#!/bin/bash
+# cluster.sh COMMAND: a Kubernetes cluster of one node in namespaces of its own, with our shim as handler `run` beside runc.
+#   up                 start it and wait until pods can be made
+#   import TAR...      images for its pods
+#   kubectl ARG...     kubectl, as its admin
+#   exec COMMAND...    any command on the node
+#   status             what runs
+#   down               end it; nothing stays behind
+# Environment:
+#   CLUSTER_DIR   its state, logs and keys (default: run-wasm-cluster in the temporary folder)
+#   SHIM_DIR      the folder of containerd-shim-run-v2 (default: where the tests' build leaves it)
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+for part in common debian go rust prerequisites containerd kubernetes private native-image; do . "$here/lib/$part.sh"; done
+
+folder=${CLUSTER_DIR:-${TMPDIR:-/tmp}/run-wasm-cluster}
+shim=${SHIM_DIR:-$BUILT}
+cgroup=run-wasm-$(sha256sum <<<"$folder" | cut -c 1-12)
+path=$shim:$KUBERNETES_BIN:$CONTAINERD_2_1:$ETCD_BIN:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+
+up() {
+  outside_shared_paths "$folder"
+  [ -z "$(init)" ] || die "the cluster in $folder is up already: \`cluster.sh down\` ends it"
+  ensure_run_tools
+  ensure_containerd
+  ensure_cluster_parts
+  ensure_kubernetes
+  timed "cluster up" start
+  inside kubectl apply -f "$ROOT/runtimeclass.yaml"
+}
+
+start() {
+  local unshare
+  clean
+  mkdir -p "$folder/log"
+  cp -r "$here/cluster/etc" "$folder/"
+  "$here/cluster/keys.sh" "$folder"
+  gcc -static -Os -o "$folder/pause" "$here/cluster/pause.c"
+  native_image localhost/pause:1 "$folder/pause" "$folder/pause.tar"
+  PATH=$path KUBECONFIG=/run/cluster/kubeconfig/admin setsid unshare --mount --pid --net --uts --ipc --fork --kill-child --mount-proc --propagation slave \
+    "$here/cluster/node.sh" "$folder" "$cgroup" "$CNI_BIN" >"$folder/log/node.log" 2>&1 </dev/null &
+  unshare=$!
+  echo $unshare >"$folder/pid"
+  until [ -e "$folder/ready" ]; do
+    kill -0 $unshare 2>/dev/null || { tail -n 5 "$folder"/log/*.log >&2; die "the node did not come up: its logs are in $folder/log"; }
+    sleep 0.1
+  done
+}
+
+# init: the node's process 1, or nothing when the cluster is down.
+init() {
+  local unshare
+  unshare=$(cat "$folder/pid" 2>/dev/null) || return 0
+  grep -qzxF "$folder" "/proc/$unshare/cmdline" 2>/dev/null || return 0
+  pgrep --parent "$unshare" || true
+}
+
+# inside COMMAND...: on the node.
+inside() {
+  local init
+  init=$(init)
+  [ -n "$init" ] || die "no cluster is up in $folder: \`cluster.sh up\` starts one"
+  PATH=$path KUBECONFIG=/run/cluster/kubeconfig/admin CONTAINERD_NAMESPACE=k8s.io \
+    nsenter --target "$init" --mount --pid --net --uts --ipc -- "$@"
+}
+
+import() {
+  local tar
+  for tar in "$@"; do inside ctr images import --local "$(realpath "$tar")"; done
+}
+
+# The kernel ends everything in the node's pid namespace with its process 1.
+down() {
+  local unshare init
+  init=$(init)
+  if [ -n "$init" ]; then
+    unshare=$(cat "$folder/pid")
+    kill -KILL "$init"
+    tail --sleep-interval=0.1 --pid="$unshare" -f /dev/null
+  fi
+  clean
+}
+
+clean() {
+  remove_cgroup "$cgroup"
+  rm -rf "$folder"
+}
+
+case ${1:-} in
+up | down) "$1" ;;
+import) import "${@:2}" ;;
+kubectl) inside kubectl "${@:2}" ;;
+exec) inside "${@:2}" ;;
+status) inside kubectl get nodes,pods --all-namespaces -o wide ;;
+*) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0" >&2; exit 2 ;;
+esac

@@ -1,0 +1,41 @@
+# A Rust that compiles to wasm32-wasip1 and wasm32-wasip2. Needs lib/common.sh, lib/debian.sh and lib/rust.sh.
+
+# Debian's Rust, for machines to which rustup cannot bring the targets: what rustc loads, and the three standard libraries.
+GUEST_RUST_SUITE=trixie
+GUEST_RUST_PACKAGES=(rustc libstd-rust-1.85 libstd-rust-dev libstd-rust-dev-wasm32 libllvm19 libc6 libgcc-s1 libstdc++6
+  libffi8 libedit2 libz3-4 zlib1g libzstd1 libxml2 libtinfo6 libbsd0 liblzma5 libmd0)
+GUEST_RUST_NAME=guest-rust-$GUEST_RUST_SUITE
+
+# ensure_guest_rust: `guest_cargo` works.
+ensure_guest_rust() {
+  ensure_rust
+  # Debian's own, where it is there already: rustup may take long to find out that it cannot.
+  if [ ! -d "$CACHE/$GUEST_RUST_NAME" ]; then
+    (cd "$ROOT" && rustup target add wasm32-wasip1 wasm32-wasip2 >&2) && return
+    say "rustup cannot bring the Wasm targets: Rust of Debian $GUEST_RUST_SUITE takes its place"
+    cached "$GUEST_RUST_NAME" unpack_guest_rust
+  fi
+  local linkers
+  linkers=$(cd "$ROOT" && rustc --print sysroot)/lib/rustlib/$(uname -m)-unknown-linux-gnu/bin
+  # rust-lld and wasm-component-ld are those of the machine's own Rust: Debian's has none.
+  GUEST_RUST_ENVIRONMENT=(RUSTC="$CACHE/$GUEST_RUST_NAME/bin/rustc" PATH="$linkers:$linkers/gcc-ld:$PATH")
+}
+
+# guest_cargo ARGUMENT...: cargo with that Rust.
+guest_cargo() { env "${GUEST_RUST_ENVIRONMENT[@]}" cargo "$@"; }
+
+# unpack_guest_rust FOLDER: bin/rustc runs by the loader and the libraries that came with it, whatever the machine's.
+unpack_guest_rust() {
+  local folder=$1 libraries
+  unpack_from_debian "$GUEST_RUST_SUITE" "${GUEST_RUST_PACKAGES[@]}" "$folder"
+  libraries=usr/lib/$(uname -m)-linux-gnu
+  cat >"$folder/bin/rustc" <<WRAPPER
+#!/bin/bash
+root=\$(dirname "\$(dirname "\$(realpath "\$0")")")
+exec "\$root/$libraries"/ld-linux-*.so.* --library-path "\$root/$libraries" "\$root/usr/bin/rustc" --sysroot "\$root/usr" "\$@"
+WRAPPER
+  chmod +x "$folder/bin/rustc"
+  "$folder/bin/rustc" --version >&2
+}
+
+GUEST_RUST_ENVIRONMENT=()

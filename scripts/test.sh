@@ -1,0 +1,102 @@
+#!/bin/bash
+# test.sh [STAGE...]: the project's tests. Without arguments every stage, in this order:
+#   lint         formatting, clippy, shellcheck, no file too long
+#   build        the workspace and its tests, statically
+#   guests       the Wasm programs that the tests run
+#   unit         every crate by itself
+#   containerd   pods under containerd 1.7 and 2.1
+#   jail         what a native attacker in place of the guest can reach
+#   faults       broken input, full disks, kill -9 at every step
+#   kubernetes   pods under a real kubelet
+# A stage that fails does not keep the next from running. The last line is the sum.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+for part in common debian go rust prerequisites containerd kubernetes; do . "$here/lib/$part.sh"; done
+cd "$ROOT"
+
+stages=(lint build guests unit containerd jail faults kubernetes)
+unit_crates=(grants image host shim cli)
+longest_file=600
+export CONTAINERD_1_7 CONTAINERD_2_1 SHIM_DIR=$BUILT GUESTS=$TARGET_DIR/guests
+
+stage_lint() {
+  cargo fmt --all --check
+  cargo clippy --profile "$PROFILE" --workspace --all-targets --quiet -- -D warnings
+  git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck --severity warning --shell bash --exclude SC1090,SC1091,SC2034
+  no_file_too_long
+}
+
+no_file_too_long() {
+  git ls-files -z '*.rs' '*.sh' '*.py' '*.c' '*.go' '*.js' | xargs -0 wc -l |
+    awk -v most=$longest_file '$2 != "total" && $1 > most { print $2 " has " $1 " lines; " most " are the most: give its parts files of their own"; bad = 1 } END { exit bad }'
+}
+
+stage_build() {
+  cargo build --profile "$PROFILE" --workspace --all-targets
+  echo "containerd-shim-run-v2: $(($(stat -c %s "$BUILT/containerd-shim-run-v2") / 1024)) KiB, $(($(strip -o /dev/stdout "$BUILT/containerd-shim-run-v2" | wc -c) / 1024)) KiB without symbols"
+}
+
+stage_guests() { "$here/guests.sh"; }
+
+stage_unit() { cargo test --profile "$PROFILE" --no-fail-fast "${unit_crates[@]/#/-prun-wasm-}"; }
+
+# e2e NAME: the tests of that name in testkit; they start the daemons themselves.
+e2e() {
+  ensure_run_tools
+  ensure_containerd
+  cargo test --profile "$PROFILE" -p run-wasm-testkit --test "$1"
+}
+stage_containerd() { e2e containerd; }
+stage_jail() { e2e jail; }
+stage_faults() { e2e faults; }
+
+stage_kubernetes() {
+  "$here/test/kubernetes.sh"
+}
+
+# begin_kubernetes: its programs take minutes to build the first time, so they are built while other stages run.
+begin_kubernetes() {
+  [ -d "$KUBERNETES_BIN" ] && return
+  (ensure_kubernetes) >"$logs/kubernetes-build.log" 2>&1 &
+}
+
+# run_stage NAME: keeps what it prints in $logs, and its result in the table.
+run_stage() {
+  local name=$1 status=0 start passed failed
+  say "$name"
+  start=$(milliseconds)
+  # Not in a condition: there, bash would not stop at the stage's first failure.
+  set +e
+  (set -e; "stage_$name") 2>&1 | tee "$logs/$name.log"
+  status=${PIPESTATUS[0]}
+  set -e
+  read -r passed failed < <(count_tests "$logs/$name.log")
+  if [ $((passed + failed)) = 0 ]; then
+    [ "$status" = 0 ] && passed=1 || failed=1
+  elif [ "$status" != 0 ] && [ "$failed" = 0 ]; then
+    failed=1
+  fi
+  all_passed=$((all_passed + passed)) all_failed=$((all_failed + failed))
+  table+=$(printf '%-12s %8s s   %4d passed   %3d failed' "$name" "$(seconds_since "$start")" "$passed" "$failed")$'\n'
+}
+
+# count_tests LOG: "PASSED FAILED", summed over the result lines that cargo and our own scripts print.
+count_tests() {
+  awk '/^test result: / { for (i = 2; i <= NF; i++) { if ($i == "passed;") p += $(i - 1); if ($i == "failed;") f += $(i - 1) } } END { print p + 0, f + 0 }' "$1"
+}
+
+for stage in "$@"; do
+  [[ " ${stages[*]} " == *" $stage "* ]] || die "there is no stage \"$stage\": choose from ${stages[*]}"
+done
+[ $# = 0 ] || stages=("$@")
+
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+all_passed=0 all_failed=0 table=
+ensure_build_tools
+install_packages shellcheck
+[[ " ${stages[*]} " != *" kubernetes "* ]] || begin_kubernetes
+for stage in "${stages[@]}"; do run_stage "$stage"; done
+printf '\n%s' "$table"
+echo "$all_passed passed, $all_failed failed"
+[ "$all_failed" = 0 ]
