@@ -17,6 +17,11 @@ pub enum GrantError {
     #[error("the working directory `{cwd}` {why}; write an absolute path such as `/app`")]
     WorkingDirectory { cwd: String, why: &'static str },
 
+    #[error(
+        "process.user has the id 4294967295, which no user or group has; choose another (`runAsUser`, `fsGroup`)"
+    )]
+    NoSuchUser,
+
     #[error("the mount at `{destination}`: {why}")]
     Mount { destination: String, why: String },
 
@@ -54,7 +59,14 @@ fn suggestion(nearest: &Option<String>) -> String {
 /// Untrusted text as it may appear in a message: one line, no control characters, at most 80 characters.
 pub(crate) fn shown(text: &str) -> String {
     const LONGEST: usize = 80;
-    let mut out: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+    let mut out = String::new();
+    for char in text.chars().take(LONGEST) {
+        match char {
+            // Quotes need no escape: messages put such text between backticks.
+            '"' | '\'' => out.push(char),
+            char => out.extend(char.escape_debug()),
+        }
+    }
     if text.chars().nth(LONGEST).is_some() {
         out.push('…');
     }

@@ -19,8 +19,8 @@ use crate::table;
 
 /// What one container may do, and all of it.
 ///
-/// [`derive`] is the only maker and nothing changes it afterwards. It travels from the shim to the host as JSON, by
-/// the serde implementations, whose reader takes only what [`derive`] could have made.
+/// [`derive`] is the only maker and nothing changes it afterwards. It travels from the shim to the host as JSON; the
+/// serde implementations exist for that one way, over a channel that nobody else writes to.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Grants {
@@ -63,7 +63,7 @@ pub fn derive(spec: &Spec, policy: &Policy) -> Result<Grants, GrantError> {
         args,
         env: process::env(process)?,
         cwd: process::cwd(process)?,
-        user: process::user(process.user()),
+        user: process::user(process.user())?,
         terminal: process.terminal().unwrap_or(false),
         root: Root { path: root.path().clone(), readonly: root.readonly().unwrap_or(false) },
         mounts: Mounts::sort(spec)?,

@@ -15,7 +15,7 @@
 //! | `mounts` of type bind and tmpfs | honoured; see [`Grants::dropped`] for those that a guest does not get |
 //! | `mounts` of type proc, sysfs, cgroup, mqueue, devpts; all at or below `/dev` | dropped: nothing there is of use to Wasm |
 //! | `mounts` of another type, at `/`, with `..`, id-mapped, with mount propagation | refused |
-//! | `linux.namespaces` | network honoured ([`identity::network_namespace`]); user refused; others without effect: the host has its own |
+//! | `linux.namespaces` | network honoured ([`network_namespace`]); user refused; others without effect: the host has its own |
 //! | `linux.resources.memory.limit`, `cpu.{quota,period,shares}` | honoured, bounded by the node |
 //! | `linux.resources`, the rest; `linux.cgroupsPath` | the cgroup's matter, not a grant |
 //! | `linux.devices`, `resources.devices`, privileged | without effect: a guest has no way to open a device |
@@ -27,7 +27,7 @@ mod annotations;
 mod egress;
 mod error;
 mod grants;
-pub mod identity;
+mod identity;
 mod limits;
 mod listen;
 mod mode;
@@ -43,7 +43,9 @@ mod units;
 pub use egress::{Egress, Rule, RuleError};
 pub use error::GrantError;
 pub use grants::{Grants, Root, derive};
-pub use identity::{ContainerType, NetNs};
+pub use identity::{
+    ContainerType, NetNs, Pod, container_name, container_type, network_namespace, pod, sandbox_id,
+};
 pub use limits::Cpu;
 pub use listen::{Listen, Port};
 pub use mode::Mode;

@@ -73,6 +73,7 @@ pub enum JailPart {
 pub struct Limits {
     /// `None`: the pod's own limit, if it has one.
     pub memory: Option<ByteSize>,
+    #[serde(deserialize_with = "at_least_one")]
     pub open_files: u64,
 }
 
@@ -156,6 +157,13 @@ fn modes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Mode>, D::Err
         return Err(D::Error::custom("no mode is left; write `modes = [\"normal\"]`"));
     }
     Ok(modes)
+}
+
+fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    match u64::deserialize(deserializer)? {
+        0 => Err(D::Error::custom("a guest without a single file cannot start; write a number above 0")),
+        number => Ok(number),
+    }
 }
 
 fn absolute<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {

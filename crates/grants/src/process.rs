@@ -30,6 +30,8 @@ pub struct User {
 }
 
 const DEFAULT_UMASK: u32 = 0o022;
+/// The bits that umask(2) looks at.
+const PERMISSIONS: u32 = 0o777;
 
 pub(crate) fn entry(args: &[String]) -> Result<Entry, GrantError> {
     let Some(first) = args.first() else { return Ok(Entry::default()) };
@@ -87,11 +89,16 @@ pub(crate) fn cwd(process: &Process) -> Result<String, GrantError> {
     path::normalise(&cwd).map_err(|why| GrantError::WorkingDirectory { cwd: shown(&cwd), why })
 }
 
-pub(crate) fn user(user: &SpecUser) -> User {
-    User {
+/// The identity. The id 4294967295 is refused: to the kernel it is -1, "leave it as it is", and it is root's then.
+pub(crate) fn user(user: &SpecUser) -> Result<User, GrantError> {
+    let additional_gids = user.additional_gids().clone().unwrap_or_default();
+    if [user.uid(), user.gid()].iter().chain(&additional_gids).any(|id| *id == u32::MAX) {
+        return Err(GrantError::NoSuchUser);
+    }
+    Ok(User {
         uid: user.uid(),
         gid: user.gid(),
-        additional_gids: user.additional_gids().clone().unwrap_or_default(),
-        umask: user.umask().unwrap_or(DEFAULT_UMASK),
-    }
+        additional_gids,
+        umask: user.umask().unwrap_or(DEFAULT_UMASK) & PERMISSIONS,
+    })
 }

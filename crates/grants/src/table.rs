@@ -11,7 +11,7 @@ use crate::units::ByteSize;
 pub(crate) fn print(grants: &Grants) -> String {
     let mut table = Table::default();
     table.row("entry", entry(grants));
-    table.row("args", list(grants.args().iter().map(|arg| format!("\"{}\"", shown(arg))), " "));
+    table.row("args", list(grants.args().iter().map(|arg| format!("`{}`", shown(arg))), " "));
     table.row("env", list(grants.env().iter().map(|(name, _)| shown(name)), ", "));
     table.row("cwd", shown(grants.cwd()));
     table.row("user", user(grants));
