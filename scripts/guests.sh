@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# scripts/guests.sh [--list] [NAME...]: builds the guests of test-images/ into target/guests, all or those named (`hello`
+# stands for hello.wasm and hello.p1.wasm), and prints each file with its size. `--list` prints the names alone.
+# A family of guests is built again only when its sources or the way of building it have changed.
+set -euo pipefail
+. "$(dirname "$0")/lib/common.sh"
+. "$ROOT/scripts/lib/debian.sh"
+. "$ROOT/scripts/lib/rust.sh"
+. "$ROOT/scripts/lib/guest-rust.sh"
+. "$ROOT/scripts/lib/guest-families.sh"
+
+FAMILIES=(rust wat)
+GUESTS=$ROOT/target/guests
+
+# files_of FAMILY: what it makes, one file a line.
+files_of() { "files_of_$1" | sort; }
+
+# wanted FAMILY NAME...: those of its files that the names mean; without names, all.
+wanted() {
+  local family=$1 file name
+  shift
+  for file in $(files_of "$family"); do
+    [ $# = 0 ] && echo "$file"
+    for name in "$@"; do
+      case $file in "$name" | "$name.wasm" | "$name.p1.wasm") echo "$file" ;; esac
+    done
+  done
+}
+
+# state_of FAMILY: a hash of its sources, of the tools' and of these scripts, which name every version that matters.
+state_of() {
+  (
+    cd "$ROOT"
+    find "test-images/$1" test-images/tools test-images/wit scripts/guests.sh scripts/lib/guest-{rust,families}.sh rust-toolchain.toml \
+      -type f -not -path '*/target/*' -print0 | sort -z | xargs -0 sha256sum
+  ) | sha256sum | cut -c 1-16
+}
+
+# build FAMILY STATE: $CACHE/guests/FAMILY-STATE holds its files; those of states long gone are removed.
+build() {
+  mkdir -p "$CACHE/guests"
+  # No other guest's build of the same family, in whichever state, may use its folders of intermediate files.
+  (
+    flock 8
+    cached "guests/$1-$2" "build_$1"
+  ) 8>"$CACHE/guests/$1.lock"
+}
+
+# install FAMILY STATE FILE...: from the cache into target/guests, each file whole at every moment.
+install_files() {
+  local from=$CACHE/guests/$1-$2 file
+  shift 2
+  for file in "$@"; do
+    [ -f "$from/$file" ] || die "$from has no $file: its builder in scripts/lib/guest-families.sh forgot it"
+    cmp -s "$from/$file" "$GUESTS/$file" && continue
+    cp "$from/$file" "$GUESTS/.$file.$$"
+    mv "$GUESTS/.$file.$$" "$GUESTS/$file"
+  done
+}
+
+list=
+[ "${1-}" = --list ] && { list=yes; shift; }
+mkdir -p "$GUESTS"
+made=()
+for family in "${FAMILIES[@]}"; do
+  mapfile -t files < <(wanted "$family" "$@")
+  [ ${#files[@]} = 0 ] && continue
+  made+=("${files[@]}")
+  [ -n "$list" ] && continue
+  state=$(state_of "$family")
+  [ -d "$CACHE/guests/$family-$state" ] || build "$family" "$state"
+  install_files "$family" "$state" "${files[@]}"
+done
+for name in "$@"; do
+  case " ${made[*]} " in *" $name "* | *" $name.wasm "* | *" $name.p1.wasm "*) ;; *) die "there is no guest $name: see scripts/guests.sh --list" ;; esac
+done
+if [ -n "$list" ]; then
+  printf '%s\n' "${made[@]}"
+else
+  (cd "$GUESTS" && stat --format '%s %n' "${made[@]}" | awk '{ printf "%10d  %s\n", $1, $2 }')
+fi
