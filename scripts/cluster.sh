@@ -15,11 +15,11 @@ for part in common debian go rust prerequisites containerd kubernetes private na
 
 folder=${CLUSTER_DIR:-${TMPDIR:-/tmp}/run-wasm-cluster}
 shim=${SHIM_DIR:-$BUILT}
-cgroup=run-wasm-$(sha256sum <<<"$folder" | cut -c 1-12)
+cgroup=$(cgroup_of "$folder")
 path=$shim:$KUBERNETES_BIN:$CONTAINERD_2_1:$ETCD_BIN:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 up() {
-  outside_shared_paths "$folder"
+  outside_shared_paths "$folder" "$shim" "$CACHE" "$ROOT"
   [ -z "$(init)" ] || die "the cluster in $folder is up already: \`cluster.sh down\` ends it"
   ensure_run_tools
   ensure_containerd

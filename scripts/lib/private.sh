@@ -12,12 +12,18 @@ hide_shared_paths() {
   mount -t tmpfs -o mode=755 tmpfs /run
 }
 
-# outside_shared_paths FOLDER: refuses a folder that hide_shared_paths would make invisible.
+# outside_shared_paths FOLDER...: refuses folders that hide_shared_paths would make invisible.
 outside_shared_paths() {
-  case $(realpath -m "$1")/ in
-  /run/* | /var/run/* | /var/lib/* | /var/log/*) die "$1 lies where the daemons have private folders: choose one outside /run, /var/lib and /var/log" ;;
-  esac
+  local folder
+  for folder in "$@"; do
+    case $(realpath -m "$folder")/ in
+    /run/* | /var/lib/* | /var/log/*) die "$folder lies where the daemons have private folders: choose one outside /run, /var/lib and /var/log" ;;
+    esac
+  done
 }
+
+# cgroup_of FOLDER: the name of the cgroup for what runs with its state in FOLDER.
+cgroup_of() { echo "run-wasm-$(sha256sum <<<"$1" | cut -c 1-12)"; }
 
 # remove_cgroup NAME: the cgroup NAME and all below it, in every hierarchy. No process may be left in them.
 remove_cgroup() {

@@ -1,0 +1,58 @@
+#!/bin/bash
+# kubernetes.sh: Wasm pods and a native one under a real kubelet, from RuntimeClass to exit code. Needs the build and the
+# guests; brings up a cluster of its own and leaves nothing.
+set -euo pipefail
+scripts=$(cd "$(dirname "$0")/.." && pwd)
+for part in common containerd private native-image wasm-image checks; do . "$scripts/lib/$part.sh"; done
+
+work=$(mktemp -d)
+export CLUSTER_DIR=$work/cluster
+trap '"$scripts/cluster.sh" down; rm -rf "$work"' EXIT
+kubectl() { "$scripts/cluster.sh" kubectl "$@"; }
+
+# field POD PATH: a field of the pod, by JSONPath.
+field() { kubectl get pod "$1" -o "jsonpath={$2}"; }
+terminated() { field "$1" ".status.containerStatuses[0].state.terminated.$2"; }
+phase_is() { [ "$(field "$1" .status.phase)" = "$2" ]; }
+
+# ends POD PHASE: within half a minute; shows why not.
+ends() {
+  await 30 phase_is "$1" "$2" || { kubectl describe pod "$1"; false; }
+}
+
+images() {
+  local guest
+  for guest in hello exit trap; do wasm_image "localhost/$guest:1" "$ROOT/target/guests/$guest.wasm" "$work/$guest.tar"; done
+  native_image localhost/busybox:1 "$BUSYBOX" "$work/busybox.tar"
+  "$scripts/cluster.sh" import "$work"/*.tar
+}
+
+# traces: what a cluster that has gone must not leave on the machine.
+traces() {
+  pgrep --full --list-full "$CLUSTER_DIR" || true
+  grep -F "$CLUSTER_DIR" /proc/self/mounts || true
+  find /sys/fs/cgroup -maxdepth 2 -type d -name "$(cgroup_of "$CLUSTER_DIR")" 2>/dev/null || true
+  ls -d "$CLUSTER_DIR" 2>/dev/null || true
+}
+
+shows_its_end() { contains "$(terminated trap message)" "$1"; }
+
+"$scripts/cluster.sh" up
+images
+kubectl apply -f - <"$scripts/test/pods.yaml"
+
+check "a Wasm pod ends as Succeeded" ends hello Succeeded
+check "its log is what the guest printed" same "$(kubectl logs hello)" "hello from run-wasm"
+check "its exit code is 0" same "$(terminated hello exitCode)" 0
+check "a guest that exits 7 ends as Failed" ends seven Failed
+check "its exit code is 7" same "$(terminated seven exitCode)" 7
+check "a guest that traps ends as Failed" ends trap Failed
+check "its exit code is 134" same "$(terminated trap exitCode)" 134
+check "its termination message names the trap" shows_its_end unreachable
+check "its termination message has the backtrace" shows_its_end inner
+check "a native pod beside them ends as Succeeded" ends native Succeeded
+check "the native pod's log is what it printed" same "$(kubectl logs native)" "hello from a native pod"
+check "the pods can be deleted" kubectl delete -f "$scripts/test/pods.yaml" --timeout=30s
+"$scripts/cluster.sh" down
+check "nothing of the cluster stays behind" same "$(traces)" ""
+checks_result
