@@ -1,0 +1,67 @@
+//! The part of an image config that tells Wasm from native.
+
+use serde::Deserialize;
+
+use crate::manifest::MAX_DOCUMENT;
+use crate::{Digest, ImageError};
+
+/// What an image config says it is made for. containerd has already put all else into the OCI runtime spec.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct ImageConfig {
+    pub os: Option<String>,
+    pub architecture: Option<String>,
+}
+
+impl ImageConfig {
+    /// Reads the config of an OCI or docker image, or of a Wasm artifact.
+    ///
+    /// # Errors
+    /// A sentence with the digest of the config when it is too large or no JSON object.
+    pub fn parse(bytes: &[u8]) -> Result<ImageConfig, ImageError> {
+        let (what, digest, size) = ("the image config", Digest::of(bytes), bytes.len() as u64);
+        if size > MAX_DOCUMENT {
+            return Err(ImageError::TooLarge { what, digest, size, limit: MAX_DOCUMENT });
+        }
+        serde_json::from_slice(bytes).map_err(|error| ImageError::Malformed {
+            what,
+            digest,
+            why: error.to_string(),
+        })
+    }
+
+    /// Whether it says "Wasm" by its platform: such an image never runs as a native one.
+    pub fn claims_wasm(&self) -> bool {
+        let starts =
+            |field: &Option<String>, word| field.as_deref().is_some_and(|field| field.starts_with(word));
+        starts(&self.os, "wasi") || starts(&self.architecture, "wasm")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_wasm_platform_is_a_claim() {
+        let claims = |text: &str| ImageConfig::parse(text.as_bytes()).unwrap().claims_wasm();
+        assert!(claims(r#"{"os": "wasip2", "architecture": "wasm"}"#));
+        assert!(claims(r#"{"os": "wasi", "config": {"Entrypoint": null}}"#));
+        assert!(claims(r#"{"os": "linux", "architecture": "wasm32"}"#));
+        assert!(!claims(r#"{"os": "linux", "architecture": "amd64"}"#));
+        assert!(!claims("{}"));
+    }
+
+    #[test]
+    fn a_broken_config_is_refused_with_its_digest() {
+        let sentence = ImageConfig::parse(b"{").unwrap_err().to_string();
+        assert!(sentence.contains(&Digest::of(b"{").to_string()), "{sentence}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes: Vec<u8>) {
+            drop(ImageConfig::parse(&bytes));
+        }
+    }
+}
