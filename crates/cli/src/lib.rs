@@ -1,1 +1,53 @@
-//! See docs/architecture.md.
+//! The commands of `run-wasm`. Each module is one command; none of them talks to containerd.
+//!
+//! Results go to stdout, everything else to stderr. Exit code 1 is an error told in a sentence, 2 is wrong usage.
+
+mod files;
+mod inspect;
+mod pack;
+mod ps;
+
+use std::io::{self, Write};
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Packs and examines WebAssembly containers.
+#[derive(Debug, Parser)]
+#[command(name = "run-wasm", version, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Tell what a component or module is, imports and exports.
+    Inspect(inspect::Args),
+    /// Pack Wasm files as an OCI image that `ctr images import` takes.
+    Image(pack::Args),
+    /// List the containers that run-wasm runs on this node.
+    Ps(ps::Args),
+}
+
+impl Cli {
+    /// Carries the command out and writes its result to `out`.
+    ///
+    /// # Errors
+    /// A chain of sentences that names the file or option and the cure.
+    pub fn run(self, out: &mut impl Write) -> Result<()> {
+        match self.command {
+            Command::Inspect(args) => args.run(out),
+            Command::Image(args) => args.run(out),
+            Command::Ps(args) => args.run(out),
+        }?;
+        Ok(out.flush()?)
+    }
+}
+
+/// Whether the reader of our output went away.
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    })
+}

@@ -1,0 +1,219 @@
+//! `run-wasm ps`: what runs on this node, by the records that each shim keeps of its tasks.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+/// The largest record that is read, in bytes.
+const MAX_RECORD: u64 = 1 << 20;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Print JSON in place of the table.
+    #[arg(long)]
+    json: bool,
+    /// Where the shims keep their state.
+    #[arg(long, value_name = "DIR", default_value = "/run/run-wasm")]
+    state: PathBuf,
+}
+
+/// One task, as far as this command cares. Shims of other releases may write more, or less.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Record {
+    namespace: String,
+    id: String,
+    /// `namespace/name` of the Kubernetes pod.
+    #[serde(default)]
+    pod: Option<String>,
+    #[serde(default)]
+    image: Option<String>,
+    #[serde(default)]
+    bundle: PathBuf,
+    #[serde(default)]
+    mode: String,
+    /// In the output, `stale` when the shim is gone and so nobody keeps the record true.
+    #[serde(default)]
+    status: String,
+    /// Seconds since 1970.
+    #[serde(default)]
+    created: u64,
+    shim_pid: u32,
+    /// The process that runs the container; none for a sandbox.
+    #[serde(default)]
+    host: Option<Process>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Process {
+    pid: u32,
+}
+
+impl Args {
+    pub fn run(self, out: &mut impl Write) -> Result<()> {
+        let mut records = Vec::new();
+        for file in record_files(&self.state.join("tasks"))? {
+            match read(&file) {
+                Ok(Some(record)) => {
+                    records.push(record.judged(|pid| Path::new(&format!("/proc/{pid}")).exists()))
+                }
+                Ok(None) => {}
+                Err(error) => eprintln!("warning: {error:#}"),
+            }
+        }
+        records.sort_by(|a, b| {
+            (&a.namespace, &a.pod, a.created, &a.id).cmp(&(&b.namespace, &b.pod, b.created, &b.id))
+        });
+        if self.json {
+            serde_json::to_writer_pretty(&mut *out, &records)?;
+            return Ok(writeln!(out)?);
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        Ok(out.write_all(table(&records, now).as_bytes())?)
+    }
+}
+
+impl Record {
+    fn judged(mut self, lives: impl Fn(u32) -> bool) -> Record {
+        if !lives(self.shim_pid) {
+            self.status = "stale".into();
+        }
+        self
+    }
+}
+
+/// The records of all namespaces: `<folder>/<anything>/<id>.json`. A node without any has no such folder.
+fn record_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for namespace in entries(folder)? {
+        if namespace.is_dir() {
+            files.extend(
+                entries(&namespace)?
+                    .into_iter()
+                    .filter(|file| file.extension().is_some_and(|end| end == "json")),
+            );
+        }
+    }
+    Ok(files)
+}
+
+/// What is in a folder; nothing when the folder is gone, since namespaces come and go while we look.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let list =
+        || -> io::Result<Vec<PathBuf>> { fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect() };
+    match list() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(error).with_context(|| {
+            format!("cannot read {}: the records are root's, run this as root", folder.display())
+        }),
+        other => other.with_context(|| format!("cannot read {}", folder.display())),
+    }
+}
+
+/// Reads a record; `None` when its task has just ended.
+fn read(file: &Path) -> Result<Option<Record>> {
+    let context = || format!("cannot read the record {}", file.display());
+    let mut bytes = Vec::new();
+    match File::open(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.and_then(|f| f.take(MAX_RECORD).read_to_end(&mut bytes)).with_context(context)?,
+    };
+    serde_json::from_slice(&bytes).map(Some).with_context(context)
+}
+
+fn table(records: &[Record], now: u64) -> String {
+    const HEADER: [&str; 8] = ["NAMESPACE", "ID", "POD", "MODE", "STATUS", "PID", "AGE", "IMAGE"];
+    let mut rows: Vec<[String; 8]> = vec![HEADER.map(String::from)];
+    rows.extend(records.iter().map(|record| row(record, now)));
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: [usize; 8] = std::array::from_fn(width);
+    let mut text = String::new();
+    for row in &rows {
+        let line: String = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}  ")).collect();
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn row(record: &Record, now: u64) -> [String; 8] {
+    // Kubernetes' ids are 64 hexadecimal digits, of which crictl, too, shows 13.
+    let is_digest = record.id.len() == 64 && record.id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let id = if is_digest { record.id.chars().take(13).collect() } else { cell(&record.id) };
+    let pid = record.host.as_ref().map_or("-".into(), |host| host.pid.to_string());
+    [
+        cell(&record.namespace),
+        id,
+        cell(record.pod.as_deref().unwrap_or_default()),
+        cell(&record.mode),
+        cell(&record.status),
+        pid,
+        age(now.saturating_sub(record.created)),
+        cell(record.image.as_deref().unwrap_or_default()),
+    ]
+}
+
+/// Something to see in each column, and nothing that steers a terminal.
+fn cell(text: &str) -> String {
+    if text.is_empty() { "-".into() } else { text.escape_debug().to_string() }
+}
+
+fn age(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m", seconds / 60),
+        3600..172_800 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(json: serde_json::Value) -> Record {
+        serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn a_record_of_another_release_is_read() {
+        let read = record(
+            serde_json::json!({"namespace": "default", "id": "a", "shim_pid": 7, "surprise": {"x": 1}}),
+        );
+        assert_eq!((read.id.as_str(), read.status.as_str(), read.host), ("a", "", None));
+    }
+
+    #[test]
+    fn a_record_whose_shim_is_gone_is_stale() {
+        let of =
+            || record(serde_json::json!({"namespace": "n", "id": "a", "shim_pid": 7, "status": "running"}));
+        assert_eq!(of().judged(|pid| pid == 7).status, "running");
+        assert_eq!(of().judged(|_| false).status, "stale");
+    }
+
+    #[test]
+    fn the_table_has_a_line_for_each_task() {
+        let records = [record(serde_json::json!({
+            "namespace": "k8s.io", "id": "0123456789abcdef".repeat(4), "pod": "default/hello", "mode": "normal",
+            "status": "running", "created": 100, "shim_pid": 7, "host": {"pid": 42, "started": 1}, "image": "a/\u{1b}:1",
+        }))];
+        let table = table(&records, 100 + 7200);
+        let words: Vec<&str> = table.lines().nth(1).unwrap().split_whitespace().collect();
+        assert_eq!(
+            words,
+            ["k8s.io", "0123456789abc", "default/hello", "normal", "running", "42", "2h", "a/\\u{1b}:1"]
+        );
+        assert!(table.starts_with("NAMESPACE  ID"));
+    }
+
+    #[test]
+    fn ages_are_short() {
+        let ages: Vec<String> = [0, 59, 60, 3600, 100_000, 200_000].into_iter().map(age).collect();
+        assert_eq!(ages, ["0s", "59s", "1m", "1h", "27h", "2d"]);
+    }
+}

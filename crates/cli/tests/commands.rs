@@ -1,0 +1,195 @@
+//! The program as its users see it: output, messages, exit codes.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+const HELLO: &str = r#"(component (instance $i) (export "wasi:cli/run@0.2.0" (instance $i)))"#;
+
+struct Shell(TempDir);
+
+impl Shell {
+    fn with(files: &[(&str, &[u8])]) -> Shell {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, bytes) in files {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        }
+        Shell(folder)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn run(&self, words: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_run-wasm"))
+            .args(words)
+            .current_dir(self.path())
+            .env_remove("SOURCE_DATE_EPOCH")
+            .output()
+            .unwrap()
+    }
+
+    /// stdout of a command that succeeds.
+    fn ok(&self, words: &[&str]) -> String {
+        let output = self.run(words);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The sentence of a command that fails.
+    fn refused(&self, words: &[&str]) -> String {
+        let output = self.run(words);
+        let sentence = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{sentence}");
+        assert!(
+            output.stdout.is_empty() && sentence.starts_with("error: ") && sentence.lines().count() == 1,
+            "{sentence}"
+        );
+        sentence
+    }
+}
+
+#[test]
+fn inspect_prints_a_table_or_json() {
+    let shell = Shell::with(&[("hello.wat", HELLO.as_bytes())]);
+    assert!(shell.ok(&["inspect", "hello.wat"]).contains("command (wasi:cli/run@0.2.0)"));
+    let json: serde_json::Value =
+        serde_json::from_str(&shell.ok(&["inspect", "--json", "hello.wat"])).unwrap();
+    assert_eq!(json["world"]["kind"], "command");
+}
+
+#[test]
+fn what_is_no_wasm_is_refused_in_a_sentence() {
+    let shell = Shell::with(&[
+        ("x", b"hello"),
+        ("empty", b""),
+        ("cut.wasm", b"\0asm\x0d\0\x01\0\x07"),
+        ("bad.wat", b"(modul)"),
+        ("sh", b"#!/bin/sh"),
+    ]);
+    for (file, word) in [
+        ("x", "x is neither WebAssembly nor a native program: give"),
+        ("empty", "empty is empty"),
+        ("cut.wasm", "no valid Wasm"),
+        ("bad.wat", "no correct WebAssembly text"),
+        ("sh", "native script"),
+        ("missing", "cannot open missing"),
+    ] {
+        for command in [&["inspect", file][..], &["image", "--name", "a/b:1", file]] {
+            let output = shell.run(command);
+            let sentence = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1));
+            assert!(sentence.starts_with("error: ") && sentence.contains(word), "{sentence}");
+        }
+    }
+}
+
+#[test]
+fn an_image_is_written_and_named_by_its_digest() {
+    let shell = Shell::with(&[("hello.wat", HELLO.as_bytes())]);
+    let pack = |format: &str, output: &str| {
+        shell.ok(&[
+            "image",
+            "--name",
+            "localhost/hello:1",
+            "--env",
+            "A=b=c",
+            "--user",
+            "65532",
+            "--format",
+            format,
+            "-o",
+            output,
+            "hello.wat",
+        ])
+    };
+    for format in ["image", "artifact", "rootfs"] {
+        let line = pack(format, "one.tar");
+        assert!(line.starts_with("localhost/hello:1@sha256:") && line.lines().count() == 1, "{line}");
+        assert_eq!(pack(format, "two.tar"), line);
+        assert_eq!(
+            fs::read(shell.path().join("one.tar")).unwrap(),
+            fs::read(shell.path().join("two.tar")).unwrap()
+        );
+    }
+    let left: Vec<_> = fs::read_dir(shell.path()).unwrap().collect();
+    assert_eq!(left.len(), 3, "{left:?}");
+}
+
+#[test]
+fn an_image_goes_to_stdout_just_as_to_a_file() {
+    let shell = Shell::with(&[("hello.wat", HELLO.as_bytes())]);
+    shell.ok(&["image", "--name", "a/b:1", "--output", "x.tar", "hello.wat"]);
+    let output = shell.run(&["image", "--name", "a/b:1", "hello.wat"]);
+    assert_eq!(output.stdout, fs::read(shell.path().join("x.tar")).unwrap());
+}
+
+#[test]
+fn a_refused_image_leaves_no_file() {
+    let shell = Shell::with(&[("hello.wat", HELLO.as_bytes()), ("a/hello.wat", HELLO.as_bytes())]);
+    let sentence = shell.refused(&["image", "--name", "a/b:1", "-o", "x.tar", "hello.wat", "a/hello.wat"]);
+    assert!(sentence.contains("two files are called hello.wasm"), "{sentence}");
+    assert!(
+        shell
+            .refused(&["image", "--name", "hello", "-o", "x.tar", "hello.wat"])
+            .contains("registry/name:tag")
+    );
+    assert!(
+        shell
+            .refused(&["image", "--name", "a/b:1", "-o", "no/such/x.tar", "hello.wat"])
+            .contains("cannot write no/such/x.tar")
+    );
+    assert!(!shell.path().join("x.tar").exists());
+}
+
+#[test]
+fn wrong_usage_exits_2() {
+    let shell = Shell::with(&[]);
+    for words in [
+        &[][..],
+        &["inspect"],
+        &["image", "x.wasm"],
+        &["image", "--name", "a/b:1", "--env", "A", "x"],
+        &["no-such"],
+    ] {
+        assert_eq!(shell.run(words).status.code(), Some(2), "{words:?}");
+    }
+}
+
+#[test]
+fn ps_lists_living_and_stale_tasks() {
+    let record = |id: &str, shim: u32| {
+        format!(
+            r#"{{"namespace": "default", "id": "{id}", "status": "running", "mode": "normal", "shim_pid": {shim}, "new": 1}}"#
+        )
+    };
+    let me = std::process::id();
+    let shell = Shell::with(&[
+        ("tasks/0a-default/lives.json", record("lives", me).as_bytes()),
+        ("tasks/0a-default/gone.json", record("gone", u32::MAX).as_bytes()),
+        ("tasks/0a-default/broken.json", b"{"),
+        ("tasks/0a-default/draft.new", b"{"),
+    ]);
+    let json: serde_json::Value = serde_json::from_str(&shell.ok(&["ps", "--state", ".", "--json"])).unwrap();
+    let seen: Vec<_> =
+        json.as_array().unwrap().iter().map(|task| (task["id"].as_str(), task["status"].as_str())).collect();
+    assert_eq!(seen, [(Some("gone"), Some("stale")), (Some("lives"), Some("running"))]);
+    let output = shell.run(&["ps", "--state", "."]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 3);
+    let warning = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(warning.contains("broken.json") && !warning.contains("draft.new"), "{warning}");
+}
+
+#[test]
+fn a_node_where_nothing_runs_has_an_empty_list() {
+    let shell = Shell::with(&[]);
+    assert_eq!(shell.ok(&["ps", "--state", "nowhere", "--json"]), "[]\n");
+    assert_eq!(shell.ok(&["ps", "--state", "nowhere"]).lines().count(), 1);
+}
