@@ -6,7 +6,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 for part in common debian rust prerequisites containerd private native-image wasm-image; do . "$here/lib/$part.sh"; done
 
-build_product() { (cd "$ROOT" && cargo build --quiet --profile "$PROFILE" -p run-wasm-shim -p run-wasm-cli); }
+build_product() { (cd "$ROOT" && cargo build --quiet --profile "$PROFILE" --workspace --bins); }
 
 # images FOLDER: one program as Wasm and as machine code, and a guest that ends with a code of its own.
 images() {

@@ -15,7 +15,6 @@ for part in common debian go rust prerequisites containerd kubernetes; do . "$he
 cd "$ROOT"
 
 stages=(lint build guests unit containerd jail faults kubernetes)
-unit_crates=(grants image host shim cli)
 longest_file=600
 export CONTAINERD_1_7 CONTAINERD_2_1 SHIM_DIR=$BUILT GUESTS=$ROOT/target/guests
 
@@ -31,26 +30,49 @@ no_file_too_long() {
     awk -v most=$longest_file '$2 != "total" && $1 > most { print $2 " has " $1 " lines; " most " are the most: give its parts files of their own"; bad = 1 } END { exit bad }'
 }
 
+# Cargo is always asked for the whole workspace, tests included, and the targets are chosen by name: it unites the
+# features of what it is asked for, and any other choice would compile Wasmtime once more.
+compile() { cargo build --profile "$PROFILE" --workspace --bins --tests "$@"; }
+run_tests() { cargo test --profile "$PROFILE" --workspace --no-fail-fast "$@"; }
+
 stage_build() {
-  cargo build --profile "$PROFILE" --workspace --all-targets
-  echo "containerd-shim-run-v2: $(($(stat -c %s "$BUILT/containerd-shim-run-v2") / 1024)) KiB, $(($(strip -o /dev/stdout "$BUILT/containerd-shim-run-v2" | wc -c) / 1024)) KiB without symbols"
+  compile
+  strip -o "$logs/shim" "$SHIM_DIR/containerd-shim-run-v2"
+  echo "containerd-shim-run-v2: $(size_of "$SHIM_DIR/containerd-shim-run-v2") KiB, $(size_of "$logs/shim") KiB without symbols"
 }
+
+size_of() { echo $(($(stat -c %s "$1") / 1024)); }
 
 stage_guests() { "$here/guests.sh"; }
 
-stage_unit() { cargo test --profile "$PROFILE" --no-fail-fast "${unit_crates[@]/#/-prun-wasm-}"; }
+stage_unit() {
+  local file tests=()
+  for file in crates/{grants,image,host,shim,cli}/tests/*.rs; do
+    [ ! -f "$file" ] || tests+=(--test "$(basename "$file" .rs)")
+  done
+  run_tests --lib --bins "${tests[@]}"
+}
 
-# e2e NAME: the tests of that name in testkit; they start the daemons themselves.
-e2e() {
+# needs_product: a stage that runs alone builds what it runs; after the other stages this takes no time.
+needs_product() {
   ensure_run_tools
+  compile --quiet
+  "$here/guests.sh" >/dev/null
+}
+
+# e2e NAME [OPTION...]: the tests of that name in testkit; they start the daemons themselves.
+e2e() {
+  needs_product
   ensure_containerd
-  cargo test --profile "$PROFILE" -p run-wasm-testkit --test "$1"
+  run_tests --test "$1" -- "${@:2}"
 }
 stage_containerd() { e2e containerd; }
-stage_jail() { e2e jail; }
+# Shows what was tried and what was reached.
+stage_jail() { e2e jail --nocapture; }
 stage_faults() { e2e faults; }
 
 stage_kubernetes() {
+  needs_product
   ensure_kubernetes
   cat "$logs/kubernetes-build.log"
   "$here/test/kubernetes.sh"
