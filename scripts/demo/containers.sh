@@ -25,24 +25,29 @@ import() {
   for tar in "$folder"/*.tar; do ctr images import --local "$tar" >/dev/null; done
 }
 
-# show COMMAND...: the command, its output, how it ended and what it took.
+# show CODE COMMAND...: the command, its output, how it ended and what it took; it has to end with CODE.
 show() {
-  local start status=0
+  local wanted=$1 start status=0
+  shift
   printf '\n$ %s\n' "$*"
   start=$(milliseconds)
   "$@" || status=$?
   printf '(exit code %d, %d ms)\n' "$status" $(($(milliseconds) - start))
+  [ "$status" = "$wanted" ] || die "that should have ended with exit code $wanted"
 }
 
-# median_of COMMAND...: the median of its durations, in milliseconds.
-median_of() {
+# durations COMMAND...: what each of the runs took, in milliseconds.
+durations() {
   local start
   for _ in $(seq $runs); do
     start=$(milliseconds)
-    "$@" >/dev/null
+    "$@" >/dev/null || die "a run failed"
     echo $(($(milliseconds) - start))
-  done | sort -n | sed -n "$((runs / 2 + 1))p"
+  done
 }
+
+# median_of COMMAND...
+median_of() { durations "$@" | sort -n | sed -n "$((runs / 2 + 1))p"; }
 
 wasm=(ctr run --rm --runtime io.containerd.run.v2)
 native=(ctr run --rm --runtime io.containerd.runc.v2)
@@ -51,9 +56,10 @@ hide_shared_paths "$folder"
 timed "start containerd" start_containerd
 import
 ctr images ls | awk 'NR > 1 { printf "%-28s %s %s, %s\n", $1, $4, $5, $6 }'
-show "${wasm[@]}" localhost/hello:1 first
-show "${wasm[@]}" localhost/hello:1 second
-show "${wasm[@]}" localhost/exit:1 third /exit.wasm 7
-show "${native[@]}" localhost/native-hello:1 fourth
-printf '\nmedian of %d runs, ctr to exit: %d ms as Wasm, %d ms under runc\n' $runs \
-  "$(median_of "${wasm[@]}" localhost/hello:1 wasm)" "$(median_of "${native[@]}" localhost/native-hello:1 native)"
+show 0 "${wasm[@]}" localhost/hello:1 first
+show 0 "${wasm[@]}" localhost/hello:1 second
+show 7 "${wasm[@]}" localhost/exit:1 third /exit.wasm 7
+show 0 "${native[@]}" localhost/native-hello:1 fourth
+wasm_median=$(median_of "${wasm[@]}" localhost/hello:1 wasm)
+native_median=$(median_of "${native[@]}" localhost/native-hello:1 native)
+printf '\nmedian of %d runs, from ctr to its end: %d ms as Wasm, %d ms the same program under runc\n' $runs "$wasm_median" "$native_median"
