@@ -2,6 +2,7 @@
 //!
 //! The main thread owns the control channel and never runs guest code; each container runs on a thread of its own.
 
+use std::cell::LazyCell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
@@ -12,12 +13,16 @@ use std::sync::{Arc, mpsc};
 use grants::Grants;
 use wasmtime::Engine;
 
+use crate::compile::Limits;
 use crate::guest::{self, Launch, PrepareError};
 use crate::jail;
 use crate::protocol::{Channel, Exit, Reply, Request, Stdio, container_dir};
 
 /// The most of a reason that travels in a reply; a backtrace beyond it helps nobody.
 const MAX_REASON: usize = 8 * 1024;
+
+/// The largest Wasm that is compiled, in bytes.
+const MAX_WASM: u64 = 1 << 30;
 
 /// Runs a host to its end. The process holds its control channel at [`crate::protocol::CONTROL_FD`].
 pub fn main() -> ExitCode {
@@ -35,11 +40,12 @@ fn serve(channel: &Arc<Channel>) -> io::Result<()> {
     if !close_jail(channel)? {
         return Ok(());
     }
-    let engine = crate::engine::engine().map_err(|error| io::Error::other(format!("{error:#}")))?;
+    let engine = LazyCell::new(crate::engine::engine);
     let mut containers: HashMap<String, mpsc::Sender<()>> = HashMap::new();
     while let Some((request, fds)) = channel.receive::<Request>()? {
         match request {
             Request::Launch { id, stdio } => {
+                let engine = engine.as_ref().map_err(|error| io::Error::other(format!("{error:#}")))?;
                 let launch = unpack(&id, stdio, fds)?;
                 let (start, started) = mpsc::channel();
                 let container = Container { id: id.clone(), engine: engine.clone(), channel: channel.clone() };
@@ -48,6 +54,7 @@ fn serve(channel: &Arc<Channel>) -> io::Result<()> {
             }
             // A container that could not be loaded has hung up already and has said so itself.
             Request::Start { id } => drop(containers.remove(&id).map(|start| start.send(()))),
+            Request::Compile => channel.send(&compile(fds), &[])?,
             Request::Enter { .. } => return Err(io::Error::other("the jail is closed already")),
         }
     }
@@ -66,6 +73,18 @@ fn close_jail(channel: &Channel) -> io::Result<bool> {
     };
     channel.send(&reply, &[])?;
     Ok(closed)
+}
+
+/// What compilers are for. One that has failed has said so and waits for its end.
+fn compile(fds: Vec<OwnedFd>) -> Reply {
+    let refused = |message| Reply::Refused { id: String::new(), message, stale: false };
+    let Ok([input, output]) = <[OwnedFd; 2]>::try_from(fds) else {
+        return refused("a compilation lacks a descriptor".to_owned());
+    };
+    match crate::compile::compile(input.into(), output.into(), Limits { input: MAX_WASM }) {
+        Ok(_) => Reply::Ready { id: String::new() },
+        Err(error) => refused(cut(error.to_string())),
+    }
 }
 
 fn unpack(id: &str, stdio: Stdio, fds: Vec<OwnedFd>) -> io::Result<Launch> {

@@ -1,1 +1,53 @@
-//! See docs/architecture.md.
+//! The shim: containerd's protocols in; containers, sandboxes and events out.
+//!
+//! This crate knows no Wasmtime. What executes Wasm is another process ([`host_process`]), which this one starts,
+//! feeds through one small protocol and watches.
+
+mod bootstrap;
+mod cgroup;
+mod command_line;
+mod containerd;
+mod daemon;
+mod delete;
+mod error;
+mod events;
+mod fork;
+mod host_process;
+mod info;
+mod logging;
+mod mount;
+mod netns;
+mod node_config;
+mod reactor;
+mod record;
+mod service;
+mod start;
+mod stats;
+mod stdio;
+mod task;
+mod terminal;
+mod wasm;
+
+use std::process::ExitCode;
+
+use command_line::{Action, Invocation};
+
+/// The runtime type under which containerd knows this shim.
+pub const RUNTIME: &str = "io.containerd.run.v2";
+
+/// Runs what containerd asks for on the command line.
+pub fn main() -> ExitCode {
+    let result = Invocation::parse(std::env::args().skip(1)).and_then(|invocation| match invocation.action {
+        Action::Start => start::start(&invocation),
+        Action::Delete => delete::delete(&invocation),
+        Action::Info => info::info(),
+        Action::Version => info::version(),
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("containerd-shim-run-v2: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,1 +1,11 @@
-fn main() {}
+//! `containerd-shim-run-v2`: one static file that is the shim and, started by itself, its hosts and compilers.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // A host or compiler never runs a line of the shim, and a shim never initialises Wasmtime.
+    match std::env::args().nth(1).as_deref() {
+        Some("host" | "compile") => host::serve::main(),
+        _ => shim::main(),
+    }
+}

@@ -34,6 +34,8 @@ pub struct Jail {
     pub oom_score_adj: Option<i32>,
     /// Parts that must hold ("landlock", "seccomp"): their absence is an error and not a note.
     pub require: Vec<String>,
+    /// The most address space, in bytes.
+    pub memory: Option<u64>,
     /// A compiler process: no containers directory, no network, threads for parallel work.
     pub compiler: bool,
 }
@@ -104,6 +106,9 @@ fn limits(jail: &Jail) -> Result<(), JailError> {
     step("limit core dumps", setrlimit(Resource::Core, fixed(0)))?;
     step("limit locked memory", setrlimit(Resource::Memlock, fixed(0)))?;
     step("limit message queues", setrlimit(Resource::Msgqueue, fixed(0)))?;
+    if let Some(memory) = jail.memory {
+        step("limit memory", setrlimit(Resource::As, fixed(memory)))?;
+    }
     let most = rustix::process::getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
     step("limit open files", setrlimit(Resource::Nofile, fixed(jail.open_files.min(most))))
 }

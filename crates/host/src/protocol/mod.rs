@@ -25,6 +25,8 @@ pub enum Request {
     Launch { id: String, stdio: Stdio },
     /// Run the container that was launched under this id.
     Start { id: String },
+    /// Compile. Descriptors: the Wasm to read, the file to write. Answered like a launch, and asked of compilers only.
+    Compile,
 }
 
 /// Which of the standard streams travel with a [`Request::Launch`].

@@ -1,0 +1,203 @@
+//! The cgroup of a container: made, joined, measured, removed.
+//!
+//! Both hierarchies are plain directories, and the moves that matter for a start in a millisecond (being born in a
+//! v2 cgroup, moving oneself in v1) are in no library: see docs/decisions/0003-cgroups.md.
+
+mod files;
+mod path;
+mod v1;
+mod v2;
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use grants::Cpu;
+
+pub use path::relative;
+
+/// Where the kernel's cgroup file systems are mounted on every distribution with systemd, and most without.
+const ROOT: &str = "/sys/fs/cgroup";
+
+/// How long the kernel may take to let go of a cgroup whose last process has ended.
+const LETTING_GO: Duration = Duration::from_secs(2);
+
+/// The limits that a container's cgroup carries.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes.
+    pub memory: Option<u64>,
+    pub cpu: Cpu,
+    pub pids: Option<i64>,
+}
+
+/// How a new process gets into a cgroup.
+#[derive(Debug, Default)]
+pub struct Membership {
+    /// v2: the directory that `clone3` puts it into.
+    pub born_in: Option<OwnedFd>,
+    /// v1: the `tasks` file of each hierarchy, which it writes itself.
+    pub join: Vec<OwnedFd>,
+}
+
+/// What a container used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Nanoseconds of CPU: all, in user mode, in the kernel.
+    pub cpu: u64,
+    pub cpu_user: u64,
+    pub cpu_kernel: u64,
+    /// CFS periods: all, throttled, and nanoseconds throttled.
+    pub periods: u64,
+    pub throttled_periods: u64,
+    pub throttled: u64,
+    /// Bytes.
+    pub memory: u64,
+    pub memory_peak: u64,
+    /// Bytes; `u64::MAX` for none.
+    pub memory_limit: u64,
+    pub anon: u64,
+    pub file: u64,
+    pub mapped_file: u64,
+    pub kernel: u64,
+    pub active_anon: u64,
+    pub inactive_anon: u64,
+    pub active_file: u64,
+    pub inactive_file: u64,
+    pub page_faults: u64,
+    pub major_page_faults: u64,
+    /// Processes and threads.
+    pub pids: u64,
+    pub pids_limit: u64,
+    /// Processes that the kernel killed for want of memory.
+    pub oom_kills: u64,
+}
+
+/// Which generation of cgroups this node's controllers are on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    V1,
+    V2,
+}
+
+impl Version {
+    /// A node whose root has `cgroup.controllers` is unified; hybrid nodes keep their controllers on v1.
+    pub fn of_this_node() -> Version {
+        if Path::new(ROOT).join("cgroup.controllers").exists() { Version::V2 } else { Version::V1 }
+    }
+}
+
+/// A container's cgroup: one directory on v2, one per controller on v1.
+#[derive(Debug)]
+pub struct Cgroup {
+    version: Version,
+    dirs: Vec<PathBuf>,
+}
+
+impl Cgroup {
+    /// Makes the cgroup that a spec's `cgroupsPath` names and sets its limits. A leftover of the same name that holds
+    /// no process is taken over.
+    pub fn create(cgroups_path: &str, limits: &Limits) -> Result<Cgroup> {
+        let relative = relative(cgroups_path)?;
+        let version = Version::of_this_node();
+        let dirs = match version {
+            Version::V1 => v1::directories(&relative),
+            Version::V2 => vec![Path::new(ROOT).join(&relative)],
+        };
+        let cgroup = Cgroup { version, dirs };
+        let made = cgroup.make(limits).with_context(|| format!("cannot make the cgroup {cgroups_path}"));
+        if made.is_err() {
+            remove(&cgroup.dirs);
+        }
+        made.map(|()| cgroup)
+    }
+
+    fn make(&self, limits: &Limits) -> io::Result<()> {
+        for dir in &self.dirs {
+            match self.version {
+                Version::V1 => make_path(dir)?,
+                Version::V2 => v2::create(Path::new(ROOT), dir)?,
+            }
+        }
+        match self.version {
+            Version::V1 => v1::limit(&self.dirs, limits),
+            Version::V2 => self.dirs.iter().try_for_each(|dir| v2::limit(dir, limits)),
+        }
+    }
+
+    /// How a process gets in.
+    pub fn membership(&self) -> Result<Membership> {
+        let mut membership = Membership::default();
+        for dir in &self.dirs {
+            match self.version {
+                Version::V2 => membership.born_in = Some(File::open(dir)?.into()),
+                Version::V1 => {
+                    let tasks = dir.join("tasks");
+                    let open = File::options().write(true).open(&tasks);
+                    membership.join.push(open.with_context(|| format!("cannot open {}", tasks.display()))?.into());
+                }
+            }
+        }
+        Ok(membership)
+    }
+
+    /// What was used so far. Missing files read as zero: a controller that the node lacks measures nothing.
+    pub fn usage(&self) -> Usage {
+        match self.version {
+            Version::V1 => v1::usage(&self.dirs),
+            Version::V2 => self.dirs.first().map(|dir| v2::usage(dir)).unwrap_or_default(),
+        }
+    }
+
+    /// The directories, for whoever has to clean up after a shim that was killed.
+    pub fn dirs(&self) -> &[PathBuf] {
+        &self.dirs
+    }
+
+    /// Removes the cgroup; its processes must have ended.
+    pub async fn remove(self) {
+        let deadline = tokio::time::Instant::now() + LETTING_GO;
+        while !remove(&self.dirs) {
+            if tokio::time::Instant::now() > deadline {
+                return tracing::warn!(dirs = ?self.dirs, "a cgroup still holds processes and stays behind");
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+/// Makes a directory and those above it, also while another container's end removes an empty one above it.
+fn make_path(dir: &Path) -> io::Result<()> {
+    let mut result = Ok(());
+    for _ in 0..8 {
+        result = fs::create_dir_all(dir);
+        match &result {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            _ => break,
+        }
+    }
+    result
+}
+
+/// Removes directories, and containerd's folder for its namespace when that was the last in it; false while one of
+/// them still holds a process.
+pub fn remove(dirs: &[PathBuf]) -> bool {
+    // All are tried, so that one that is busy keeps no other.
+    let busy = |dir: &&PathBuf| fs::remove_dir(dir).is_err_and(|error| error.kind() != io::ErrorKind::NotFound);
+    let left = dirs.iter().filter(busy).count();
+    for namespace in dirs.iter().filter_map(|dir| dir.parent()).filter(|parent| is_top_level(parent)) {
+        // Others' containers may be in it.
+        drop(fs::remove_dir(namespace));
+    }
+    left == 0
+}
+
+/// `<root>/<controller>/<name>` or `<root>/<name>`: what `ctr` and nerdctl put containers into. Pods' folders are
+/// deeper, and the kubelet's.
+fn is_top_level(dir: &Path) -> bool {
+    let depth = dir.strip_prefix(ROOT).map_or(0, |relative| relative.components().count());
+    depth == if Version::of_this_node() == Version::V1 { 2 } else { 1 }
+}

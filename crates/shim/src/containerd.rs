@@ -1,0 +1,97 @@
+//! What containerd knows: a container's image, and the bytes of its blobs. Asked once a container, at create.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
+
+use anyhow::{Context, Result, bail};
+use containerd_client::services::v1::{GetContainerRequest, GetImageRequest, ReadContentRequest};
+use containerd_client::tonic::metadata::{Ascii, MetadataValue};
+use containerd_client::tonic::{Code, Request};
+use containerd_client::{Client, connect};
+use image::manifest::MAX_DOCUMENT;
+use image::{Descriptor, Digest};
+
+/// A connection to one containerd, in one of its namespaces.
+pub struct Containerd {
+    client: Client,
+    namespace: MetadataValue<Ascii>,
+}
+
+/// An image as containerd names it.
+#[derive(Debug, Clone)]
+pub struct ImageRef {
+    pub name: String,
+    pub target: Descriptor,
+}
+
+impl Containerd {
+    /// Connects to a gRPC socket.
+    pub async fn connect(socket: &str, namespace: &str) -> Result<Containerd> {
+        let path = socket.trim_start_matches("unix://");
+        let channel = connect(path).await.with_context(|| format!("cannot reach containerd at {path}"))?;
+        let namespace = namespace.parse().context("the namespace is no header value")?;
+        Ok(Containerd { client: channel.into(), namespace })
+    }
+
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.metadata_mut().insert("containerd-namespace", self.namespace.clone());
+        request
+    }
+
+    /// The image of a container; `None` for one that was made from a folder, or that containerd does not know (a shim
+    /// driven by hand).
+    pub async fn image_of(&self, container: &str) -> Result<Option<ImageRef>> {
+        let get = self.request(GetContainerRequest { id: container.to_owned() });
+        let name = match self.client.containers().get(get).await {
+            Ok(response) => response.into_inner().container.map(|container| container.image).unwrap_or_default(),
+            Err(status) if status.code() == Code::NotFound => return Ok(None),
+            Err(status) => bail!("containerd does not tell about the container {container}: {}", status.message()),
+        };
+        if name.is_empty() {
+            return Ok(None);
+        }
+        let get = self.request(GetImageRequest { name: name.clone() });
+        let response = self.client.images().get(get).await;
+        let response =
+            response.map_err(|status| anyhow::anyhow!("containerd has no image {name}: {}", status.message()))?;
+        let target = response.into_inner().image.and_then(|image| image.target);
+        let target = target.with_context(|| format!("the image {name} has no target"))?;
+        let digest = target.digest.parse().with_context(|| format!("the image {name} has a strange digest"))?;
+        let size = u64::try_from(target.size).unwrap_or(0);
+        let target = Descriptor { media_type: target.media_type, digest, size, annotations: BTreeMap::new() };
+        Ok(Some(ImageRef { name, target }))
+    }
+
+    /// Reads a document into memory and checks that it is the one that is referred to.
+    pub async fn document(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.stream(&descriptor.digest, MAX_DOCUMENT, &mut bytes).await?;
+        descriptor.verify(&bytes)?;
+        Ok(bytes)
+    }
+
+    /// Copies a blob of at most `limit` bytes into a file. Its digest is the caller's to check.
+    pub async fn copy(&self, digest: &Digest, limit: u64, file: &mut File) -> Result<()> {
+        self.stream(digest, limit, file).await
+    }
+
+    async fn stream(&self, digest: &Digest, limit: u64, into: &mut impl Write) -> Result<()> {
+        let read = self.request(ReadContentRequest { digest: digest.to_string(), offset: 0, size: 0 });
+        let response = self.client.content().read(read).await;
+        let refused = |status: containerd_client::tonic::Status| {
+            anyhow::anyhow!("containerd cannot read the blob {digest}: {}", status.message())
+        };
+        let mut parts = response.map_err(refused)?.into_inner();
+        let mut total = 0u64;
+        while let Some(part) = parts.message().await.map_err(refused)? {
+            total = total.saturating_add(part.data.len() as u64);
+            if total > limit {
+                bail!("the blob {digest} has more than the {limit} bytes that it may have");
+            }
+            into.write_all(&part.data).with_context(|| format!("cannot keep the blob {digest}"))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,66 @@
+//! The shim's process: serves the task service on one socket, for every container of one pod, until the last is gone.
+
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use containerd_shim_protos::shim_async::create_task;
+use ttrpc::asynchronous::Server;
+
+use crate::events::Events;
+use crate::logging;
+use crate::service::Service;
+
+/// What a shim is told at its birth.
+#[derive(Debug)]
+pub struct Setting {
+    /// containerd's namespace.
+    pub namespace: String,
+    /// The bundle of the first container; the log goes to its `log` FIFO.
+    pub bundle: PathBuf,
+    /// The socket that is served; removed at the end.
+    pub socket: PathBuf,
+    pub debug: bool,
+    /// Where events go, a socket path.
+    pub ttrpc_address: Option<String>,
+    /// Where images are looked up, a socket path.
+    pub grpc_address: Option<String>,
+}
+
+/// Both generations of the task service: the messages are the same, the name is not.
+const TASK_SERVICES: [&str; 2] = ["containerd.task.v2.Task", "containerd.task.v3.Task"];
+
+/// Serves until the last task is deleted and containerd has asked for the end.
+pub fn run(listener: UnixListener, setting: Setting) -> Result<()> {
+    logging::start(&setting.bundle, setting.debug);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start tokio")?;
+    let result = runtime.block_on(serve(listener, &setting));
+    if let Err(error) = &result {
+        tracing::error!(error = format!("{error:#}"), "the shim failed");
+    }
+    // Another shim may have bound the path anew in the meantime only if this one had lost it; then it is not ours.
+    if let Err(error) = std::fs::remove_file(&setting.socket) {
+        tracing::warn!(%error, socket = %setting.socket.display(), "cannot remove the socket");
+    }
+    result
+}
+
+async fn serve(listener: UnixListener, setting: &Setting) -> Result<()> {
+    listener.set_nonblocking(true)?;
+    let listener = tokio::net::UnixListener::from_std(listener)?;
+    let (events, delivery) = Events::start(setting.namespace.clone(), setting.ttrpc_address.clone());
+    let service = Arc::new(Service::new(setting, events));
+    let mut server = Server::new().add_listener(listener.into());
+    for name in TASK_SERVICES {
+        let methods = create_task(service.clone()).into_values();
+        server = server.register_service(methods.map(|methods| (name.to_owned(), methods)).collect());
+    }
+    server.start().await.context("cannot serve the task service")?;
+    service.finished().await;
+    server.shutdown().await.context("cannot stop serving")?;
+    drop(server);
+    drop(service);
+    delivery.finish().await;
+    Ok(())
+}

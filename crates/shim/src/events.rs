@@ -1,0 +1,106 @@
+//! The event queue: what happened to tasks, told to containerd in order and without loss.
+//!
+//! One event is under way at a time; while containerd is away the rest waits. An event is lost only with the shim
+//! itself, and then containerd publishes the exit on its own.
+
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result};
+use containerd_shim_protos::shim::event::Envelope;
+use containerd_shim_protos::shim::events::ForwardRequest;
+use containerd_shim_protos::shim_async::{Client, EventsClient};
+use protobuf::well_known_types::any::Any;
+use protobuf::well_known_types::timestamp::Timestamp;
+use protobuf::{MessageField, MessageFull};
+use tokio::sync::mpsc;
+use ttrpc::context;
+
+/// How long one attempt may take.
+const ATTEMPT: Duration = Duration::from_secs(5);
+
+/// The pauses between attempts: from the first, doubling, to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LAST_PAUSE: Duration = Duration::from_secs(2);
+
+/// How long the shim, at its end, waits for what is still under way.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+/// The sending side. Publishing never waits and never fails.
+#[derive(Debug, Clone)]
+pub struct Events {
+    namespace: String,
+    queue: mpsc::UnboundedSender<Envelope>,
+}
+
+/// The delivering side: ends once every [`Events`] is dropped and everything is told.
+#[derive(Debug)]
+pub struct Delivery(tokio::task::JoinHandle<()>);
+
+impl Events {
+    /// Starts the delivery to containerd's ttrpc address. Without one (a shim driven by hand) events are dropped.
+    pub fn start(namespace: String, address: Option<String>) -> (Events, Delivery) {
+        let (queue, events) = mpsc::unbounded_channel();
+        (Events { namespace, queue }, Delivery(tokio::spawn(deliver(events, address))))
+    }
+
+    /// Queues an event under a topic of `containerd_shim_protos::topics`.
+    pub fn publish<E: MessageFull>(&self, topic: &str, event: &E) {
+        let mut payload = Any::new();
+        payload.type_url = E::descriptor().full_name().to_owned();
+        payload.value = match event.write_to_bytes() {
+            Ok(bytes) => bytes,
+            Err(error) => return tracing::error!(%error, topic, "an event cannot be written"),
+        };
+        let envelope = Envelope {
+            timestamp: timestamp(SystemTime::now()),
+            namespace: self.namespace.clone(),
+            topic: topic.to_owned(),
+            event: MessageField::some(payload),
+            ..Default::default()
+        };
+        // The receiver ends only with the runtime itself.
+        drop(self.queue.send(envelope));
+    }
+}
+
+impl Delivery {
+    /// Waits until all is told, or until it is clear that nobody listens any more.
+    pub async fn finish(self) {
+        if tokio::time::timeout(FAREWELL, self.0).await.is_err() {
+            tracing::warn!("containerd is away: the last events are not delivered");
+        }
+    }
+}
+
+/// A protobuf timestamp.
+pub fn timestamp(time: SystemTime) -> MessageField<Timestamp> {
+    MessageField::some(time.into())
+}
+
+async fn deliver(mut events: mpsc::UnboundedReceiver<Envelope>, address: Option<String>) {
+    let Some(address) = address.map(|path| format!("unix://{}", path.trim_start_matches("unix://"))) else {
+        while events.recv().await.is_some() {}
+        return;
+    };
+    let mut client = None;
+    while let Some(envelope) = events.recv().await {
+        let mut pause = FIRST_PAUSE;
+        while let Err(error) = forward(&mut client, &address, &envelope).await {
+            tracing::debug!(error = format!("{error:#}"), topic = envelope.topic, "an event waits for containerd");
+            client = None;
+            tokio::time::sleep(pause).await;
+            pause = LAST_PAUSE.min(pause * 2);
+        }
+    }
+}
+
+async fn forward(client: &mut Option<EventsClient>, address: &str, envelope: &Envelope) -> Result<()> {
+    let connected = match client {
+        Some(connected) => connected,
+        None => client.insert(EventsClient::new(Client::connect(address).await.context("cannot connect")?)),
+    };
+    let request = ForwardRequest { envelope: MessageField::some(envelope.clone()), ..Default::default() };
+    let attempt = connected.forward(context::with_duration(ATTEMPT), &request);
+    tokio::time::timeout(ATTEMPT, attempt).await.context("no answer")?.context("refused")?;
+    Ok(())
+}

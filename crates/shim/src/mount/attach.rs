@@ -1,0 +1,124 @@
+//! Attaches a container's mounts in its host's mount namespace, while the host runs.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use host::protocol::container_dir;
+use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
+use rustix::mount::{MoveMountFlags, move_mount};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use super::in_root::mount_point;
+use super::syscall::{MountAttr, RDONLY, mount_setattr, unshare_root};
+use super::tree::Tree;
+
+/// What stands at a place.
+#[derive(Debug)]
+pub enum Content {
+    Folder(Tree),
+    File(Tree),
+}
+
+/// A volume at its place in the guest's root.
+#[derive(Debug)]
+pub struct Attachment {
+    pub destination: PathBuf,
+    pub content: Content,
+}
+
+/// Puts a container together under [`container_dir`]: `code`, `root` (empty where there is no root file system), and
+/// the volumes in it, in order; then makes the root read-only when asked.
+pub fn attach(
+    namespace: OwnedFd,
+    id: String,
+    code: Tree,
+    root: Option<Tree>,
+    read_only: bool,
+    volumes: Vec<Attachment>,
+) -> Result<()> {
+    // The thread is thrown away: it has left this process' mount namespace for good.
+    let thread = std::thread::Builder::new().name("attach".into()).spawn(move || -> Result<()> {
+        unshare_root(false).context("cannot leave the shim's root")?;
+        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Mount))
+            .context("cannot enter the host's mount namespace")?;
+        let place = Place::make(&id)?;
+        place.put("code", &code)?;
+        if let Some(root) = &root {
+            place.put("root", root)?;
+        }
+        let guest = place.open("root")?;
+        let result = volumes.iter().try_for_each(|volume| put_volume(guest.as_fd(), volume));
+        if let Some(root) = root.filter(|_| read_only) {
+            // Only the root's own mount: each volume has its own say.
+            let attr = MountAttr { set: RDONLY, ..MountAttr::default() };
+            mount_setattr(root.as_fd(), false, &attr).context("cannot make the root read-only")?;
+        }
+        place.close()?;
+        result
+    });
+    match thread.context("cannot start a thread")?.join() {
+        Ok(result) => result,
+        Err(_) => bail!("the attaching thread panicked"),
+    }
+}
+
+/// A container's folder in the host's namespace, writable while this lives.
+struct Place {
+    containers: OwnedFd,
+    folder: OwnedFd,
+}
+
+impl Place {
+    fn make(id: &str) -> Result<Place> {
+        let folder = container_dir(id);
+        let parent = folder.parent().unwrap_or(Path::new("/"));
+        let containers = open_path(CWD, parent).context("the host has no place for containers")?;
+        let writable = MountAttr { clear: RDONLY, ..MountAttr::default() };
+        mount_setattr(containers.as_fd(), false, &writable).context("cannot open the place for containers")?;
+        let make = || -> io::Result<OwnedFd> {
+            mkdirat(&containers, id, Mode::from_raw_mode(0o755))?;
+            let folder = open_path(containers.as_fd(), Path::new(id))?;
+            mkdirat(&folder, "root", Mode::from_raw_mode(0o755))?;
+            openat(&folder, "code", OFlags::CREATE | OFlags::CLOEXEC | OFlags::WRONLY, Mode::from_raw_mode(0o444))?;
+            Ok(folder)
+        };
+        let folder = make().with_context(|| format!("cannot make a place for the container {id}"))?;
+        Ok(Place { containers, folder })
+    }
+
+    fn open(&self, name: &str) -> Result<OwnedFd> {
+        open_path(self.folder.as_fd(), Path::new(name)).with_context(|| format!("no {name} in the container's place"))
+    }
+
+    fn put(&self, name: &str, tree: &Tree) -> Result<()> {
+        let target = self.open(name)?;
+        put(tree, target.as_fd()).with_context(|| format!("cannot attach the container's {name}"))
+    }
+
+    fn close(self) -> Result<()> {
+        let attr = MountAttr { set: RDONLY, ..MountAttr::default() };
+        mount_setattr(self.containers.as_fd(), false, &attr).context("cannot close the place for containers")
+    }
+}
+
+fn open_path(at: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
+    Ok(openat(at, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+fn put_volume(guest: BorrowedFd<'_>, volume: &Attachment) -> Result<()> {
+    let place = volume.destination.display();
+    let (tree, folder) = match &volume.content {
+        Content::Folder(tree) => (tree, true),
+        Content::File(tree) => (tree, false),
+    };
+    let target = mount_point(guest, &volume.destination, folder)
+        .with_context(|| format!("there is no place for the volume at {place} and none can be made"))?;
+    put(tree, target.as_fd()).with_context(|| format!("cannot attach the volume at {place}"))
+}
+
+fn put(tree: &Tree, target: BorrowedFd<'_>) -> io::Result<()> {
+    let both_empty = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    Ok(move_mount(tree.as_fd(), "", target, "", both_empty)?)
+}

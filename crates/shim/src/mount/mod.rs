@@ -1,0 +1,15 @@
+//! A container's file system: detached mounts that appear in its host's mount namespace and nowhere else.
+//!
+//! The node's mount table never sees them: kubelet can unmount its volumes at any time, and when the host ends, all of
+//! it is gone with the namespace.
+
+mod attach;
+mod in_root;
+mod rootfs;
+mod syscall;
+mod tree;
+
+pub use attach::{Attachment, Content, attach};
+pub use in_root::open_file;
+pub use rootfs::rootfs;
+pub use tree::Tree;

@@ -1,0 +1,104 @@
+//! Detached mounts: clones of what the node has, and new file systems.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use grants::Tmpfs;
+use rustix::fs::CWD;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen,
+    open_tree,
+};
+
+use super::syscall::{MountAttr, NODEV, NOEXEC, NOSUID, PRIVATE, RDONLY, mount_setattr};
+
+/// `f_type` of file systems that are windows into the kernel (`<linux/magic.h>`): procfs, sysfs, cgroup v1 and v2,
+/// debugfs, tracefs, securityfs, bpf.
+const KERNEL_WINDOWS: [i64; 8] =
+    [0x9fa0, 0x6265_6572, 0x0027_e0eb, 0x6367_7270, 0x6462_6720, 0x7472_6163, 0x7363_6673, 0xcafe_4a11];
+
+/// A mount that is attached nowhere. Closing it undoes it.
+#[derive(Debug)]
+pub struct Tree {
+    mount: OwnedFd,
+    recursive: bool,
+}
+
+impl Tree {
+    /// Clones the mount at a path of the node, with the mounts below it when `recursive`.
+    ///
+    /// A bind of procfs, sysfs and their like is refused: no pod's files, and a way to the kernel's knobs.
+    pub fn bind(path: &Path, recursive: bool) -> Result<Tree> {
+        let below = if recursive { OpenTreeFlags::AT_RECURSIVE } else { OpenTreeFlags::empty() };
+        let mount = open_tree(CWD, path, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | below)
+            .with_context(|| format!("cannot open the volume {}", path.display()))?;
+        let kind = rustix::fs::fstatfs(&mount).context("cannot tell the volume's file system")?.f_type;
+        if KERNEL_WINDOWS.contains(&(kind as i64)) {
+            bail!("the volume {} is a file system of the kernel's own (procfs, sysfs or the like), which no guest gets", path.display());
+        }
+        Tree::guarded(mount, recursive)
+    }
+
+    /// Clones the file that a descriptor refers to as a read-only mount of its own. It may be mapped as code, whatever
+    /// its file system is mounted like: this is how a host gets what the compiler made.
+    pub fn code(file: BorrowedFd<'_>) -> Result<Tree> {
+        let flags =
+            OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+        let mount = open_tree(file, "", flags).context("cannot mount the compiled component")?;
+        let attr = MountAttr { set: RDONLY | NOSUID | NODEV, clear: NOEXEC, propagation: PRIVATE, userns_fd: 0 };
+        mount_setattr(mount.as_fd(), false, &attr).context("cannot protect the compiled component")?;
+        Ok(Tree { mount, recursive: false })
+    }
+
+    /// A new file system of a type, with its options.
+    pub fn new<'a>(kind: &str, options: impl Iterator<Item = (&'a str, &'a str)>) -> io::Result<Tree> {
+        let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+        for (key, value) in options {
+            if value.is_empty() {
+                rustix::mount::fsconfig_set_flag(&context, key)?;
+            } else {
+                fsconfig_set_string(&context, key, value)?;
+            }
+        }
+        fsconfig_create(&context)?;
+        let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+        Ok(Tree { mount: fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?, recursive: false })
+    }
+
+    /// A new file system in memory.
+    pub fn tmpfs(tmpfs: &Tmpfs) -> io::Result<Tree> {
+        let options = [
+            ("size", tmpfs.size.map(|bytes| bytes.to_string())),
+            ("nr_inodes", tmpfs.inodes.map(|count| count.to_string())),
+            ("mode", tmpfs.mode.map(|mode| format!("{mode:o}"))),
+            ("uid", tmpfs.uid.map(|uid| uid.to_string())),
+            ("gid", tmpfs.gid.map(|gid| gid.to_string())),
+        ];
+        Tree::new("tmpfs", options.iter().filter_map(|(key, value)| Some((*key, value.as_deref()?))))
+    }
+
+    /// Takes over a detached mount, and takes from it what no guest needs.
+    pub(super) fn guarded(mount: OwnedFd, recursive: bool) -> Result<Tree> {
+        let attr = MountAttr { set: NOSUID | NODEV | NOEXEC, propagation: PRIVATE, ..MountAttr::default() };
+        mount_setattr(mount.as_fd(), recursive, &attr).context("cannot protect a mount")?;
+        Ok(Tree { mount, recursive })
+    }
+
+    pub(super) fn into_fd(self) -> OwnedFd {
+        self.mount
+    }
+
+    /// Makes it, and what is mounted below it, read-only.
+    pub fn close(&self) -> Result<()> {
+        let attr = MountAttr { set: RDONLY, ..MountAttr::default() };
+        mount_setattr(self.mount.as_fd(), self.recursive, &attr).context("cannot make a mount read-only")
+    }
+}
+
+impl AsFd for Tree {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.mount.as_fd()
+    }
+}

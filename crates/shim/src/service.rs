@@ -1,0 +1,285 @@
+//! The task service, v2 and v3 alike: finds the task, calls it, answers. Every RPC is answered.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use containerd_shim_protos::api::{
+    CheckpointTaskRequest, CloseIORequest, ConnectRequest, ConnectResponse, CreateTaskRequest, CreateTaskResponse,
+    DeleteRequest, DeleteResponse, Empty, ExecProcessRequest, KillRequest, PauseRequest, PidsRequest, PidsResponse,
+    ProcessInfo, ResizePtyRequest, ResumeRequest, ShutdownRequest, StartRequest, StartResponse, StateRequest,
+    StateResponse, StatsRequest, StatsResponse, UpdateTaskRequest, WaitRequest, WaitResponse,
+};
+use containerd_shim_protos::events::task::{TaskCreate, TaskDelete, TaskIO, TaskStart};
+use containerd_shim_protos::shim_async::Task as TaskService;
+use containerd_shim_protos::topics::{TASK_CREATE_EVENT_TOPIC, TASK_DELETE_EVENT_TOPIC, TASK_START_EVENT_TOPIC};
+use protobuf::MessageField;
+use tokio::sync::Notify;
+use ttrpc::asynchronous::TtrpcContext;
+
+use crate::cgroup::Version;
+use crate::command_line::check_name;
+use crate::daemon::Setting;
+use crate::error::{Error, Result};
+use crate::events::{Events, timestamp};
+use crate::record::{Process, Record, Records};
+use crate::stats;
+use crate::stdio::Urls;
+use crate::task::bundle::Bundle;
+use crate::task::{Context, Order, Phase, Task, Work, create, end, signal_ends};
+
+/// The tasks of one pod and the RPCs on them.
+pub struct Service {
+    context: Context,
+    records: Records,
+    /// `None` while a task is being created: its id is taken.
+    tasks: Mutex<HashMap<String, Option<Arc<Task>>>>,
+    done: Notify,
+}
+
+impl Service {
+    pub fn new(setting: &Setting, events: Events) -> Service {
+        let context =
+            Context { namespace: setting.namespace.clone(), containerd: setting.grpc_address.clone(), events };
+        let records = Records::of(setting.grpc_address.as_deref().unwrap_or_default(), &setting.namespace);
+        Service { context, records, tasks: Mutex::default(), done: Notify::new() }
+    }
+
+    /// Waits until containerd has asked for the end and nothing is left.
+    pub async fn finished(&self) {
+        self.done.notified().await;
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, HashMap<String, Option<Arc<Task>>>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn find(&self, id: &str, exec: &str) -> Result<Arc<Task>> {
+        if !exec.is_empty() {
+            return Err(Error::NotFound(format!("no process {exec} in the task {id}: exec is not supported yet")));
+        }
+        let found = self.tasks().get(id).cloned().flatten();
+        found.ok_or_else(|| Error::NotFound(format!("no task {id}")))
+    }
+
+    fn events(&self) -> &Events {
+        &self.context.events
+    }
+
+    async fn make(&self, request: CreateTaskRequest) -> Result<Arc<Task>> {
+        check_name("the task's id", &request.id).map_err(|error| Error::InvalidArgument(error.to_string()))?;
+        if !request.checkpoint.is_empty() {
+            return Err(Error::Unimplemented("a Wasm container cannot be restored from a checkpoint".into()));
+        }
+        let bundle = Bundle::read(&PathBuf::from(&request.bundle))?;
+        let created_event = TaskCreate {
+            container_id: request.id.clone(),
+            bundle: request.bundle.clone(),
+            rootfs: request.rootfs.clone(),
+            io: MessageField::some(TaskIO {
+                stdin: request.stdin.clone(),
+                stdout: request.stdout.clone(),
+                stderr: request.stderr.clone(),
+                terminal: request.terminal,
+                ..TaskIO::default()
+            }),
+            ..TaskCreate::default()
+        };
+        let order = Order {
+            id: request.id,
+            bundle: request.bundle.into(),
+            rootfs: request.rootfs,
+            urls: Urls {
+                stdin: request.stdin,
+                stdout: request.stdout,
+                stderr: request.stderr,
+                terminal: request.terminal,
+            },
+            options: request.options.into_option(),
+        };
+        let made = create(&self.context, order, &bundle).await?;
+        let pod = grants::identity::pod(bundle.spec()).map(|pod| format!("{}/{}", pod.namespace, pod.name));
+        let record = Record {
+            namespace: self.context.namespace.clone(),
+            id: made.task.id.clone(),
+            pod,
+            image: made.image,
+            bundle: bundle.path().to_owned(),
+            mode: "normal".into(),
+            created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+            shim_pid: std::process::id().cast_signed(),
+            host: match &made.task.work {
+                Work::Sandbox => None,
+                Work::Container(container) => Process::of(container.pid().cast_signed()).ok(),
+            },
+            cgroups: made.cgroups,
+        };
+        if let Err(error) = self.records.write(&record) {
+            tracing::warn!(error = format!("{error:#}"), "run-wasm ps will not see a task");
+        }
+        self.events().publish(TASK_CREATE_EVENT_TOPIC, &TaskCreate { pid: made.task.pid(), ..created_event });
+        Ok(made.task)
+    }
+
+    async fn remove(&self, task: &Task) -> Result<DeleteResponse> {
+        if task.phase() == Phase::Running {
+            return Err(Error::FailedPrecondition(format!("the task {} is running: kill it first", task.id)));
+        }
+        if let Work::Container(container) = &task.work {
+            // A task that was created and never started has no end yet.
+            container.end_by(libc::SIGKILL);
+        } else if task.phase() == Phase::Created {
+            end(task, self.events(), 0);
+        }
+        let end = task.ended().await;
+        if let Work::Container(container) = &task.work {
+            container.clean().await;
+        }
+        self.records.remove(&task.id);
+        self.tasks().remove(&task.id);
+        let event = TaskDelete {
+            container_id: task.id.clone(),
+            pid: task.pid(),
+            exit_status: end.code,
+            exited_at: timestamp(end.at),
+            ..TaskDelete::default()
+        };
+        self.events().publish(TASK_DELETE_EVENT_TOPIC, &event);
+        let exited_at = timestamp(end.at);
+        Ok(DeleteResponse { pid: task.pid(), exit_status: end.code, exited_at, ..DeleteResponse::default() })
+    }
+}
+
+fn not_yet<T>(what: &str) -> ttrpc::Result<T> {
+    Err(Error::Unimplemented(format!("{what} is not supported by this release of run-wasm")).into())
+}
+
+#[async_trait]
+impl TaskService for Service {
+    async fn create(&self, _: &TtrpcContext, request: CreateTaskRequest) -> ttrpc::Result<CreateTaskResponse> {
+        let id = request.id.clone();
+        match self.tasks().entry(id.clone()) {
+            Entry::Occupied(_) => return Err(Error::AlreadyExists(format!("the task {id} exists already")).into()),
+            Entry::Vacant(place) => drop(place.insert(None)),
+        }
+        match self.make(request).await {
+            Ok(task) => {
+                let pid = task.pid();
+                tracing::info!(container = id, pid, "created");
+                self.tasks().insert(id, Some(task));
+                Ok(CreateTaskResponse { pid, ..CreateTaskResponse::default() })
+            }
+            Err(error) => {
+                tracing::warn!(container = id, %error, "not created");
+                self.tasks().remove(&id);
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn start(&self, _: &TtrpcContext, request: StartRequest) -> ttrpc::Result<StartResponse> {
+        let task = self.find(&request.id, &request.exec_id)?;
+        let pid = task.pid();
+        task.start(|| {
+            let event = TaskStart { container_id: task.id.clone(), pid, ..TaskStart::default() };
+            self.events().publish(TASK_START_EVENT_TOPIC, &event);
+        })?;
+        Ok(StartResponse { pid, ..StartResponse::default() })
+    }
+
+    async fn state(&self, _: &TtrpcContext, request: StateRequest) -> ttrpc::Result<StateResponse> {
+        Ok(self.find(&request.id, &request.exec_id)?.state())
+    }
+
+    async fn wait(&self, _: &TtrpcContext, request: WaitRequest) -> ttrpc::Result<WaitResponse> {
+        let end = self.find(&request.id, &request.exec_id)?.ended().await;
+        Ok(WaitResponse { exit_status: end.code, exited_at: timestamp(end.at), ..WaitResponse::default() })
+    }
+
+    async fn kill(&self, _: &TtrpcContext, request: KillRequest) -> ttrpc::Result<Empty> {
+        let task = self.find(&request.id, &request.exec_id)?;
+        if let Phase::Ended(_) = task.phase() {
+            return Err(Error::NotFound(format!("the task {} has ended already", task.id)).into());
+        }
+        let signal = request.signal.cast_signed();
+        if signal_ends(signal) {
+            match &task.work {
+                Work::Sandbox => end(&task, self.events(), 128u32.saturating_add(request.signal)),
+                Work::Container(container) => container.end_by(signal),
+            }
+        }
+        Ok(Empty::new())
+    }
+
+    async fn delete(&self, _: &TtrpcContext, request: DeleteRequest) -> ttrpc::Result<DeleteResponse> {
+        let task = self.find(&request.id, &request.exec_id)?;
+        Ok(self.remove(&task).await?)
+    }
+
+    async fn pids(&self, _: &TtrpcContext, request: PidsRequest) -> ttrpc::Result<PidsResponse> {
+        let task = self.find(&request.id, "")?;
+        let process = ProcessInfo { pid: task.pid(), ..ProcessInfo::default() };
+        Ok(PidsResponse { processes: vec![process], ..PidsResponse::default() })
+    }
+
+    async fn stats(&self, _: &TtrpcContext, request: StatsRequest) -> ttrpc::Result<StatsResponse> {
+        let task = self.find(&request.id, "")?;
+        let metrics = stats::metrics(Version::of_this_node(), &task.usage()).map_err(anyhow::Error::from);
+        Ok(StatsResponse { stats: MessageField::some(metrics.map_err(Error::from)?), ..StatsResponse::default() })
+    }
+
+    async fn connect(&self, _: &TtrpcContext, request: ConnectRequest) -> ttrpc::Result<ConnectResponse> {
+        let task_pid = self.find(&request.id, "").map_or(0, |task| task.pid());
+        Ok(ConnectResponse {
+            shim_pid: std::process::id(),
+            task_pid,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..ConnectResponse::default()
+        })
+    }
+
+    async fn resize_pty(&self, _: &TtrpcContext, request: ResizePtyRequest) -> ttrpc::Result<Empty> {
+        let task = self.find(&request.id, &request.exec_id)?;
+        if let Work::Container(container) = &task.work {
+            container.resize(request.width, request.height).map_err(Error::from)?;
+        }
+        Ok(Empty::new())
+    }
+
+    /// The shim holds no writing end of stdin: the guest sees its end when containerd closes its own.
+    async fn close_io(&self, _: &TtrpcContext, request: CloseIORequest) -> ttrpc::Result<Empty> {
+        self.find(&request.id, &request.exec_id)?;
+        Ok(Empty::new())
+    }
+
+    async fn shutdown(&self, _: &TtrpcContext, _: ShutdownRequest) -> ttrpc::Result<Empty> {
+        // One call per task of the pod: only the last ends the shim.
+        if self.tasks().is_empty() {
+            self.done.notify_one();
+        }
+        Ok(Empty::new())
+    }
+
+    async fn pause(&self, _: &TtrpcContext, _: PauseRequest) -> ttrpc::Result<Empty> {
+        not_yet("pausing a container")
+    }
+
+    async fn resume(&self, _: &TtrpcContext, _: ResumeRequest) -> ttrpc::Result<Empty> {
+        not_yet("resuming a container")
+    }
+
+    async fn exec(&self, _: &TtrpcContext, _: ExecProcessRequest) -> ttrpc::Result<Empty> {
+        not_yet("exec")
+    }
+
+    async fn update(&self, _: &TtrpcContext, _: UpdateTaskRequest) -> ttrpc::Result<Empty> {
+        not_yet("changing the resources of a running container")
+    }
+
+    async fn checkpoint(&self, _: &TtrpcContext, _: CheckpointTaskRequest) -> ttrpc::Result<Empty> {
+        not_yet("a checkpoint")
+    }
+}

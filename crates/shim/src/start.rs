@@ -1,0 +1,103 @@
+//! `start`: finds or makes the shim that a container belongs to, and prints its address.
+//!
+//! All containers of a pod share the shim of its sandbox. The socket is bound here and handed to the shim by fork,
+//! so that the address is good the moment it is printed: connections wait in the backlog until the shim accepts.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
+use sha2::{Digest, Sha256};
+
+use crate::bootstrap::{self, Bootstrap};
+use crate::command_line::Invocation;
+use crate::daemon::{self, Setting};
+use crate::fork::{Side, fork};
+use crate::task::bundle::Bundle;
+
+/// Where shim sockets live unless containerd says otherwise. Short, because a socket's path may have 107 bytes.
+const SOCKETS: &str = "/run/containerd/s";
+
+/// The file in a bundle from which containerd reads the address again after a restart.
+const ADDRESS_FILE: &str = "address";
+
+/// Answers containerd's `start`.
+pub fn start(invocation: &Invocation) -> Result<()> {
+    let mut stdin = Vec::new();
+    io::stdin().read_to_end(&mut stdin).context("cannot read the bootstrap parameters")?;
+    let bootstrap = bootstrap::read(&stdin, invocation);
+    let bundle = Bundle::read(&invocation.bundle)?;
+    let group = grants::sandbox_id(bundle.spec()).unwrap_or(&invocation.id).to_owned();
+    let socket = socket_path(invocation, &bootstrap, &group);
+    let address = format!("unix://{}", socket.display());
+
+    let listener = match listen(&socket)? {
+        Some(listener) => listener,
+        // The pod's shim is there already.
+        None => return publish(invocation, &address),
+    };
+    match fork().context("cannot fork the shim")? {
+        Side::Parent => publish(invocation, &address),
+        Side::Child => {
+            leave_the_caller()?;
+            let environment = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+            let setting = Setting {
+                namespace: invocation.namespace.clone(),
+                bundle: invocation.bundle.clone(),
+                socket,
+                debug: invocation.debug || bootstrap.debug,
+                ttrpc_address: bootstrap.ttrpc_address.or_else(|| environment("TTRPC_ADDRESS")),
+                grpc_address: bootstrap
+                    .grpc_address
+                    .or_else(|| Some(invocation.address.clone()).filter(|address| !address.is_empty())),
+            };
+            daemon::run(listener, setting)
+        }
+    }
+}
+
+/// The socket of a group: one per containerd, namespace and group, as containerd's own shims name theirs.
+fn socket_path(invocation: &Invocation, bootstrap: &Bootstrap, group: &str) -> PathBuf {
+    let name = Sha256::digest(format!("{}/{}/{group}", invocation.address, invocation.namespace));
+    let hex: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
+    Path::new(bootstrap.socket_dir.as_deref().unwrap_or(SOCKETS)).join(hex)
+}
+
+/// Binds the socket; `None` when a shim serves it. A socket that nobody serves is what a killed shim left behind.
+fn listen(socket: &Path) -> Result<Option<UnixListener>> {
+    let folder = socket.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    for _ in 0..2 {
+        match UnixListener::bind(socket) {
+            Ok(listener) => return Ok(Some(listener)),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => match UnixStream::connect(socket) {
+                Ok(_) => return Ok(None),
+                Err(_) => fs::remove_file(socket).with_context(|| format!("cannot remove {}", socket.display()))?,
+            },
+            Err(error) => return Err(error).with_context(|| format!("cannot listen on {}", socket.display())),
+        }
+    }
+    anyhow::bail!("{} is bound and served by nobody", socket.display())
+}
+
+/// Writes the address where containerd looks for it: the bundle (containerd 1.7 leaves that to the shim) and stdout.
+fn publish(invocation: &Invocation, address: &str) -> Result<()> {
+    let file = invocation.bundle.join(ADDRESS_FILE);
+    fs::write(&file, address).with_context(|| format!("cannot write {}", file.display()))?;
+    let mut stdout = io::stdout();
+    stdout.write_all(address.as_bytes())?;
+    Ok(stdout.flush()?)
+}
+
+/// containerd reads `start`'s stdout and stderr to their end: the shim must not hold them, nor the caller's session.
+fn leave_the_caller() -> Result<()> {
+    rustix::process::setsid().context("cannot start a session")?;
+    let null = fs::OpenOptions::new().read(true).write(true).open("/dev/null").context("cannot open /dev/null")?;
+    dup2_stdin(&null)?;
+    dup2_stdout(&null)?;
+    dup2_stderr(&null)?;
+    std::env::set_current_dir("/").context("cannot enter /")
+}

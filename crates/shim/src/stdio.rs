@@ -1,0 +1,223 @@
+//! A container's standard streams: FIFOs of CRI and `ctr`, files, and logging binaries.
+
+use std::collections::HashMap;
+use std::fs::OpenOptions;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::Path;
+use std::process::Stdio as ProcessStdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use command_fds::{CommandFdExt, FdMapping};
+use rustix::pipe::{PipeFlags, pipe_with};
+use tokio::io::AsyncReadExt;
+use tokio::process::{Child, Command};
+
+use crate::terminal::Terminal;
+
+/// How long a logging binary may take until it is ready, and until it has written what it still holds.
+const LOGGER: Duration = Duration::from_secs(10);
+
+/// The streams as containerd names them: a path, or `fifo://`, `file://`, `binary://`; empty for none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Urls {
+    pub stdin: String,
+    pub stdout: String,
+    pub stderr: String,
+    pub terminal: bool,
+}
+
+/// Open streams. What the guest gets, and what the shim holds so that a reader that goes away and comes back (a
+/// restarted containerd) breaks nothing.
+#[derive(Debug, Default)]
+pub struct Stdio {
+    stdin: Option<OwnedFd>,
+    stdout: Option<OwnedFd>,
+    stderr: Option<OwnedFd>,
+    held: Vec<OwnedFd>,
+    loggers: Vec<Child>,
+    terminal: Option<Terminal>,
+}
+
+impl Stdio {
+    /// Opens what the URLs name. `id` and `namespace` are told to a logging binary.
+    pub async fn open(urls: &Urls, id: &str, namespace: &str) -> Result<Stdio> {
+        let mut stdio = Stdio::default();
+        if !urls.stdin.is_empty() {
+            stdio.stdin = Some(input(&urls.stdin)?);
+        }
+        if urls.stdout.starts_with("binary:") {
+            let logger = stdio.log_to(&urls.stdout, id, namespace).await;
+            logger.with_context(|| format!("the logging binary {}", urls.stdout))?;
+        } else {
+            stdio.stdout = stdio.output(&urls.stdout)?;
+            stdio.stderr = stdio.output(&urls.stderr)?;
+        }
+        if urls.terminal {
+            let terminal = Terminal::open(stdio.stdin.take(), stdio.stdout.take()).context("cannot open a terminal")?;
+            stdio.stderr = None;
+            stdio.terminal = Some(terminal);
+        }
+        Ok(stdio)
+    }
+
+    /// What the guest reads and writes.
+    pub fn guest(&self) -> [Option<BorrowedFd<'_>>; 3] {
+        match &self.terminal {
+            Some(terminal) => [Some(terminal.guest()); 3],
+            None => [self.stdin.as_ref(), self.stdout.as_ref(), self.stderr.as_ref()].map(|fd| fd.map(OwnedFd::as_fd)),
+        }
+    }
+
+    /// Says something to the container's stderr on the shim's behalf.
+    pub fn complain(&self, message: &str) {
+        let [_, _, stderr] = self.guest();
+        if let Some(stderr) = stderr {
+            // A full FIFO whose reader is gone is no reason to wait: the message is in the log as well.
+            let _unread = rustix::io::write(stderr, format!("{message}\n").as_bytes());
+        }
+    }
+
+    /// Tells the terminal its size, in characters.
+    pub fn resize(&self, width: u32, height: u32) -> Result<()> {
+        self.terminal.as_ref().context("the container has no terminal")?.resize(width, height)
+    }
+
+    /// Closes everything once the guest has ended: readers see the end of the streams.
+    pub async fn close(mut self) {
+        if let Some(terminal) = self.terminal.take() {
+            terminal.drain().await;
+        }
+        let loggers = std::mem::take(&mut self.loggers);
+        drop(self);
+        for mut logger in loggers {
+            tokio::spawn(async move {
+                if tokio::time::timeout(LOGGER, logger.wait()).await.is_err() {
+                    tracing::warn!("a logging binary does not end and is killed");
+                    drop(logger.kill().await);
+                }
+            });
+        }
+    }
+
+    fn output(&mut self, url: &str) -> Result<Option<OwnedFd>> {
+        if url.is_empty() {
+            return Ok(None);
+        }
+        let path = Path::new(path_of(url)?);
+        let context = || format!("cannot open the output {url}");
+        if url.starts_with("file:") || !is_fifo(path) {
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder).with_context(context)?;
+            }
+            let file = OpenOptions::new().create(true).append(true).mode(0o640).open(path).with_context(context)?;
+            return Ok(Some(file.into()));
+        }
+        // The reading end first: a FIFO without a reader cannot be opened for writing without waiting.
+        let reader = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).with_context(context)?;
+        let writer = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(path).with_context(context)?;
+        self.held.push(reader.into());
+        Ok(Some(writer.into()))
+    }
+
+    /// Starts a logging binary (containerd's `binary://` convention): descriptors 3 and 4 are the guest's stdout and
+    /// stderr; on 5 it says, with a byte or by closing it, that it is ready.
+    async fn log_to(&mut self, url: &str, id: &str, namespace: &str) -> Result<()> {
+        let (path, query) = path_of(url)?.split_once('?').unwrap_or((path_of(url)?, ""));
+        let (stdout, guest_stdout) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (stderr, guest_stderr) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (ready, its_ready) = pipe_with(PipeFlags::CLOEXEC)?;
+        let mut command = std::process::Command::new(path);
+        for (key, value) in query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, ""))) {
+            command.arg(key);
+            if !value.is_empty() {
+                command.arg(value);
+            }
+        }
+        command.env_clear().envs(HashMap::from([("CONTAINER_ID", id), ("CONTAINER_NAMESPACE", namespace)]));
+        command.stdin(ProcessStdio::null()).stdout(ProcessStdio::null()).stderr(ProcessStdio::null());
+        command.fd_mappings(vec![
+            FdMapping { parent_fd: stdout, child_fd: 3 },
+            FdMapping { parent_fd: stderr, child_fd: 4 },
+            FdMapping { parent_fd: its_ready, child_fd: 5 },
+        ])?;
+        let mut command = Command::from(command);
+        let logger = command.kill_on_drop(true).spawn().context("cannot be started")?;
+        // The command holds our copies of its descriptors: without this its end would never be seen.
+        drop(command);
+        let mut ready = tokio::net::unix::pipe::Receiver::from_owned_fd(ready)?;
+        if tokio::time::timeout(LOGGER, ready.read(&mut [0])).await.is_err() {
+            bail!("did not become ready within {} s", LOGGER.as_secs());
+        }
+        rustix::io::ioctl_fionbio(&guest_stdout, true)?;
+        rustix::io::ioctl_fionbio(&guest_stderr, true)?;
+        self.stdout = Some(guest_stdout);
+        self.stderr = Some(guest_stderr);
+        self.loggers.push(logger);
+        Ok(())
+    }
+}
+
+fn input(url: &str) -> Result<OwnedFd> {
+    let path = path_of(url)?;
+    let open = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+    Ok(open.with_context(|| format!("cannot open the input {url}"))?.into())
+}
+
+fn path_of(url: &str) -> Result<&str> {
+    match url.split_once("://") {
+        None => Ok(url),
+        Some(("fifo" | "file" | "binary", path)) => Ok(path),
+        Some((scheme, _)) => bail!("the stream {url} has the scheme {scheme}: there are fifo, file and binary"),
+    }
+}
+
+fn is_fifo(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::io::Read;
+
+    fn urls(stdout: &Path) -> Urls {
+        Urls { stdout: stdout.to_str().unwrap().into(), ..Urls::default() }
+    }
+
+    #[tokio::test]
+    async fn a_fifo_survives_a_reader_that_goes_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+        let stdio = Stdio::open(&urls(&path), "c", "n").await.unwrap();
+        drop(File::open(&path).unwrap());
+        rustix::io::write(stdio.guest()[1].unwrap(), b"still here").unwrap();
+        let mut reader = File::open(&path).unwrap();
+        stdio.close().await;
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "still here");
+    }
+
+    #[tokio::test]
+    async fn a_file_is_appended_to_and_its_folder_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("logs/out");
+        for _ in 0..2 {
+            let url = format!("file://{}", path.display());
+            let stdio = Stdio::open(&Urls { stdout: url, ..Urls::default() }, "c", "n").await.unwrap();
+            rustix::io::write(stdio.guest()[1].unwrap(), b"x").unwrap();
+            stdio.close().await;
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), b"xx");
+    }
+
+    #[tokio::test]
+    async fn an_unknown_scheme_is_named() {
+        let error = Stdio::open(&urls(Path::new("tcp://1.2.3.4")), "c", "n").await.unwrap_err();
+        assert!(error.to_string().contains("tcp"), "{error:#}");
+    }
+}

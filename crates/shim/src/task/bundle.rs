@@ -1,0 +1,47 @@
+//! A bundle: the folder that containerd made for a task, with the OCI runtime spec in `config.json`.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use oci_spec::runtime::Spec;
+
+/// The largest spec that is read, in bytes; etcd and gRPC stop a pod's long before.
+const MAX_SPEC: u64 = 16 << 20;
+
+#[derive(Debug)]
+pub struct Bundle {
+    path: PathBuf,
+    spec: Spec,
+}
+
+impl Bundle {
+    /// Reads the bundle's spec.
+    pub fn read(path: &Path) -> Result<Bundle> {
+        let config = path.join("config.json");
+        let read = || -> Result<Spec> {
+            let mut text = Vec::new();
+            File::open(&config)?.take(MAX_SPEC + 1).read_to_end(&mut text)?;
+            if text.len() as u64 > MAX_SPEC {
+                bail!("it has more than {MAX_SPEC} bytes");
+            }
+            Ok(serde_json::from_slice(&text)?)
+        };
+        let spec = read().with_context(|| format!("cannot read the OCI spec {}", config.display()))?;
+        Ok(Bundle { path: path.to_owned(), spec })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// The folder of the root file system: `root.path`, from the bundle where it is relative.
+    pub fn rootfs(&self) -> PathBuf {
+        self.path.join(self.spec.root().as_ref().map_or(Path::new("rootfs"), |root| root.path()))
+    }
+}

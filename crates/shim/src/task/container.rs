@@ -1,0 +1,66 @@
+//! A Wasm container as the shim holds it: its host, its cgroup, its streams.
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use anyhow::Result;
+
+use crate::cgroup::{Cgroup, Usage};
+use crate::host_process::HostProcess;
+use crate::stdio::Stdio;
+
+/// A container that is loaded in its host.
+#[derive(Debug)]
+pub struct Container {
+    pub(super) host: HostProcess,
+    pub(super) cgroup: Mutex<Option<Cgroup>>,
+    pub(super) stdio: Mutex<Option<Stdio>>,
+    /// The file of the node that becomes the pod's termination message.
+    pub(super) termination_message: Option<PathBuf>,
+    /// The signal that containerd sent to end it; 0 for none.
+    pub(super) ended_by: AtomicI32,
+}
+
+impl Container {
+    pub fn pid(&self) -> u32 {
+        self.host.pid().unsigned_abs()
+    }
+
+    pub fn run(&self, id: &str) -> Result<()> {
+        self.host.run(id)
+    }
+
+    /// Ends the guest as a signal would end a process. The guest has no handler to run: the first signal counts.
+    pub fn end_by(&self, signal: i32) {
+        if self.ended_by.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst).is_ok() || signal == libc::SIGKILL {
+            self.host.kill();
+        }
+    }
+
+    pub fn usage(&self) -> Usage {
+        lock(&self.cgroup).as_ref().map(Cgroup::usage).unwrap_or_default()
+    }
+
+    /// Tells the terminal its size, in characters.
+    pub fn resize(&self, width: u32, height: u32) -> Result<()> {
+        match lock(&self.stdio).as_ref() {
+            Some(stdio) => stdio.resize(width, height),
+            None => anyhow::bail!("the container has ended"),
+        }
+    }
+
+    /// Takes away what is left of an ended container: the process, then its cgroup.
+    pub async fn clean(&self) {
+        self.host.end().await;
+        let cgroup = lock(&self.cgroup).take();
+        if let Some(cgroup) = cgroup {
+            cgroup.remove().await;
+        }
+    }
+}
+
+/// Locks; a poisoned lock holds data that is as good as any: nothing is computed under these.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,152 @@
+//! The AOT cache: compiled code by the digest of its Wasm and the engine's configuration.
+//!
+//! Entries are made by this shim from what its own compiler wrote, never from bytes of an image. A file appears under
+//! its name whole or not at all; a crash leaves nothing, because drafts have no name and locks end with their holder.
+//! The folder belongs to root alone; a host gets one entry, as a read-only mount.
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use anyhow::{Context, Result};
+use grants::Policy;
+use image::Digest;
+use nix::fcntl::{FcntlArg, fcntl};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, fchmod, linkat, openat};
+use sha2::{Digest as _, Sha256};
+
+use super::compiler;
+use super::source::Source;
+use crate::containerd::Containerd;
+
+/// The file whose byte ranges are the locks: one byte per key.
+const LOCKS: &str = "locks";
+
+/// The cache of one node.
+pub struct Cache {
+    dir: PathBuf,
+    max_bytes: u64,
+    policy: grants::policy::Compile,
+}
+
+impl Cache {
+    /// The cache that the node's policy names.
+    pub fn of(policy: &Policy) -> Cache {
+        Cache { dir: policy.cache.dir.clone(), max_bytes: policy.cache.max_bytes.0, policy: policy.compile.clone() }
+    }
+
+    /// The compiled code of a source, compiled now if it is not there. Whoever else wants it at the same time waits
+    /// for that one compilation.
+    pub async fn get(&self, source: &Source, containerd: Option<&Containerd>) -> Result<File> {
+        let name = file_name(&source.digest);
+        if let Some(entry) = self.find(&name)? {
+            return Ok(entry);
+        }
+        self.make_folder()?;
+        let locks = self.lock(&name).await?;
+        let entry = match self.find(&name)? {
+            Some(entry) => entry,
+            None => self.compile(&name, source, containerd).await?,
+        };
+        drop(locks);
+        Ok(entry)
+    }
+
+    /// Forgets an entry that does not fit the engine after all.
+    pub fn forget(&self, source: &Source) -> Result<()> {
+        match fs::remove_file(self.dir.join(file_name(&source.digest))) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(error).context("cannot remove a stale entry of the AOT cache")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn find(&self, name: &str) -> Result<Option<File>> {
+        match File::open(self.dir.join(name)) {
+            Ok(file) => {
+                // Marks it as used, for eviction. On a read-only cache nothing is evicted either.
+                drop(file.set_modified(SystemTime::now()));
+                Ok(Some(file))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| self.trouble()),
+        }
+    }
+
+    fn trouble(&self) -> String {
+        format!("the AOT cache {} cannot be used: cache.dir of the node config names another folder", self.dir.display())
+    }
+
+    fn make_folder(&self) -> Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.dir).with_context(|| self.trouble())
+    }
+
+    /// Waits for the lock of one key. Locks of the open file description end with it, and with the process.
+    async fn lock(&self, name: &str) -> Result<File> {
+        let path = self.dir.join(LOCKS);
+        let start = i64::from(u32::from_be_bytes(*Sha256::digest(name).first_chunk().unwrap_or(&[0; 4])));
+        let lock = move || -> io::Result<File> {
+            let file = File::options().create(true).truncate(false).write(true).read(true).open(path)?;
+            let range = libc::flock {
+                l_type: libc::F_WRLCK as i16,
+                l_whence: libc::SEEK_SET as i16,
+                l_start: start,
+                l_len: 1,
+                l_pid: 0,
+            };
+            loop {
+                match fcntl(&file, FcntlArg::F_OFD_SETLKW(&range)) {
+                    Err(nix::errno::Errno::EINTR) => {}
+                    result => return result.map(|_| file).map_err(Into::into),
+                }
+            }
+        };
+        let locked = tokio::task::spawn_blocking(lock).await.context("the locking thread panicked")?;
+        locked.with_context(|| self.trouble())
+    }
+
+    async fn compile(&self, name: &str, source: &Source, containerd: Option<&Containerd>) -> Result<File> {
+        let draft = openat(CWD, &self.dir, OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC, Mode::from_raw_mode(0o600));
+        let draft = File::from(draft.with_context(|| self.trouble())?);
+        let input = source.bytes(containerd).await?;
+        compiler::compile(&source.digest, &input, &draft, &self.policy).await?;
+        let path = self.dir.join(name);
+        let keep = || -> io::Result<()> {
+            draft.sync_data()?;
+            fchmod(&draft, Mode::from_raw_mode(0o444))?;
+            Ok(linkat(&draft, "", CWD, &path, AtFlags::EMPTY_PATH)?)
+        };
+        keep().with_context(|| self.trouble())?;
+        self.evict(name);
+        File::open(&path).with_context(|| self.trouble())
+    }
+
+    /// Removes what was used least recently until the rest fits. Whoever has an entry open or mapped keeps it.
+    fn evict(&self, newest: &str) {
+        let Ok(entries) = fs::read_dir(&self.dir) else { return };
+        let mut entries: Vec<_> = entries
+            .filter_map(|entry| entry.ok())
+            .filter(|entry| entry.file_name() != LOCKS && entry.file_name() != newest)
+            .filter_map(|entry| Some((entry.metadata().ok()?, entry.path())))
+            .collect();
+        entries.sort_by_key(|(metadata, _)| std::cmp::Reverse((metadata.mtime(), metadata.mtime_nsec())));
+        let mut total = fs::metadata(self.dir.join(newest)).map_or(0, |metadata| metadata.len());
+        for (metadata, path) in entries {
+            total = total.saturating_add(metadata.len());
+            if total > self.max_bytes
+                && let Err(error) = fs::remove_file(&path)
+            {
+                tracing::warn!(%error, path = %path.display(), "cannot evict from the AOT cache");
+            }
+        }
+    }
+}
+
+/// An entry's name: the Wasm's digest, and a digest of everything that decides what it compiles to.
+fn file_name(digest: &Digest) -> String {
+    let engine: String = Sha256::digest(host::engine::tag()).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("{}-{engine}.cwasm", digest.hex())
+}

@@ -1,0 +1,52 @@
+//! The compiler: a process of its own, jailed like a host, that gets an input, an output and nothing else.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+
+use anyhow::{Context, Result, bail};
+use grants::policy::Compile;
+use host::jail::Jail;
+use image::Digest;
+
+use crate::host_process::{HostProcess, Refused};
+use crate::netns::Network;
+
+/// The identity of compilers: nobody's.
+const NOBODY: u32 = 65_534;
+
+/// Compiles `input` into `output`. A refusal is one sentence about the Wasm.
+pub async fn compile(digest: &Digest, input: &File, output: &File, limits: &Compile) -> Result<()> {
+    let compiler = HostProcess::start("compile", &digest.to_string(), None, &Network::New)?;
+    let work = async {
+        compiler.enter(jail(limits), &Network::New).await.context("the compiler's jail")?;
+        match compiler.compile(input.as_fd(), output.as_fd()).await {
+            Ok(()) => Ok(()),
+            Err(Refused::Broken(error)) => Err(error.context("the compiler failed")),
+            Err(refused) => bail!(refused),
+        }
+    };
+    let result = match tokio::time::timeout(limits.timeout, work).await {
+        Ok(result) => result,
+        Err(_) => Err(anyhow::anyhow!(
+            "compiling took longer than the {} s of compile.timeout in the node config",
+            limits.timeout.as_secs()
+        )),
+    };
+    compiler.end().await;
+    result
+}
+
+fn jail(limits: &Compile) -> Jail {
+    Jail {
+        uid: NOBODY,
+        gid: NOBODY,
+        groups: Vec::new(),
+        umask: None,
+        network: false,
+        open_files: 64,
+        oom_score_adj: Some(500),
+        require: Vec::new(),
+        compiler: true,
+        memory: Some(limits.memory.0),
+    }
+}

@@ -1,0 +1,8 @@
+//! From a container to compiled code: which Wasm it is, and the cache of what it compiles to.
+
+mod cache;
+mod compiler;
+mod source;
+
+pub use cache::Cache;
+pub use source::{ImageFacts, Source, facts, find};

@@ -1,0 +1,137 @@
+//! Which Wasm a container runs: a layer of its image, the one layer of a Wasm artifact, or a file of its root.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use grants::Grants;
+use image::manifest::MAX_DEPTH;
+use image::{Descriptor, Digest, Document, Hasher, Kind, Manifest, WasmImage};
+
+use crate::containerd::{Containerd, ImageRef};
+use crate::mount::{Tree, open_file};
+
+/// The largest Wasm that is looked at, in bytes.
+const MAX_WASM: u64 = 1 << 30;
+
+/// Enough of a file to tell what it is.
+const HEAD: usize = 4096;
+
+/// A container's Wasm, by its digest.
+pub struct Source {
+    pub digest: Digest,
+    origin: Origin,
+}
+
+enum Origin {
+    /// A blob of containerd's content store, which has checked its digest.
+    Layer(Descriptor),
+    File(File),
+}
+
+/// What an image says about Wasm.
+pub struct ImageFacts {
+    pub wasm: WasmImage,
+    /// Layers that make up a root file system.
+    pub has_rootfs: bool,
+}
+
+/// Reads an image's manifest, through its indexes if it has any.
+pub async fn facts(containerd: &Containerd, image: &ImageRef) -> Result<ImageFacts> {
+    let manifest = manifest(containerd, image).await.with_context(|| format!("the image {}", image.name))?;
+    let wasm = manifest.wasm(MAX_WASM).with_context(|| format!("the image {}", image.name))?;
+    let has_rootfs = match &wasm {
+        WasmImage::Layers(layers) => layers.len() < manifest.layers.len(),
+        WasmImage::Artifact(_) => false,
+        WasmImage::None => true,
+    };
+    Ok(ImageFacts { wasm, has_rootfs })
+}
+
+async fn manifest(containerd: &Containerd, image: &ImageRef) -> Result<Manifest> {
+    let mut wanted = image.target.clone();
+    for _ in 0..=MAX_DEPTH {
+        let bytes = containerd.document(&wanted).await?;
+        match image::manifest::parse(&bytes, &wanted.media_type)? {
+            Document::Manifest(manifest) => return Ok(manifest),
+            Document::Index(index) => wanted = index.pick(architecture())?.clone(),
+        }
+    }
+    bail!("its indexes are nested deeper than {MAX_DEPTH}")
+}
+
+/// This machine's architecture in Go's words, which images use.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// Finds the container's Wasm. `rootfs` is its root file system, where it has one.
+pub fn find(facts: Option<&ImageFacts>, rootfs: Option<&Tree>, grants: &Grants) -> Result<Source> {
+    let path = &grants.entry().path;
+    match facts.map(|facts| &facts.wasm) {
+        Some(WasmImage::Artifact(layer)) => Ok(Source::layer(layer)),
+        Some(WasmImage::Layers(layers)) => Ok(Source::layer(image::entry::choose(layers, &path.to_string_lossy())?)),
+        Some(WasmImage::None) | None => {
+            let rootfs = rootfs.context("the container has neither an image nor a root file system")?;
+            Source::file(rootfs, path)
+        }
+    }
+}
+
+impl Source {
+    fn layer(layer: &Descriptor) -> Source {
+        Source { digest: layer.digest, origin: Origin::Layer(layer.clone()) }
+    }
+
+    fn file(rootfs: &Tree, path: &Path) -> Result<Source> {
+        if path.as_os_str().is_empty() {
+            bail!("the container has no command: name a .wasm file of its root file system, e.g. `/app.wasm`");
+        }
+        let mut file = open_file(rootfs.as_fd(), path, MAX_WASM)?;
+        let mut head = Vec::with_capacity(HEAD);
+        file.by_ref().take(HEAD as u64).read_to_end(&mut head)?;
+        match image::sniff(&head) {
+            Kind::Component | Kind::Module | Kind::Wat => {}
+            Kind::Elf | Kind::Script => bail!(
+                "{} is a native program, not Wasm: this node runs no native containers under run-wasm (policy native = \"deny\"); run it with another runtimeClassName",
+                path.display()
+            ),
+            other => bail!("{} is not Wasm: {}", path.display(), other.describe()),
+        }
+        file.seek(SeekFrom::Start(0))?;
+        let mut hasher = Hasher::default();
+        std::io::copy(&mut file, &mut hasher).with_context(|| format!("cannot read {}", path.display()))?;
+        file.seek(SeekFrom::Start(0))?;
+        Ok(Source { digest: hasher.finish(), origin: Origin::File(file) })
+    }
+
+    /// The bytes, copied to where nobody can change them, checked against the digest. Only a cache miss needs them.
+    pub async fn bytes(&self, containerd: Option<&Containerd>) -> Result<File> {
+        let memfd = rustix::fs::memfd_create("wasm", rustix::fs::MemfdFlags::CLOEXEC)
+            .context("cannot make room for the Wasm")?;
+        let mut copy = File::from(memfd);
+        match &self.origin {
+            Origin::Layer(layer) => {
+                let containerd = containerd.context("no containerd to read the image from")?;
+                containerd.copy(&layer.digest, MAX_WASM, &mut copy).await?;
+            }
+            Origin::File(file) => {
+                std::io::copy(&mut file.try_clone()?, &mut copy).context("cannot read the Wasm")?;
+            }
+        }
+        let mut hasher = Hasher::default();
+        copy.seek(SeekFrom::Start(0))?;
+        std::io::copy(&mut copy, &mut hasher)?;
+        if hasher.finish() != self.digest {
+            bail!("the Wasm is not what its digest {} says", self.digest);
+        }
+        copy.seek(SeekFrom::Start(0))?;
+        Ok(copy)
+    }
+}
