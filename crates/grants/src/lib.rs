@@ -27,7 +27,7 @@ mod annotations;
 mod egress;
 mod error;
 mod grants;
-mod identity;
+pub mod identity;
 mod limits;
 mod listen;
 mod mode;

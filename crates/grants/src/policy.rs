@@ -1,12 +1,13 @@
 //! The node's config, `/etc/run-wasm/config.toml` or inline in containerd's runtime options: defaults, and the upper
 //! bound of what a pod may ask for. Every key here is honoured; any other is an error.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
-use serde::{Deserialize, Serialize};
 
 use crate::egress::{Rule, network_of};
 use crate::error::shown;
@@ -55,16 +56,21 @@ pub struct Jail {
     pub require: Vec<JailPart>,
 }
 
-/// A part of the jail that a kernel may lack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A part of the jail that a kernel may lack. The rest of it (namespaces, ids, capabilities) is never optional.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum JailPart {
-    /// Own mount, pid, ipc and uts namespaces, and an empty read-only root.
-    Namespaces,
-    /// The container's cgroup.
-    Cgroup,
     Seccomp,
     Landlock,
+}
+
+impl fmt::Display for JailPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Seccomp => "seccomp",
+            Self::Landlock => "landlock",
+        })
+    }
 }
 
 /// Ceilings of one container.
