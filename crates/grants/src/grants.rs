@@ -19,7 +19,7 @@ use crate::table;
 
 /// What one container may do, and all of it.
 ///
-/// [`derive`] is the only maker and nothing changes it afterwards. It travels from the shim to the host as JSON; the
+/// [`derive()`] is the only maker and nothing changes it afterwards. It travels from the shim to the host as JSON; the
 /// serde implementations exist for that one way, over a channel that nobody else writes to.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]

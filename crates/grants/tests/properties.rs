@@ -129,7 +129,7 @@ fn policy(allow: Option<&[String]>, deny: &[&str]) -> Policy {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2_000) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1_000) })]
 
     #[test]
     fn no_text_makes_a_parser_panic(text in nearly(), key in nearly()) {
