@@ -47,8 +47,8 @@ cgroups() {
   if [ -f /sys/fs/cgroup/cgroup.controllers ]; then
     mkdir -p "/sys/fs/cgroup/$cgroup"
     for controller in $(cat /sys/fs/cgroup/cgroup.controllers); do
-      echo "+$controller" >/sys/fs/cgroup/cgroup.subtree_control
-      echo "+$controller" >"/sys/fs/cgroup/$cgroup/cgroup.subtree_control"
+      echo "+$controller" >/sys/fs/cgroup/cgroup.subtree_control &&
+        echo "+$controller" >"/sys/fs/cgroup/$cgroup/cgroup.subtree_control" || say "pods go without the controller $controller"
     done
     return
   fi

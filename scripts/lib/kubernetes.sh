@@ -21,7 +21,7 @@ build_kubernetes() {
     flags+=" -X $package.gitVersion=$version -X $package.gitMajor=${KUBERNETES_VERSION%%.*}"
     flags+=" -X $package.gitMinor=$(cut -d . -f 2 <<<"$KUBERNETES_VERSION")"
   done
-  (cd "$KUBERNETES_SOURCE" && GOMAXPROCS=1 CGO_ENABLED=0 nice "$GO" build -p 1 -trimpath -ldflags "$flags" -o "$folder/kubernetes" .)
+  (cd "$KUBERNETES_SOURCE" && GOMAXPROCS=1 CGO_ENABLED=0 nice "$GO" build -p 1 -trimpath -buildvcs=false -ldflags "$flags" -o "$folder/kubernetes" .)
   for program in kube-apiserver kube-controller-manager kube-proxy kube-scheduler kubelet kubectl; do
     ln -s kubernetes "$folder/$program"
   done
