@@ -9,7 +9,7 @@ set -euo pipefail
 . "$ROOT/scripts/lib/guest-rust.sh"
 . "$ROOT/scripts/lib/guest-families.sh"
 
-FAMILIES=(rust wat)
+FAMILIES=(rust wat c javascript python)
 GUESTS=$ROOT/target/guests
 
 # files_of FAMILY: what it makes, one file a line.
@@ -27,33 +27,35 @@ wanted() {
   done
 }
 
-# state_of FAMILY: a hash of its sources, of the tools' and of these scripts, which name every version that matters.
+# state_of FAMILY: a hash of its sources and of these scripts, which name or lock every version that matters.
 state_of() {
+  local sources
+  mapfile -t sources < <("sources_of_$1" | sed 's,^,test-images/,')
   (
     cd "$ROOT"
-    find "test-images/$1" test-images/tools test-images/wit scripts/guests.sh scripts/lib/guest-{rust,families}.sh rust-toolchain.toml \
-      -type f -not -path '*/target/*' -print0 | sort -z | xargs -0 sha256sum
+    find "${sources[@]}" scripts/guests.sh scripts/lib/guest-rust.sh scripts/lib/guest-families.sh rust-toolchain.toml -type f \
+      -not -path '*/target/*' -not -path '*/node_modules/*' -not -path '*/__pycache__/*' -print0 | sort -z | xargs -0 sha256sum
   ) | sha256sum | cut -c 1-16
 }
 
-# build FAMILY STATE: $CACHE/guests/FAMILY-STATE holds its files; those of states long gone are removed.
+# build FAMILY STATE: fills $CACHE/guests/FAMILY-STATE. One build of a family at a time, whatever the state: the folders of
+# intermediate files are shared. What no checkout has asked for in two weeks goes.
 build() {
   mkdir -p "$CACHE/guests"
-  # No other guest's build of the same family, in whichever state, may use its folders of intermediate files.
   (
     flock 8
+    find "$CACHE/guests" -maxdepth 1 -name "$1-*" -mtime +14 -exec rm -rf {} +
     cached "guests/$1-$2" "build_$1"
   ) 8>"$CACHE/guests/$1.lock"
 }
 
-# install FAMILY STATE FILE...: from the cache into target/guests, each file whole at every moment.
+# install_files FAMILY STATE FILE...: from the cache into target/guests, each file whole at every moment.
 install_files() {
   local from=$CACHE/guests/$1-$2 file
   shift 2
   for file in "$@"; do
-    [ -f "$from/$file" ] || die "$from has no $file: its builder in scripts/lib/guest-families.sh forgot it"
     cmp -s "$from/$file" "$GUESTS/$file" && continue
-    cp "$from/$file" "$GUESTS/.$file.$$"
+    install -m 644 "$from/$file" "$GUESTS/.$file.$$"
     mv "$GUESTS/.$file.$$" "$GUESTS/$file"
   done
 }

@@ -1,65 +1,148 @@
-# The families of guests: for each, `files_of_FAMILY` (what it makes) and `build_FAMILY FOLDER` (makes it).
-# Needs lib/common.sh, lib/debian.sh and lib/guest-rust.sh.
+# shellcheck shell=bash
+# The families of guests. For each: `sources_of_FAMILY` (what it is made from, in test-images), `files_of_FAMILY` (what it
+# makes), and `build_FAMILY FOLDER` (makes it). Needs lib/common.sh, lib/debian.sh, lib/rust.sh and lib/guest-rust.sh.
 
 TEST_IMAGES=$ROOT/test-images
 
 # names_in FOLDER EXTENSION: the names of the sources there, without their extension.
-names_in() { (cd "$1" && for source in *."$2"; do echo "${source%."$2"}"; done); }
-
-# build_guest_tools FOLDER: puts the helper of test-images/tools there; its intermediate files stay in the cache.
-build_guest_tools() {
-  local target=$CACHE/guests/target-tools
-  (cd "$TEST_IMAGES/tools" && CARGO_TARGET_DIR=$target cargo build --quiet --locked --release)
-  cp "$target"/*/release/guest-tools "$1/"
+names_in() {
+  local source
+  for source in "$TEST_IMAGES/$1"/*."$2"; do basename "$source" ".$2"; done
 }
 
-# guest_tools ARGUMENT...: that helper, built when it is first needed.
+# both_forms: of each name read, the component's file and the module's.
+both_forms() { sed 's/.*/&.wasm\n&.p1.wasm/'; }
+
+# hash_of FILE...: names a cache entry after what the files say.
+hash_of() { cat "$@" | sha256sum | cut -c 1-16; }
+
+# --- the helper of test-images/tools
+
+build_guest_tools() {
+  local target=$CACHE/guests/target-tools
+  CARGO_TARGET_DIR=$target cargo build --quiet --locked --release --manifest-path "$TEST_IMAGES/tools/Cargo.toml"
+  cp "$target/$(uname -m)-unknown-linux-gnu/release/guest-tools" "$1/"
+}
+
+# guest_tools ARGUMENT...: runs it, built when it is first needed.
 guest_tools() {
   local name
-  name=guests/tools-$(cat "$TEST_IMAGES"/tools/{Cargo.toml,Cargo.lock,src/main.rs} | sha256sum | cut -c 1-16)
-  ensure_rust
-  cached "$name" build_guest_tools
+  name=guests/tools-$(hash_of "$TEST_IMAGES"/tools/{Cargo.toml,Cargo.lock,src/main.rs})
+  if [ ! -d "$CACHE/$name" ]; then
+    ensure_rust
+    cached "$name" build_guest_tools
+  fi
   "$CACHE/$name/guest-tools" "$@"
 }
 
-# Rust: `commands` as components and as p1 modules, `components` as components alone, and two libraries.
+# --- Rust: `commands` as components and as modules, `components` as components alone, and two libraries
+
+sources_of_rust() { echo rust; }
+
 files_of_rust() {
-  names_in "$TEST_IMAGES/rust/commands/src/bin" rs | sed 's/.*/&.wasm\n&.p1.wasm/'
-  names_in "$TEST_IMAGES/rust/components/src/bin" rs | sed 's/$/.wasm/'
-  printf '%s\n' library.wasm library.p1.wasm
+  names_in rust/commands/src/bin rs | both_forms
+  names_in rust/components/src/bin rs | sed 's/$/.wasm/'
+  echo library | both_forms
 }
 
 build_rust() {
-  local target=$CACHE/guests/target-rust file name
+  local target=$CACHE/guests/target-rust manifest=$TEST_IMAGES/rust/Cargo.toml file name
   ensure_guest_rust
-  (
-    cd "$TEST_IMAGES/rust"
-    export CARGO_TARGET_DIR=$target
-    guest_cargo build --quiet --locked --release --target wasm32-wasip2
-    guest_cargo build --quiet --locked --release --target wasm32-wasip1 -p commands -p library
-  )
+  export CARGO_TARGET_DIR=$target
+  guest_cargo build --quiet --locked --release --target wasm32-wasip2 --manifest-path "$manifest"
+  guest_cargo build --quiet --locked --release --target wasm32-wasip1 --manifest-path "$manifest" -p commands -p library
   for file in $(files_of_rust); do
     name=${file%.wasm}
     case $file in
       *.p1.wasm) cp "$target/wasm32-wasip1/release/${name%.p1}.wasm" "$1/$file" ;;
-      # The one component that another crate makes.
+      # The one component that has a crate of another name.
       fail.wasm) cp "$target/wasm32-wasip2/release/failing_run.wasm" "$1/$file" ;;
       *) cp "$target/wasm32-wasip2/release/$file" "$1/$file" ;;
     esac
   done
 }
 
-# WAT: NAME.wat becomes NAME.wasm; the one whose name a Rust guest has is hello-wat.
-wat_file() { [ "$1" = hello ] && echo hello-wat.p1.wasm || echo "$1.wasm"; }
+# --- WAT: NAME.wat becomes NAME.wasm; the one whose name a Rust guest has becomes hello-wat.p1.wasm
+
+sources_of_wat() { printf '%s\n' wat tools; }
+
+wat_file() {
+  case $1 in
+    hello) echo hello-wat.p1.wasm ;;
+    *) echo "$1.wasm" ;;
+  esac
+}
 
 files_of_wat() {
   local name
-  for name in $(names_in "$TEST_IMAGES/wat" wat); do wat_file "$name"; done
+  for name in $(names_in wat wat); do wat_file "$name"; done
 }
 
 build_wat() {
   local name
-  for name in $(names_in "$TEST_IMAGES/wat" wat); do
+  for name in $(names_in wat wat); do
     guest_tools wat "$TEST_IMAGES/wat/$name.wat" "$1/$(wat_file "$name")"
+  done
+}
+
+# --- C: a module by clang and wasi-libc, and the component around it
+
+C_PACKAGES=(clang lld wasi-libc libclang-rt-dev-wasm32)
+
+sources_of_c() { printf '%s\n' c tools; }
+
+files_of_c() { names_in c c | both_forms; }
+
+build_c() {
+  local name
+  install_packages "${C_PACKAGES[@]}"
+  for name in $(names_in c c); do
+    clang --target=wasm32-wasi -Os -Wall -Wextra -Werror -Wl,--strip-debug -o "$1/$name.p1.wasm" "$TEST_IMAGES/c/$name.c"
+    guest_tools component "$1/$name.p1.wasm" "$1/$name.wasm"
+  done
+}
+
+# --- JavaScript: components by componentize-js
+
+sources_of_javascript() { printf '%s\n' javascript wit; }
+
+files_of_javascript() { names_in javascript js | sed 's/$/.wasm/'; }
+
+unpack_componentize_js() {
+  cp "$TEST_IMAGES"/javascript/{package.json,package-lock.json,build.mjs} "$1/"
+  # `npm ci` would insist that the lock names the optional packages of every other platform.
+  npm install --prefix "$1" --no-save --ignore-scripts --no-audit --no-fund --loglevel=error >&2
+}
+
+build_javascript() {
+  local name tool
+  command -v npm >/dev/null || install_packages nodejs npm
+  tool=guests/componentize-js-$(hash_of "$TEST_IMAGES"/javascript/{package.json,package-lock.json,build.mjs})
+  cached "$tool" unpack_componentize_js
+  for name in $(names_in javascript js); do
+    node "$CACHE/$tool/build.mjs" "$TEST_IMAGES/javascript/$name.js" "$TEST_IMAGES/wit" "$1/$name.wasm"
+  done
+}
+
+# --- Python: components by componentize-py; hello_py.py, a module's name, becomes hello-py.wasm
+
+sources_of_python() { printf '%s\n' python wit; }
+
+files_of_python() { names_in python py | tr _ - | sed 's/$/.wasm/'; }
+
+unpack_componentize_py() {
+  python3 -m venv "$1/venv"
+  "$1/venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$TEST_IMAGES/python/requirements.txt"
+}
+
+build_python() {
+  local name tool
+  python3 -c 'import ensurepip' 2>/dev/null || install_packages python3 python3-venv
+  tool=guests/componentize-py-$(hash_of "$TEST_IMAGES/python/requirements.txt")
+  cached "$tool" unpack_componentize_py
+  for name in $(names_in python py); do
+    # By its function: the program that pip makes knows only the folder of before the cache's rename.
+    "$CACHE/$tool/venv/bin/python" -c 'import componentize_py; componentize_py.script()' --quiet --wit-path "$TEST_IMAGES/wit" \
+      --world guest componentize --python-path "$TEST_IMAGES/python" "$name" --output "$1/${name//_/-}.wasm"
   done
 }

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # A Rust that compiles to wasm32-wasip1 and wasm32-wasip2. Needs lib/common.sh, lib/debian.sh and lib/rust.sh.
 
 # Debian's Rust, for machines to which rustup cannot bring the targets: what rustc loads, and the three standard libraries.

@@ -1,0 +1,8 @@
+// A command in C: prints one line.
+
+#include <stdio.h>
+
+int main(void) {
+  puts("hello from c");
+  return 0;
+}
