@@ -152,10 +152,10 @@ impl ImageBuilder {
             time::rfc3339(self.created).ok_or_else(|| refuse("it would be made after the year 9999"))?;
         self.check()?;
         match self.format {
-            Format::Image => self.build_layers(media::OCI_CONFIG, json!({"created": created})),
+            Format::Image => self.build_layers(media::OCI_CONFIG, &created, json!({})),
             Format::Artifact => {
-                let extra = self.artifact_keys(&created)?;
-                self.build_layers(media::WASM_CONFIG, extra)
+                let component = self.component()?;
+                self.build_layers(media::WASM_CONFIG, &created, component)
             }
             Format::Rootfs => self.build_rootfs(&created),
         }
@@ -217,13 +217,21 @@ impl ImageBuilder {
         Ok(())
     }
 
-    fn build_layers(self, config_type: &str, mut config: Value) -> Result<Layout, ImageError> {
+    /// `config`: keys besides those of both formats. The layers are named in the config because CRI takes images with one
+    /// config for one image ([`crate::Manifest::is_confirmed_by`]).
+    fn build_layers(self, config_type: &str, created: &str, mut config: Value) -> Result<Layout, ImageError> {
         let mut layout = Layout::default();
+        let digests: Vec<String> =
+            self.layers.iter().map(|layer| Digest::of(&layer.bytes).to_string()).collect();
+        let titles: Vec<&str> = self.layers.iter().map(|layer| layer.title.as_str()).collect();
         canonical::merge(
             &mut config,
             json!({
                 "architecture": "wasm",
                 "config": self.process(),
+                "created": created,
+                "layerDigests": digests,
+                "layerTitles": titles,
                 "os": self.wasi(),
                 "rootfs": {"type": "layers", "diff_ids": []},
             }),
@@ -258,23 +266,17 @@ impl ImageBuilder {
         Ok(layout)
     }
 
-    /// What the CNCF's layout asks of an artifact's config.
-    fn artifact_keys(&self, created: &str) -> Result<Value, ImageError> {
-        let digests: Vec<String> =
-            self.layers.iter().map(|layer| Digest::of(&layer.bytes).to_string()).collect();
-        let mut keys = json!({"created": created, "layerDigests": digests});
-        if let Some(layer) =
+    /// The `component` key that the CNCF's layout asks of an artifact's config; a module has none.
+    fn component(&self) -> Result<Value, ImageError> {
+        let Some(layer) =
             self.layers.iter().find(|layer| layer.checked && sniff(&layer.bytes) == Kind::Component)
-        {
-            let seen = inspect(&layer.bytes)?;
-            let exports: Vec<&str> = seen.exports.iter().map(|export| export.name.as_str()).collect();
-            let imports: Vec<&str> = seen.imports.iter().map(|import| import.name.as_str()).collect();
-            canonical::merge(
-                &mut keys,
-                json!({"component": {"exports": exports, "imports": imports, "target": null}}),
-            );
-        }
-        Ok(keys)
+        else {
+            return Ok(json!({}));
+        };
+        let seen = inspect(&layer.bytes)?;
+        let exports: Vec<&str> = seen.exports.iter().map(|export| export.name.as_str()).collect();
+        let imports: Vec<&str> = seen.imports.iter().map(|import| import.name.as_str()).collect();
+        Ok(json!({"component": {"exports": exports, "imports": imports, "target": null}}))
     }
 
     /// The `config` of an image config: absent rather than empty.

@@ -1,15 +1,21 @@
-//! The part of an image config that tells Wasm from native.
+//! The parts of an image config that tell Wasm from native, and one image from another.
 
 use serde::Deserialize;
 
 use crate::manifest::MAX_DOCUMENT;
 use crate::{Digest, ImageError};
 
-/// What an image config says it is made for. containerd has already put all else into the OCI runtime spec.
+/// What an image config says of its platform and Wasm layers. containerd has already put all else into the OCI runtime
+/// spec.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ImageConfig {
     pub os: Option<String>,
     pub architecture: Option<String>,
+    /// The digest of each layer of the manifest, in its order (CNCF Wasm OCI artifact; our images, too).
+    pub layer_digests: Option<Vec<Digest>>,
+    /// The title of each layer, in the same order; empty where it has none. Only our own images say it.
+    pub layer_titles: Option<Vec<String>>,
 }
 
 impl ImageConfig {
@@ -50,6 +56,14 @@ mod tests {
         assert!(claims(r#"{"os": "linux", "architecture": "wasm32"}"#));
         assert!(!claims(r#"{"os": "linux", "architecture": "amd64"}"#));
         assert!(!claims("{}"));
+    }
+
+    #[test]
+    fn layers_are_read_where_the_config_names_them() {
+        let text = format!(r#"{{"layerDigests": ["{}"], "layerTitles": null}}"#, Digest::of(b"x"));
+        let config = ImageConfig::parse(text.as_bytes()).unwrap();
+        assert_eq!((config.layer_digests, config.layer_titles), (Some(vec![Digest::of(b"x")]), None));
+        assert!(ImageConfig::parse(br#"{"layerDigests": ["sha256:0"]}"#).is_err());
     }
 
     #[test]

@@ -41,6 +41,12 @@ pub enum ImageError {
     )]
     ArtifactLayers { digest: Digest, found: usize },
 
+    #[error(
+        "the image manifest {digest} lists other layers than its own config {config} names: it poses as the image that \
+         this config was made for; find it by `ctr images ls` and remove it"
+    )]
+    ForeignConfig { digest: Digest, config: Digest },
+
     #[error("the image has no layer of Wasm")]
     NoLayers,
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 
-use crate::{Digest, ImageError, media};
+use crate::{Digest, ImageConfig, ImageError, media};
 
 /// The largest index, manifest or config that is read, in bytes (containerd's own limit is 8 MiB).
 pub const MAX_DOCUMENT: u64 = 4 << 20;
@@ -233,6 +233,34 @@ impl Manifest {
             };
         }
         Ok(if layers.is_empty() { WasmImage::None } else { WasmImage::Layers(layers) })
+    }
+
+    /// Whether the config names exactly these layers.
+    ///
+    /// CRI knows an image by the digest of its config, and takes the first by name of all images that share one. Tar layers
+    /// are part of a config by their diff_ids, Wasm layers are not: a manifest with the config of another image and Wasm of
+    /// its own would run in that image's place. `config` must have been verified against `self.config`.
+    ///
+    /// # Returns
+    /// `false` when the config names no layers, so that nothing tells this image from another with the same config.
+    ///
+    /// # Errors
+    /// [`ImageError::ForeignConfig`] when it names others.
+    pub fn is_confirmed_by(&self, config: &ImageConfig) -> Result<bool, ImageError> {
+        let refused = || ImageError::ForeignConfig { digest: self.digest, config: self.config.digest };
+        let Some(digests) = config.layer_digests.as_ref().filter(|digests| !digests.is_empty()) else {
+            return Ok(false);
+        };
+        if !digests.iter().eq(self.layers.iter().map(|layer| &layer.digest)) {
+            return Err(refused());
+        }
+        if let Some(titles) = &config.layer_titles {
+            let found = self.layers.iter().map(|layer| layer.title().unwrap_or_default());
+            if !titles.iter().map(String::as_str).eq(found) {
+                return Err(refused());
+            }
+        }
+        Ok(true)
     }
 
     /// Whether config or layers say "Wasm": such an image never runs as a native one. [`crate::ImageConfig::claims_wasm`]

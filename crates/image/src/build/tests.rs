@@ -63,6 +63,7 @@ fn an_image_has_wasm_layers_and_no_rootfs() {
         json!({
             "architecture": "wasm", "os": "wasip2", "created": "1970-01-01T00:00:00Z",
             "rootfs": {"type": "layers", "diff_ids": []},
+            "layerDigests": [layers[0].digest, layers[1].digest], "layerTitles": ["hello.wasm", "math.wasm"],
             "config": {"Entrypoint": ["/hello.wasm"], "Cmd": ["--loud"], "Env": ["B=2", "A=3"], "User": "65532"},
         })
     );
@@ -90,6 +91,38 @@ fn an_artifact_has_the_keys_of_both_worlds() {
     );
     assert_eq!((&config["os"], &config["architecture"]), (&json!("wasip2"), &json!("wasm")));
     assert_eq!(config["config"]["Entrypoint"], json!(["/hello.wasm"]));
+}
+
+#[test]
+fn images_of_different_wasm_never_share_a_config() {
+    let config = |name: &str, bytes: Vec<u8>| {
+        let layout = ImageBuilder::new().wasm(name, bytes).entrypoint(["/x"]).build().unwrap();
+        manifest(&layout).config.digest
+    };
+    assert_ne!(config("x", module()), config("x", wat::parse_str("(module)").unwrap()));
+    assert_ne!(config("x", module()), config("y", module()));
+    assert_eq!(config("x", module()), config("x", module()));
+}
+
+#[test]
+fn an_image_that_borrows_a_config_is_refused() {
+    let layout =
+        |name: &str| ImageBuilder::new().wasm("a", component()).wasm(name, module()).build().unwrap();
+    let victim = layout("b");
+    let config = ImageConfig::parse(victim.blob(&manifest(&victim).config.digest).unwrap()).unwrap();
+    let honest = manifest(&victim);
+    assert_eq!(honest.is_confirmed_by(&config), Ok(true));
+    let mut replaced = honest.clone();
+    replaced.layers[1].digest = Digest::of(b"evil");
+    let mut added = honest.clone();
+    added.layers.push(replaced.layers[1].clone());
+    let swapped = Manifest { layers: honest.layers.iter().rev().cloned().collect(), ..honest.clone() };
+    let renamed = Manifest { layers: manifest(&layout("c")).layers, ..honest.clone() };
+    for posing in [replaced, added, swapped, renamed] {
+        let sentence = posing.is_confirmed_by(&config).unwrap_err().to_string();
+        assert!(sentence.contains(&honest.config.digest.to_string()), "{sentence}");
+    }
+    assert_eq!(honest.is_confirmed_by(&ImageConfig::default()), Ok(false));
 }
 
 #[test]
@@ -216,6 +249,7 @@ proptest! {
         }
         let parsed = ImageConfig::parse(layout.blob(&image.config.digest).unwrap()).unwrap();
         prop_assert_eq!(parsed.claims_wasm(), !rootfs);
+        prop_assert_eq!(image.is_confirmed_by(&parsed), Ok(!rootfs));
         prop_assert_eq!(image.claims_wasm(), !rootfs);
         if !rootfs {
             let titles: Vec<&str> = image.layers.iter().filter_map(|layer| layer.title()).collect();
