@@ -35,7 +35,7 @@ struct Record {
     bundle: PathBuf,
     #[serde(default)]
     mode: String,
-    /// In the output, `stale` when the shim is gone and so nobody keeps the record true.
+    /// Told by what lives, where the shim does not tell: see [`Record::judged`].
     #[serde(default)]
     status: String,
     /// Seconds since 1970.
@@ -50,6 +50,8 @@ struct Record {
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Process {
     pid: u32,
+    /// Field 22 of `/proc/PID/stat`, which tells a process from a later one of the same pid.
+    started: u64,
 }
 
 impl Args {
@@ -57,9 +59,7 @@ impl Args {
         let mut records = Vec::new();
         for file in record_files(&self.state.join("tasks"))? {
             match read(&file) {
-                Ok(Some(record)) => {
-                    records.push(record.judged(|pid| Path::new(&format!("/proc/{pid}")).exists()))
-                }
+                Ok(Some(record)) => records.push(record.judged(started)),
                 Ok(None) => {}
                 Err(error) => eprintln!("warning: {error:#}"),
             }
@@ -77,12 +77,26 @@ impl Args {
 }
 
 impl Record {
-    fn judged(mut self, lives: impl Fn(u32) -> bool) -> Record {
-        if !lives(self.shim_pid) {
-            self.status = "stale".into();
-        }
+    /// Settles the status. `started` answers when the process of a pid was started, if there is one.
+    fn judged(mut self, started: impl Fn(u32) -> Option<u64>) -> Record {
+        let word = match &self.host {
+            // Nobody keeps the record true any more.
+            _ if started(self.shim_pid).is_none() => "stale",
+            _ if !self.status.is_empty() => return self,
+            None => "sandbox",
+            Some(host) if started(host.pid) == Some(host.started) => "running",
+            Some(_) => "stopped",
+        };
+        self.status = word.into();
         self
     }
+}
+
+/// When a process was started, in the kernel's clock ticks; `None` for one that is gone.
+fn started(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in field 2 may hold anything, parentheses included; what follows the last one is regular.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
 
 /// The records of all namespaces: `<folder>/<anything>/<id>.json`. A node without any has no such folder.
@@ -191,9 +205,28 @@ mod tests {
     #[test]
     fn a_record_whose_shim_is_gone_is_stale() {
         let of =
-            || record(serde_json::json!({"namespace": "n", "id": "a", "shim_pid": 7, "status": "running"}));
-        assert_eq!(of().judged(|pid| pid == 7).status, "running");
-        assert_eq!(of().judged(|_| false).status, "stale");
+            || record(serde_json::json!({"namespace": "n", "id": "a", "shim_pid": 7, "status": "paused"}));
+        assert_eq!(of().judged(|pid| (pid == 7).then_some(1)).status, "paused");
+        assert_eq!(of().judged(|_| None).status, "stale");
+    }
+
+    #[test]
+    fn a_status_that_the_shim_does_not_tell_is_seen_by_what_lives() {
+        let of = |host| record(serde_json::json!({"namespace": "n", "id": "a", "shim_pid": 7, "host": host}));
+        let host = || serde_json::json!({"pid": 8, "started": 50});
+        let status = |record: Record, living: &[(u32, u64)]| {
+            record.judged(|pid| living.iter().find(|(p, _)| *p == pid).map(|(_, at)| *at)).status
+        };
+        assert_eq!(status(of(serde_json::Value::Null), &[(7, 1)]), "sandbox");
+        assert_eq!(status(of(host()), &[(7, 1), (8, 50)]), "running");
+        assert_eq!(status(of(host()), &[(7, 1)]), "stopped");
+        assert_eq!(status(of(host()), &[(7, 1), (8, 51)]), "stopped", "the pid is another process by now");
+    }
+
+    #[test]
+    fn the_start_of_a_process_is_read() {
+        assert!(started(std::process::id()).is_some());
+        assert_eq!(started(u32::MAX), None);
     }
 
     #[test]
