@@ -1,0 +1,78 @@
+//! Components: commands, and single functions.
+
+use grants::Grants;
+use wasmtime::component::{Component, Instance, InstancePre, Linker, Val};
+use wasmtime::{Engine, Result, Store};
+use wasmtime_wasi::WasiCtxBuilder;
+
+use super::export::{self, Target};
+use super::state::{self, ComponentState};
+use super::stdio::Stdio;
+use super::{Outcome, PrepareError, fair, value};
+
+/// What every component finds here, granted or not: what is not granted denies access when it is called.
+const PROVIDED: &str = "the packages wasi:cli, wasi:clocks, wasi:filesystem, wasi:http, wasi:io, wasi:random and \
+                        wasi:sockets in version 0.2.12 or earlier 0.2";
+
+/// A component that is linked and ready to be instantiated.
+pub(super) struct Command {
+    store: Store<ComponentState>,
+    component: InstancePre<ComponentState>,
+    target: Target,
+}
+
+pub(super) fn prepare(
+    component: &Component,
+    grants: Grants,
+    wasi: WasiCtxBuilder,
+) -> Result<Command, PrepareError> {
+    let target = export::target(component, grants.entry().function.as_deref())?;
+    let missing =
+        |error: wasmtime::Error| PrepareError::Import { missing: format!("{error:#}"), provided: PROVIDED };
+    let engine = component.engine();
+    let component = linker(engine).and_then(|linker| linker.instantiate_pre(component)).map_err(missing)?;
+    Ok(Command { store: state::component(engine, grants, wasi), component, target })
+}
+
+fn linker(engine: &Engine) -> Result<Linker<ComponentState>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    fair::shadow(&mut linker)?;
+    Ok(linker)
+}
+
+impl Command {
+    pub async fn run(mut self, stdio: &Stdio) -> Outcome {
+        self.call(stdio).await.unwrap_or_else(|error| Outcome::from_error(&error))
+    }
+
+    async fn call(&mut self, stdio: &Stdio) -> Result<Outcome> {
+        let instance = self.component.instantiate_async(&mut self.store).await?;
+        match &self.target {
+            Target::Run(index) => {
+                let run = instance.get_typed_func::<(), (Result<(), ()>,)>(&mut self.store, index)?;
+                let (result,) = run.call_async(&mut self.store, ()).await?;
+                Ok(Outcome::exit(result.is_err().into()))
+            }
+            Target::Function { index, results } => {
+                let mut values = vec![Val::Bool(false); *results];
+                function(&instance, &mut self.store, index)?
+                    .call_async(&mut self.store, &[], &mut values)
+                    .await?;
+                values.iter().for_each(|value| stdio.output.report(&value::text(value)));
+                Ok(Outcome::exit(values.iter().any(|value| matches!(value, Val::Result(Err(_)))).into()))
+            }
+        }
+    }
+}
+
+fn function(
+    instance: &Instance,
+    store: &mut Store<ComponentState>,
+    index: &wasmtime::component::ComponentExportIndex,
+) -> Result<wasmtime::component::Func> {
+    instance
+        .get_func(store, index)
+        .ok_or_else(|| wasmtime::Error::msg("the function is gone from the instance"))
+}

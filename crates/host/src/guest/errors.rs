@@ -1,0 +1,41 @@
+//! Why a guest cannot be started.
+
+use std::io;
+
+/// One sentence that names the thing and the cure.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// The Wasm must be compiled again; nothing is wrong with the Wasm itself.
+    #[error("the compiled code is not of this engine: {0}")]
+    Stale(String),
+    #[error("cannot open the compiled code: {0}")]
+    Code(io::Error),
+    #[error("cannot use the standard streams: {0}")]
+    Stdio(io::Error),
+    #[error("cannot open the root filesystem: {0}")]
+    Root(String),
+    #[error(
+        "{missing}; this host provides {provided}; compose the component with one that exports what is missing, or build it for these"
+    )]
+    Import { missing: String, provided: &'static str },
+    #[error("the component serves HTTP (it exports `{0}`), which is not supported by this release")]
+    Serves(String),
+    #[error(
+        "the Wasm has nothing to run: it exports {exports}; a command exports {expected}, and `path#function` runs a function"
+    )]
+    World { exports: String, expected: &'static str },
+    #[error("there is no function `{wanted}` in the Wasm; its functions are {functions}")]
+    NoFunction { wanted: String, functions: String },
+    #[error("the function `{function}` takes parameters ({parameters}); only a function without can be run")]
+    Parameters { function: String, parameters: String },
+}
+
+/// `a, b and c`, each in backticks, or `nothing`.
+pub(super) fn list(names: &[String]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    match quoted.as_slice() {
+        [] => "nothing".to_owned(),
+        [one] => one.clone(),
+        [most @ .., last] => format!("{} and {last}", most.join(", ")),
+    }
+}

@@ -1,0 +1,92 @@
+//! What a component has to run.
+
+use wasmtime::component::types::{ComponentFunc, ComponentItem};
+use wasmtime::component::{Component, ComponentExportIndex};
+
+use super::PrepareError;
+use super::errors::list;
+
+/// Any 0.2 release matches: exports are found on their semver track.
+const COMMAND: &str = "wasi:cli/run@0.2.12";
+const EXPECTED: &str = "`wasi:cli/run@0.2`";
+
+/// Interfaces of components that serve, without versions.
+const SERVERS: [&str; 2] = ["wasi:http/incoming-handler", "wasi:http/handler"];
+
+/// The function to call.
+pub(super) enum Target {
+    /// `run` of a command.
+    Run(ComponentExportIndex),
+    /// A function without parameters.
+    Function { index: ComponentExportIndex, results: usize },
+}
+
+/// The command's `run`, or the function that was `wanted`: `name` of the world, or `interface#name`.
+pub(super) fn target(component: &Component, wanted: Option<&str>) -> Result<Target, PrepareError> {
+    match wanted {
+        Some(wanted) => function(component, wanted),
+        None => command(component),
+    }
+}
+
+fn command(component: &Component) -> Result<Target, PrepareError> {
+    let interface = component.get_export_index(None, COMMAND);
+    let run = interface.and_then(|interface| component.get_export_index(Some(&interface), "run"));
+    run.map(Target::Run).ok_or_else(|| nothing_to_run(component))
+}
+
+fn nothing_to_run(component: &Component) -> PrepareError {
+    let exports = exports(component);
+    let serves = |export: &&String| SERVERS.contains(&export.split('@').next().unwrap_or_default());
+    match exports.iter().find(serves) {
+        Some(server) => PrepareError::Serves(server.clone()),
+        None => PrepareError::World { exports: list(&exports), expected: EXPECTED },
+    }
+}
+
+fn function(component: &Component, wanted: &str) -> Result<Target, PrepareError> {
+    let found = match wanted.rsplit_once('#') {
+        None => component.get_export(None, wanted),
+        Some((interface, name)) => component
+            .get_export_index(None, interface)
+            .and_then(|interface| component.get_export(Some(&interface), name)),
+    };
+    let Some((ComponentItem::ComponentFunc(function), index)) = found else {
+        return Err(PrepareError::NoFunction {
+            wanted: wanted.to_owned(),
+            functions: list(&functions(component)),
+        });
+    };
+    let parameters = parameters(&function);
+    match parameters.is_empty() {
+        true => Ok(Target::Function { index, results: function.results().len() }),
+        false => Err(PrepareError::Parameters { function: wanted.to_owned(), parameters }),
+    }
+}
+
+fn parameters(function: &ComponentFunc) -> String {
+    function.params().map(|(name, _)| name.to_owned()).collect::<Vec<_>>().join(", ")
+}
+
+fn exports(component: &Component) -> Vec<String> {
+    component.component_type().exports(component.engine()).map(|(name, _)| name.to_owned()).collect()
+}
+
+/// Every function that can be named, with parameters or without.
+fn functions(component: &Component) -> Vec<String> {
+    let engine = component.engine();
+    let mut functions = Vec::new();
+    for (name, item) in component.component_type().exports(engine) {
+        match item.ty {
+            ComponentItem::ComponentFunc(_) => functions.push(name.to_owned()),
+            ComponentItem::ComponentInstance(interface) => {
+                let inner = interface
+                    .exports(engine)
+                    .filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)));
+                functions.extend(inner.map(|(inner, _)| format!("{name}#{inner}")));
+            }
+            _ => {}
+        }
+    }
+    functions
+}

@@ -1,0 +1,112 @@
+//! Core modules: WASI preview 1 commands, and single functions.
+
+use grants::Grants;
+use wasmtime::{Engine, ExternType, Func, FuncType, Instance, InstancePre, Linker, Result, Store, Val};
+use wasmtime_wasi::{I32Exit, WasiCtxBuilder, p1};
+
+use super::errors::list;
+use super::state::{self, ModuleState};
+use super::stdio::Stdio;
+use super::{Outcome, PrepareError};
+
+const PREVIEW1: &str = "wasi_snapshot_preview1";
+const PROVIDED: &str = "WASI preview 1 (`wasi_snapshot_preview1`) to core modules";
+
+/// What a command's entry point is called, and a library's constructor.
+const START: &str = "_start";
+const INITIALIZE: &str = "_initialize";
+
+/// A module that is linked and ready to be instantiated.
+pub(super) struct Module {
+    store: Store<ModuleState>,
+    module: InstancePre<ModuleState>,
+    function: String,
+    results: Vec<Val>,
+}
+
+pub(super) fn prepare(
+    module: &wasmtime::Module,
+    grants: &Grants,
+    wasi: WasiCtxBuilder,
+) -> Result<Module, PrepareError> {
+    let wanted = grants.entry().function.as_deref();
+    let ty = target(module, wanted)?;
+    let missing =
+        |error: wasmtime::Error| PrepareError::Import { missing: format!("{error:#}"), provided: PROVIDED };
+    let engine = module.engine();
+    let module = linker(engine).and_then(|linker| linker.instantiate_pre(module)).map_err(missing)?;
+    Ok(Module {
+        store: state::module(engine, grants, wasi),
+        module,
+        function: wanted.unwrap_or(START).to_owned(),
+        results: vec![Val::I32(0); ty.results().len()],
+    })
+}
+
+fn linker(engine: &Engine) -> Result<Linker<ModuleState>> {
+    let mut linker = Linker::new(engine);
+    p1::add_to_linker_async(&mut linker, |state: &mut ModuleState| &mut state.wasi)?;
+    // Wasmtime's own traps on codes from 126 on, such as those of a guest that reports a signal.
+    linker.allow_shadowing(true);
+    linker.func_wrap(PREVIEW1, "proc_exit", |code: i32| -> Result<()> { Err(I32Exit(code).into()) })?;
+    Ok(linker)
+}
+
+/// The type of the function to run, which takes nothing.
+fn target(module: &wasmtime::Module, wanted: Option<&str>) -> Result<FuncType, PrepareError> {
+    let Some(ExternType::Func(ty)) = module.get_export(wanted.unwrap_or(START)) else {
+        let functions = module.exports().filter(|export| matches!(export.ty(), ExternType::Func(_)));
+        let functions = list(&functions.map(|export| export.name().to_owned()).collect::<Vec<_>>());
+        return Err(match wanted {
+            Some(wanted) => PrepareError::NoFunction { wanted: wanted.to_owned(), functions },
+            None => PrepareError::World { exports: functions, expected: "`_start`" },
+        });
+    };
+    let parameters: Vec<_> = ty.params().map(|ty| ty.to_string()).collect();
+    match parameters.is_empty() {
+        true => Ok(ty),
+        false => Err(PrepareError::Parameters {
+            function: wanted.unwrap_or(START).to_owned(),
+            parameters: parameters.join(", "),
+        }),
+    }
+}
+
+impl Module {
+    pub async fn run(mut self, stdio: &Stdio) -> Outcome {
+        match self.call().await {
+            Ok(()) => {
+                self.results.iter().for_each(|value| stdio.output.report(&text(value)));
+                Outcome::exit(0)
+            }
+            Err(error) => Outcome::from_error(&error),
+        }
+    }
+
+    async fn call(&mut self) -> Result<()> {
+        let instance = self.module.instantiate_async(&mut self.store).await?;
+        if self.function != START && instance.get_func(&mut self.store, INITIALIZE).is_some() {
+            function(&instance, &mut self.store, INITIALIZE)?
+                .call_async(&mut self.store, &[], &mut [])
+                .await?;
+        }
+        let function = function(&instance, &mut self.store, &self.function)?;
+        function.call_async(&mut self.store, &[], &mut self.results).await
+    }
+}
+
+fn function(instance: &Instance, store: &mut Store<ModuleState>, name: &str) -> Result<Func> {
+    instance
+        .get_func(store, name)
+        .ok_or_else(|| wasmtime::Error::msg(format!("the function `{name}` is gone")))
+}
+
+fn text(value: &Val) -> String {
+    match value {
+        Val::I32(value) => value.to_string(),
+        Val::I64(value) => value.to_string(),
+        Val::F32(bits) => f32::from_bits(*bits).to_string(),
+        Val::F64(bits) => f64::from_bits(*bits).to_string(),
+        other => format!("{other:?}"),
+    }
+}

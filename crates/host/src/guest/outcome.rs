@@ -1,0 +1,57 @@
+//! How a guest ended.
+
+use wasmtime::WasmBacktrace;
+use wasmtime_wasi::I32Exit;
+
+use super::limits::Exhausted;
+
+const TRAPPED: u8 = 134;
+const KILLED: u8 = 137;
+const BROKEN: u8 = 139;
+
+/// The end of a guest, in the terms of a container's exit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// 0 to 255: what the guest said; 134 for a trap, 137 for the memory limit, 139 when the host failed it.
+    pub code: u8,
+    /// What to tell people when the guest did not end itself: the trap and its Wasm backtrace, the limit and its figure.
+    /// It was written to the guest's stderr, too.
+    pub reason: Option<String>,
+    /// Whether the memory limit ended it.
+    pub oom: bool,
+}
+
+impl Outcome {
+    /// The guest ended itself. As everywhere in Unix only the low eight bits of a code count.
+    pub(super) fn exit(code: i32) -> Self {
+        Self { code: code.to_le_bytes()[0], reason: None, oom: false }
+    }
+
+    /// The host could not run the guest.
+    pub(super) fn broken(reason: String) -> Self {
+        Self { code: BROKEN, reason: Some(reason), oom: false }
+    }
+
+    /// What a call into the guest failed with.
+    pub(super) fn from_error(error: &wasmtime::Error) -> Self {
+        if let Some(I32Exit(code)) = error.downcast_ref() {
+            return Self::exit(*code);
+        }
+        let exhausted = error.downcast_ref::<Exhausted>();
+        let what = exhausted.map_or_else(|| error.root_cause().to_string(), ToString::to_string);
+        let reason = match error.downcast_ref::<WasmBacktrace>().map(backtrace) {
+            Some(frames) if !frames.is_empty() => {
+                format!("{what}\nWasm backtrace, innermost call first:\n{frames}")
+            }
+            _ => what,
+        };
+        let oom = exhausted.is_some();
+        Self { code: if oom { KILLED } else { TRAPPED }, reason: Some(reason), oom }
+    }
+}
+
+/// The frames alone: Wasmtime prints a headline above them.
+fn backtrace(trace: &WasmBacktrace) -> String {
+    let text = trace.to_string();
+    text.split_once('\n').map(|(_, frames)| frames.trim_end().to_owned()).unwrap_or_default()
+}

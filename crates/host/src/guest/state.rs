@@ -1,0 +1,67 @@
+//! What a store holds beside the guest.
+
+use grants::Grants;
+use wasmtime::component::ResourceTable;
+use wasmtime::{Engine, Store};
+use wasmtime_wasi::p1::WasiP1Ctx;
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use super::http::Client;
+use super::limits::{self, Meter};
+
+/// Of a component.
+pub(super) struct ComponentState {
+    wasi: WasiCtx,
+    table: ResourceTable,
+    http: WasiHttpCtx,
+    client: Client,
+    meter: Meter,
+}
+
+/// Of a core module with WASI preview 1.
+pub(super) struct ModuleState {
+    pub(super) wasi: WasiP1Ctx,
+    meter: Meter,
+}
+
+/// A component's store, with all limits set.
+pub(super) fn component(engine: &Engine, grants: Grants, mut wasi: WasiCtxBuilder) -> Store<ComponentState> {
+    let limit = grants.memory_limit();
+    let mut table = ResourceTable::new();
+    table.set_max_capacity(limits::HANDLES);
+    let state = ComponentState {
+        wasi: wasi.build(),
+        table,
+        http: WasiHttpCtx::new(),
+        client: Client::new(grants.egress().clone()),
+        meter: Meter::new(limit),
+    };
+    let mut store = Store::new(engine, state);
+    store.limiter(|state| &mut state.meter);
+    store.set_hostcall_fuel(limits::per_call(limit));
+    store
+}
+
+/// A module's store, with all limits set.
+pub(super) fn module(engine: &Engine, grants: &Grants, mut wasi: WasiCtxBuilder) -> Store<ModuleState> {
+    let limit = grants.memory_limit();
+    let mut wasi = wasi.build_p1();
+    wasi.ctx().table.set_max_capacity(limits::HANDLES);
+    let mut store = Store::new(engine, ModuleState { wasi, meter: Meter::new(limit) });
+    store.limiter(|state| &mut state.meter);
+    store.set_hostcall_fuel(limits::per_call(limit));
+    store
+}
+
+impl WasiView for ComponentState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for ComponentState {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.client, table: &mut self.table, ctx: &mut self.http }
+    }
+}
