@@ -60,24 +60,35 @@ install_files() {
   done
 }
 
-list=
-[ "${1-}" = --list ] && { list=yes; shift; }
-mkdir -p "$GUESTS"
-made=()
-for family in "${FAMILIES[@]}"; do
-  mapfile -t files < <(wanted "$family" "$@")
-  [ ${#files[@]} = 0 ] && continue
-  made+=("${files[@]}")
-  [ -n "$list" ] && continue
+# known NAME...: fails at the first that no family makes.
+known() {
+  local name family found
+  for name in "$@"; do
+    found=
+    for family in "${FAMILIES[@]}"; do found+=$(wanted "$family" "$name"); done
+    [ -n "$found" ] || die "there is no guest $name: scripts/guests.sh --list prints them all"
+  done
+}
+
+# make FAMILY FILE...: the files in target/guests are those of today's sources.
+make() {
+  local family=$1 state
+  shift
   state=$(state_of "$family")
   [ -d "$CACHE/guests/$family-$state" ] || build "$family" "$state"
-  install_files "$family" "$state" "${files[@]}"
+  install_files "$family" "$state" "$@"
+  (cd "$GUESTS" && stat --format '%s %n' "$@" | awk '{ printf "%10d  %s\n", $1, $2 }')
+}
+
+action=make
+[ "${1-}" = --list ] && { action=list; shift; }
+known "$@"
+mkdir -p "$GUESTS"
+for family in "${FAMILIES[@]}"; do
+  mapfile -t files < <(wanted "$family" "$@")
+  case $action,${#files[@]} in
+    *,0) ;;
+    list,*) printf '%s\n' "${files[@]}" ;;
+    make,*) make "$family" "${files[@]}" ;;
+  esac
 done
-for name in "$@"; do
-  case " ${made[*]} " in *" $name "* | *" $name.wasm "* | *" $name.p1.wasm "*) ;; *) die "there is no guest $name: see scripts/guests.sh --list" ;; esac
-done
-if [ -n "$list" ]; then
-  printf '%s\n' "${made[@]}"
-else
-  (cd "$GUESTS" && stat --format '%s %n' "${made[@]}" | awk '{ printf "%10d  %s\n", $1, $2 }')
-fi

@@ -29,6 +29,7 @@ guest_cargo() { env "${GUEST_RUST_ENVIRONMENT[@]}" cargo "$@"; }
 unpack_guest_rust() {
   local folder=$1 libraries
   unpack_from_debian "$GUEST_RUST_SUITE" "${GUEST_RUST_PACKAGES[@]}" "$folder"
+  mkdir "$folder/bin"
   libraries=usr/lib/$(uname -m)-linux-gnu
   cat >"$folder/bin/rustc" <<WRAPPER
 #!/bin/bash
