@@ -9,6 +9,9 @@ set -euo pipefail
 . "$ROOT/scripts/lib/guest-rust.sh"
 . "$ROOT/scripts/lib/guest-families.sh"
 
+# Rust's release and cargo's settings are looked up from here.
+cd "$ROOT"
+
 FAMILIES=(rust wat c javascript python)
 GUESTS=$ROOT/target/guests
 
@@ -31,11 +34,9 @@ wanted() {
 state_of() {
   local sources
   mapfile -t sources < <("sources_of_$1" | sed 's,^,test-images/,')
-  (
-    cd "$ROOT"
-    find "${sources[@]}" scripts/guests.sh scripts/lib/guest-rust.sh scripts/lib/guest-families.sh rust-toolchain.toml -type f \
-      -not -path '*/target/*' -not -path '*/node_modules/*' -not -path '*/__pycache__/*' -print0 | sort -z | xargs -0 sha256sum
-  ) | sha256sum | cut -c 1-16
+  find "${sources[@]}" scripts/guests.sh scripts/lib/guest-rust.sh scripts/lib/guest-families.sh rust-toolchain.toml -type f \
+    -not -path '*/target/*' -not -path '*/node_modules/*' -not -path '*/__pycache__/*' -print0 |
+    sort -z | xargs -0 sha256sum | sha256sum | cut -c 1-16
 }
 
 # build FAMILY STATE: fills $CACHE/guests/FAMILY-STATE. One build of a family at a time, whatever the state: the folders of
@@ -80,8 +81,8 @@ make() {
   (cd "$GUESTS" && stat --format '%s %n' "$@" | awk '{ printf "%10d  %s\n", $1, $2 }')
 }
 
-action=make
-[ "${1-}" = --list ] && { action=list; shift; }
+action="make"
+[ "${1-}" = --list ] && { action="list"; shift; }
 known "$@"
 mkdir -p "$GUESTS"
 for family in "${FAMILIES[@]}"; do

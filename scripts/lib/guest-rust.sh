@@ -7,17 +7,17 @@ GUEST_RUST_PACKAGES=(rustc libstd-rust-1.85 libstd-rust-dev libstd-rust-dev-wasm
   libffi8 libedit2 libz3-4 zlib1g libzstd1 libxml2 libtinfo6 libbsd0 liblzma5 libmd0)
 GUEST_RUST_NAME=guest-rust-$GUEST_RUST_SUITE
 
-# ensure_guest_rust: `guest_cargo` works.
+# ensure_guest_rust: `guest_cargo` works, below $ROOT, where rust-toolchain.toml chooses the release.
 ensure_guest_rust() {
   ensure_rust
   # Debian's own, where it is there already: rustup may take long to find out that it cannot.
   if [ ! -d "$CACHE/$GUEST_RUST_NAME" ]; then
-    (cd "$ROOT" && rustup target add wasm32-wasip1 wasm32-wasip2 >&2) && return
+    rustup target add wasm32-wasip1 wasm32-wasip2 >&2 && return
     say "rustup cannot bring the Wasm targets: Rust of Debian $GUEST_RUST_SUITE takes its place"
     cached "$GUEST_RUST_NAME" unpack_guest_rust
   fi
   local linkers
-  linkers=$(cd "$ROOT" && rustc --print sysroot)/lib/rustlib/$(uname -m)-unknown-linux-gnu/bin
+  linkers=$(rustc --print sysroot)/lib/rustlib/$(uname -m)-unknown-linux-gnu/bin
   # rust-lld and wasm-component-ld are those of the machine's own Rust: Debian's has none.
   GUEST_RUST_ENVIRONMENT=(RUSTC="$CACHE/$GUEST_RUST_NAME/bin/rustc" PATH="$linkers:$linkers/gcc-ld:$PATH")
 }
