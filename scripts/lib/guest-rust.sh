@@ -6,6 +6,8 @@ GUEST_RUST_SUITE=trixie
 GUEST_RUST_PACKAGES=(rustc libstd-rust-1.85 libstd-rust-dev libstd-rust-dev-wasm32 libllvm19 libc6 libgcc-s1 libstdc++6
   libffi8 libedit2 libz3-4 zlib1g libzstd1 libxml2 libtinfo6 libbsd0 liblzma5 libmd0)
 GUEST_RUST_NAME=guest-rust-$GUEST_RUST_SUITE
+# What makes cargo use it; empty for the machine's own Rust.
+GUEST_RUST_ENVIRONMENT=()
 
 # ensure_guest_rust: `guest_cargo` works, below $ROOT, where rust-toolchain.toml chooses the release.
 ensure_guest_rust() {
@@ -39,5 +41,3 @@ WRAPPER
   chmod +x "$folder/bin/rustc"
   "$folder/bin/rustc" --version >&2
 }
-
-GUEST_RUST_ENVIRONMENT=()
