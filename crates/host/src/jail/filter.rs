@@ -126,7 +126,6 @@ const NETWORK: &[c_long] = &[
     libc::SYS_getsockname,
     libc::SYS_getpeername,
     libc::SYS_setsockopt,
-    libc::SYS_getsockopt,
     libc::SYS_shutdown,
 ];
 
@@ -147,8 +146,8 @@ pub(super) fn apply(jail: &Jail) -> Result<bool, JailError> {
     Ok(true)
 }
 
-/// Two programs, because a program has one answer for what it matches: first that `clone3` does not exist, then what
-/// is allowed. Of several programs' answers the kernel takes the strictest.
+/// Two programs, because a program has one answer for what it matches: that `clone3` does not exist, and what is
+/// allowed. Of several programs' answers the kernel takes the strictest.
 fn programs(jail: &Jail) -> Result<[BpfProgram; 2], seccompiler::BackendError> {
     let arch = std::env::consts::ARCH.try_into()?;
     let no_clone3 = SeccompFilter::new(
@@ -163,13 +162,14 @@ fn programs(jail: &Jail) -> Result<[BpfProgram; 2], seccompiler::BackendError> {
         SeccompAction::Allow,
         arch,
     )?;
-    Ok([allowed.try_into()?, no_clone3.try_into()?])
+    // The strict one last: it would not let another be installed.
+    Ok([no_clone3.try_into()?, allowed.try_into()?])
 }
 
 fn rules(jail: &Jail) -> Result<BTreeMap<c_long, Vec<SeccompRule>>, seccompiler::BackendError> {
     let mut rules: BTreeMap<c_long, Vec<SeccompRule>> =
         ALWAYS.iter().chain(LEGACY).map(|call| (*call, Vec::new())).collect();
-    // Judged by the first filter; the second says ENOSYS, which is stricter than to allow.
+    // The other program says ENOSYS, which is stricter than to allow.
     rules.insert(libc::SYS_clone3, Vec::new());
     let thread = (libc::CLONE_VM | libc::CLONE_THREAD | libc::CLONE_SIGHAND) as u64;
     rules.insert(libc::SYS_clone, vec![one(0, SeccompCmpOp::MaskedEq(thread), thread)?]);
@@ -183,6 +183,7 @@ fn rules(jail: &Jail) -> Result<BTreeMap<c_long, Vec<SeccompRule>>, seccompiler:
     );
     if jail.network {
         rules.extend(NETWORK.iter().map(|call| (*call, Vec::new())));
+        rules.insert(libc::SYS_getsockopt, vec![not_about_the_peer()?]);
         let families = [libc::AF_INET, libc::AF_INET6];
         rules.insert(
             libc::SYS_socket,
@@ -190,6 +191,18 @@ fn rules(jail: &Jail) -> Result<BTreeMap<c_long, Vec<SeccompRule>>, seccompiler:
         );
     }
     Ok(rules)
+}
+
+/// Who is at the other end is no question of a host's: the control channel's other end is the shim, and
+/// `SO_PEERPIDFD` (Linux 6.5) would hand out a descriptor of its process.
+fn not_about_the_peer() -> Result<SeccompRule, seccompiler::BackendError> {
+    const SO_PASSPIDFD: i32 = 76;
+    const SO_PEERPIDFD: i32 = 77;
+    let options = [libc::SO_PEERCRED, libc::SO_PEERGROUPS, libc::SO_PEERSEC, SO_PASSPIDFD, SO_PEERPIDFD];
+    let conditions = options.iter().map(|option| {
+        SeccompCondition::new(2, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, *option as u64)
+    });
+    SeccompRule::new(conditions.collect::<Result<_, _>>()?)
 }
 
 fn equal(argument: u8, value: u64) -> Result<SeccompRule, seccompiler::BackendError> {
