@@ -1,18 +1,15 @@
 //! Components: commands, and single functions.
 
 use grants::Grants;
-use wasmtime::component::{Component, Instance, InstancePre, Linker, Val};
-use wasmtime::{Engine, Result, Store};
+use wasmtime::component::{Component, ComponentExportIndex, Func, Instance, InstancePre, Val};
+use wasmtime::{Result, Store};
 use wasmtime_wasi::WasiCtxBuilder;
 
 use super::export::{self, Target};
+use super::interfaces::{self, PROVIDED};
 use super::state::{self, ComponentState};
 use super::stdio::Stdio;
-use super::{Outcome, PrepareError, fair, value};
-
-/// What every component finds here, granted or not: what is not granted denies access when it is called.
-const PROVIDED: &str = "the packages wasi:cli, wasi:clocks, wasi:filesystem, wasi:http, wasi:io, wasi:random and \
-                        wasi:sockets in version 0.2.12 or earlier 0.2";
+use super::{Outcome, PrepareError, value};
 
 /// A component that is linked and ready to be instantiated.
 pub(super) struct Command {
@@ -27,19 +24,11 @@ pub(super) fn prepare(
     wasi: WasiCtxBuilder,
 ) -> Result<Command, PrepareError> {
     let target = export::target(component, grants.entry().function.as_deref())?;
-    let missing =
-        |error: wasmtime::Error| PrepareError::Import { missing: format!("{error:#}"), provided: PROVIDED };
     let engine = component.engine();
-    let component = linker(engine).and_then(|linker| linker.instantiate_pre(component)).map_err(missing)?;
+    let component = interfaces::linker(component)
+        .and_then(|linker| linker.instantiate_pre(component))
+        .map_err(|error| PrepareError::import(&error, PROVIDED))?;
     Ok(Command { store: state::component(engine, grants, wasi), component, target })
-}
-
-fn linker(engine: &Engine) -> Result<Linker<ComponentState>> {
-    let mut linker = Linker::new(engine);
-    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
-    fair::shadow(&mut linker)?;
-    Ok(linker)
 }
 
 impl Command {
@@ -70,8 +59,8 @@ impl Command {
 fn function(
     instance: &Instance,
     store: &mut Store<ComponentState>,
-    index: &wasmtime::component::ComponentExportIndex,
-) -> Result<wasmtime::component::Func> {
+    index: &ComponentExportIndex,
+) -> Result<Func> {
     instance
         .get_func(store, index)
         .ok_or_else(|| wasmtime::Error::msg("the function is gone from the instance"))

@@ -30,6 +30,21 @@ pub enum PrepareError {
     Parameters { function: String, parameters: String },
 }
 
+impl PrepareError {
+    /// From what Wasmtime says of a component or module that does not link.
+    ///
+    /// Its outermost message has the import's name in backticks, its innermost one what is wrong with it.
+    pub(super) fn import(error: &wasmtime::Error, provided: &'static str) -> Self {
+        let (message, cause) = (error.to_string(), error.root_cause().to_string());
+        let missing = match message.split('`').nth(1) {
+            Some(name) if cause == message => format!("`{name}`, which this host does not have"),
+            Some(name) => format!("`{name}`, which this host does not have ({cause})"),
+            None => format!("what this host does not have ({error:#})"),
+        };
+        Self::Import { missing, provided }
+    }
+}
+
 /// `a, b and c`, each in backticks, or `nothing`.
 pub(super) fn list(names: &[String]) -> String {
     let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();

@@ -14,16 +14,21 @@ use super::state::ComponentState;
 
 type Bytes = Result<Vec<u8>, StreamError>;
 
-/// Replaces those calls in `linker`, which has all of WASI already.
-pub(super) fn shadow(linker: &mut Linker<ComponentState>) -> Result<()> {
-    linker.allow_shadowing(true);
-    linker.instance("wasi:io/poll@0.2.12")?.func_wrap_async(
+/// Replaces `ready` in `linker`, which has the rest of `wasi:io/poll` already.
+pub(super) fn poll(linker: &mut Linker<ComponentState>) -> Result<()> {
+    linker.allow_shadowing(true).instance("wasi:io/poll@0.2.12")?.func_wrap_async(
         "[method]pollable.ready",
         |mut store: StoreContextMut<'_, ComponentState>, (pollable,): (Resource<DynPollable>,)| {
             Box::new(async move { Ok((ready(store.data_mut().ctx().table, pollable).await?,)) })
         },
     )?;
-    linker.instance("wasi:io/streams@0.2.12")?.func_wrap_async(
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// Replaces `read` in `linker`, which has the rest of `wasi:io/streams` already.
+pub(super) fn streams(linker: &mut Linker<ComponentState>) -> Result<()> {
+    linker.allow_shadowing(true).instance("wasi:io/streams@0.2.12")?.func_wrap_async(
         "[method]input-stream.read",
         |mut store: StoreContextMut<'_, ComponentState>,
          (stream, length): (Resource<DynInputStream>, u64)| {

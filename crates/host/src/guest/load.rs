@@ -16,20 +16,20 @@ pub(super) enum Code {
 /// Maps the code at `path`. What does not fit this engine, or is no code at all, is [`PrepareError::Stale`].
 pub(super) fn load(engine: &Engine, path: &Path) -> Result<Code, PrepareError> {
     let stale = |error: wasmtime::Error| PrepareError::Stale(format!("{error:#}"));
-    let file = std::fs::metadata(path).map_err(PrepareError::Code)?;
-    if !file.is_file() {
-        return Err(PrepareError::Code(std::io::Error::other("it is not a file")));
-    }
-    match Engine::detect_precompiled_file(path).map_err(stale)? {
-        Some(Precompiled::Component) => {
-            // SAFETY: the file was written by this program's compiler and is writable for root alone; Wasmtime checks
-            // that version and configuration are this engine's.
-            unsafe { Component::deserialize_file(engine, path) }.map(Code::Component).map_err(stale)
-        }
-        Some(Precompiled::Module) => {
-            // SAFETY: as above.
+    std::fs::File::open(path).map_err(PrepareError::Code)?;
+    // Most code is a component, and to ask first would mean to read the file twice.
+    //
+    // SAFETY: the file was written by this program's compiler and is writable for root alone; Wasmtime checks that
+    // version and configuration are this engine's.
+    let error = match unsafe { Component::deserialize_file(engine, path) } {
+        Ok(component) => return Ok(Code::Component(component)),
+        Err(error) => error,
+    };
+    match Engine::detect_precompiled_file(path) {
+        // SAFETY: as above.
+        Ok(Some(Precompiled::Module)) => {
             unsafe { Module::deserialize_file(engine, path) }.map(Code::Module).map_err(stale)
         }
-        None => Err(PrepareError::Stale("it is no compiled Wasm".to_owned())),
+        _ => Err(stale(error)),
     }
 }

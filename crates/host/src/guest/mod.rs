@@ -8,6 +8,7 @@ mod errors;
 mod export;
 mod fair;
 mod http;
+mod interfaces;
 mod limits;
 mod load;
 mod module;

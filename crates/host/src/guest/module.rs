@@ -31,10 +31,10 @@ pub(super) fn prepare(
 ) -> Result<Module, PrepareError> {
     let wanted = grants.entry().function.as_deref();
     let ty = target(module, wanted)?;
-    let missing =
-        |error: wasmtime::Error| PrepareError::Import { missing: format!("{error:#}"), provided: PROVIDED };
     let engine = module.engine();
-    let module = linker(engine).and_then(|linker| linker.instantiate_pre(module)).map_err(missing)?;
+    let module = linker(engine)
+        .and_then(|linker| linker.instantiate_pre(module))
+        .map_err(|error| PrepareError::import(&error, PROVIDED))?;
     Ok(Module {
         store: state::module(engine, grants, wasi),
         module,
