@@ -1,0 +1,167 @@
+//! A containerd in a nest of its own.
+
+use std::fs::{self, File};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use anyhow::{Context, Result, bail};
+use image::ImageBuilder;
+
+use crate::environment::{folder, guest};
+use crate::nest::Nest;
+use crate::patience::eventually;
+use crate::run::{Outcome, Run, output_of};
+
+/// The releases that are supported; which one exactly, the folder of the environment decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    V1_7,
+    V2_1,
+}
+
+impl Version {
+    fn folder(self) -> Result<PathBuf> {
+        folder(match self {
+            Version::V1_7 => "CONTAINERD_1_7",
+            Version::V2_1 => "CONTAINERD_2_1",
+        })
+    }
+}
+
+/// Only what `ctr` needs. The file is of the older form, which both releases read.
+const CONFIG: &str = r#"version = 2
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime",
+    "io.containerd.nri.v1.nri"]
+[plugins."io.containerd.internal.v1.opt"]
+path = "/var/lib/containerd-opt"
+"#;
+
+const SOCKETS: [&str; 2] = ["/run/containerd/containerd.sock", "/run/containerd/containerd.sock.ttrpc"];
+
+/// How long a call of `ctr` may take, in seconds: the longest compiles a large component on a busy machine.
+const CTR: &str = "180";
+
+/// A running containerd with the shim on its PATH.
+#[derive(Debug)]
+pub struct Containerd {
+    version: Version,
+    daemon: Mutex<Option<Child>>,
+    imported: Mutex<Vec<String>>,
+    nest: Nest,
+}
+
+impl Containerd {
+    pub fn start(version: Version) -> Result<Containerd> {
+        let nest = Nest::new()?;
+        fs::write(nest.folder().join("containerd.toml"), CONFIG)?;
+        let containerd = Containerd { version, daemon: Mutex::default(), imported: Mutex::default(), nest };
+        containerd.begin()?;
+        Ok(containerd)
+    }
+
+    /// Starts the daemon anew after [`Containerd::kill`].
+    pub fn begin(&self) -> Result<()> {
+        let log = File::options().create(true).append(true).open(self.log_file())?;
+        let child = self
+            .program("containerd")?
+            .arg("--config")
+            .arg(self.nest.folder().join("containerd.toml"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .context("cannot start containerd")?;
+        *lock(&self.daemon) = Some(child);
+        eventually("containerd answers", 30, || {
+            Ok(SOCKETS.iter().all(|socket| UnixStream::connect(self.nest.see(socket)).is_ok()))
+        })
+    }
+
+    /// Ends the daemon as `kill -9` does; containers stay.
+    pub fn kill(&self) -> Result<()> {
+        let Some(mut child) = lock(&self.daemon).take() else { bail!("containerd does not run") };
+        for process in self.nest.processes()?.iter().filter(|process| process.name == "containerd") {
+            let pid = rustix::process::Pid::from_raw(process.pid).context("pid 0")?;
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL)?;
+        }
+        child.wait()?;
+        Ok(())
+    }
+
+    pub fn nest(&self) -> &Nest {
+        &self.nest
+    }
+
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// What containerd and the shims have logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.nest.folder().join("containerd.log")
+    }
+
+    fn program(&self, name: &str) -> Result<Command> {
+        let folder = self.version.folder()?;
+        let path = std::env::var("PATH").unwrap_or_default();
+        let shim = crate::environment::folder("SHIM_DIR")?;
+        let mut command = self.nest.command("env");
+        command.arg(format!("PATH={}:{}:{path}", shim.display(), folder.display())).arg(folder.join(name));
+        Ok(command)
+    }
+
+    /// A call of `ctr` in the nest, in the nest's containerd namespace, that does not take for ever.
+    pub fn ctr_command<S: AsRef<std::ffi::OsStr>>(
+        &self,
+        words: impl IntoIterator<Item = S>,
+    ) -> Result<Command> {
+        let mut command = self.nest.command("timeout");
+        command.args(["--signal", "KILL", CTR]).arg(self.version.folder()?.join("ctr"));
+        command.args(["--namespace", self.nest.name()]).args(words);
+        Ok(command)
+    }
+
+    /// Calls `ctr` to its end.
+    pub fn ctr<S: AsRef<std::ffi::OsStr>>(&self, words: impl IntoIterator<Item = S>) -> Result<Outcome> {
+        output_of(self.ctr_command(words)?, None)
+    }
+
+    /// Imports an image under `localhost/<name>:1`; the same name again is the same image.
+    pub fn import(&self, name: &str, image: ImageBuilder) -> Result<String> {
+        let reference = format!("localhost/{name}:1");
+        let mut imported = lock(&self.imported);
+        if !imported.contains(&reference) {
+            let tar = self.nest.folder().join("image.tar");
+            fs::write(&tar, image.to_oci_tar(&reference)?)?;
+            let words = ["images", "import", "--local"].map(Into::into);
+            let import = self.ctr(words.into_iter().chain([tar.clone().into_os_string()]))?;
+            if import.code != 0 {
+                bail!("cannot import {reference}: {import}");
+            }
+            fs::remove_file(tar)?;
+            imported.push(reference.clone());
+        }
+        Ok(reference)
+    }
+
+    /// A run of a guest of test-images, packed as a pure Wasm image.
+    pub fn run(&self, file: &str) -> Run<'_> {
+        let image = guest(file).and_then(|bytes| self.import(file, ImageBuilder::new().wasm(file, bytes)));
+        Run::new(self, image, &format!("/{file}"))
+    }
+
+    /// A run of any image; `program` is what `args` follow.
+    pub fn run_image(&self, name: &str, image: ImageBuilder, program: &str) -> Run<'_> {
+        Run::new(self, self.import(name, image), program)
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,196 @@
+//! One container, told as a story: what it is given, and what came of it.
+
+use std::fmt;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::containerd::Containerd;
+use crate::running::Running;
+
+/// How a command ended. `ctr run` ends as its container does; when the container cannot be made, with 1 and the reason on
+/// stderr.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Outcome {
+    /// The output of a command that has to succeed.
+    pub fn success(self) -> Result<String> {
+        ensure!(self.code == 0, "{self}");
+        Ok(self.stdout)
+    }
+
+    /// The sentence for which a container could not be made: nothing ran, and `ctr` says why.
+    pub fn refusal(self) -> Result<String> {
+        ensure!(
+            self.code != 0 && self.stderr.contains("failed to create shim task"),
+            "this was not refused: {self}"
+        );
+        Ok(self.stderr)
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "exit code {}\nstdout: {}\nstderr: {}",
+            self.code,
+            shortened(&self.stdout),
+            shortened(&self.stderr)
+        )
+    }
+}
+
+fn shortened(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(4096)).unwrap_or_default()
+}
+
+/// A container before it runs.
+#[derive(Debug)]
+pub struct Run<'a> {
+    daemon: &'a Containerd,
+    image: Result<String>,
+    program: String,
+    id: String,
+    flags: Vec<String>,
+    args: Option<Vec<String>>,
+    stdin: Option<Vec<u8>>,
+    config: Option<String>,
+}
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+impl<'a> Run<'a> {
+    pub(crate) fn new(daemon: &'a Containerd, image: Result<String>, program: &str) -> Run<'a> {
+        let id = format!("c{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let program = program.to_owned();
+        Run { daemon, image, program, id, flags: Vec::new(), args: None, stdin: None, config: None }
+    }
+
+    /// Its id; unique when not said.
+    pub fn id(mut self, id: &str) -> Self {
+        self.id = id.to_owned();
+        self
+    }
+
+    /// What follows the program's name in argv.
+    pub fn args<S: Into<String>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+        self.args = Some(args.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// The first word of argv, which names the Wasm.
+    pub fn program(mut self, program: &str) -> Self {
+        self.program = program.to_owned();
+        self.args.get_or_insert_default();
+        self
+    }
+
+    /// A flag of `ctr run`, such as `--read-only`.
+    pub fn flag(mut self, flag: impl Into<String>) -> Self {
+        self.flags.push(flag.into());
+        self
+    }
+
+    pub fn env(self, name: &str, value: &str) -> Self {
+        self.flag(format!("--env={name}={value}"))
+    }
+
+    pub fn annotation(self, name: &str, value: &str) -> Self {
+        self.flag(format!("--annotation={name}={value}"))
+    }
+
+    /// A bind mount; `options` such as `rbind:ro`.
+    pub fn mount(self, source: &Path, destination: &str, options: &str) -> Self {
+        self.flag(format!("--mount=type=bind,src={},dst={destination},options={options}", source.display()))
+    }
+
+    /// In the network of the nest, which has a loopback device and nothing else.
+    pub fn host_network(self) -> Self {
+        self.flag("--net-host")
+    }
+
+    /// Bytes.
+    pub fn memory(self, limit: u64) -> Self {
+        self.flag(format!("--memory-limit={limit}"))
+    }
+
+    /// What the guest reads from stdin, then its end.
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = Some(bytes.into());
+        self
+    }
+
+    /// A node config for this run alone.
+    pub fn config(mut self, toml: &str) -> Self {
+        self.config = Some(toml.to_owned());
+        self
+    }
+
+    /// Runs to the end and removes the container.
+    pub fn outcome(mut self) -> Result<Outcome> {
+        let stdin = self.stdin.take();
+        output_of(self.flag("--rm").command()?, stdin)
+    }
+
+    /// Starts it and returns: it runs beside the test. Its container is removed at its end.
+    pub fn spawn(self) -> Result<Running<'a>> {
+        let (daemon, id) = (self.daemon, self.id.clone());
+        let mut command = self.flag("--rm").command()?;
+        let file = |kind: &str| -> Result<(PathBuf, fs::File)> {
+            let path = daemon.nest().folder().join(format!("{id}.{kind}"));
+            let file = fs::File::create(&path)?;
+            Ok((path, file))
+        };
+        let (stdout, out) = file("stdout")?;
+        let (stderr, err) = file("stderr")?;
+        let child =
+            command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().context("cannot start ctr")?;
+        Ok(Running::new(daemon, id, child, stdout, stderr))
+    }
+
+    /// The call of `ctr run`, for whoever needs other streams than pipes.
+    pub fn command(self) -> Result<Command> {
+        let mut words = vec!["run".to_owned(), "--runtime".into(), "io.containerd.run.v2".into()];
+        if let Some(config) = &self.config {
+            let file = self.daemon.nest().folder().join(format!("{}.config.toml", self.id));
+            fs::write(&file, config)?;
+            words.extend(["--runtime-config-path".into(), file.display().to_string()]);
+        }
+        words.extend(self.flags);
+        words.extend([self.image?, self.id]);
+        if let Some(args) = self.args {
+            words.push(self.program);
+            words.extend(args);
+        }
+        self.daemon.ctr_command(words)
+    }
+}
+
+/// Runs a command to its end, feeding its stdin beside reading its output.
+pub(crate) fn output_of(mut command: Command, stdin: Option<Vec<u8>>) -> Result<Outcome> {
+    command.stdin(if stdin.is_some() { Stdio::piped() } else { Stdio::null() });
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().context("cannot start a command")?;
+    let pipe = child.stdin.take();
+    let output = std::thread::scope(|scope| {
+        if let (Some(mut pipe), Some(bytes)) = (pipe, stdin) {
+            // A guest may end before it has read everything.
+            scope.spawn(move || drop(pipe.write_all(&bytes)));
+        }
+        child.wait_with_output()
+    })?;
+    use std::os::unix::process::ExitStatusExt;
+    let code = output.status.code().or(output.status.signal().map(|signal| 128 + signal)).unwrap_or(-1);
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Ok(Outcome { code, stdout: text(output.stdout), stderr: text(output.stderr) })
+}

@@ -1,0 +1,177 @@
+//! The shim without containerd: its task service, called as containerd calls it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use containerd_shim_protos::api::{
+    CreateTaskRequest, CreateTaskResponse, DeleteRequest, DeleteResponse, Empty, KillRequest,
+    ShutdownRequest, StartRequest, StartResponse, WaitRequest, WaitResponse,
+};
+use protobuf::Message;
+use serde_json::{Value, json};
+use ttrpc::{Client, Request};
+
+use crate::environment::{guest, shim_binary};
+use crate::nest::Nest;
+use crate::run::{Outcome, output_of};
+
+/// The names under which containerd calls the task service: 1.7 the one, 2.x the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Generation {
+    V2,
+    V3,
+}
+
+impl Generation {
+    fn service(self) -> &'static str {
+        match self {
+            Generation::V2 => "containerd.task.v2.Task",
+            Generation::V3 => "containerd.task.v3.Task",
+        }
+    }
+}
+
+/// How long an answer may take, in nanoseconds.
+const PATIENCE: i64 = 120_000_000_000;
+
+/// A bundle as containerd would have made it, in the nest's folder: `config.json` and `rootfs`.
+#[derive(Debug)]
+pub struct Bundle<'a> {
+    nest: &'a Nest,
+    id: String,
+    spec: Value,
+}
+
+impl<'a> Bundle<'a> {
+    /// A container that runs a guest of test-images.
+    pub fn of(nest: &'a Nest, id: &str, file: &str) -> Result<Bundle<'a>> {
+        Bundle::bytes(nest, id, file, &guest(file)?)
+    }
+
+    /// A container that runs a file of any content.
+    pub fn bytes(nest: &'a Nest, id: &str, file: &str, bytes: &[u8]) -> Result<Bundle<'a>> {
+        let spec = json!({
+            "ociVersion": "1.1.0",
+            "process": {"user": {"uid": 0, "gid": 0}, "args": [format!("/{file}")], "cwd": "/"},
+            "root": {"path": "rootfs", "readonly": true},
+            "linux": {"cgroupsPath": format!("/{}/{id}", nest.name()), "namespaces": [{"type": "network"}]},
+        });
+        let bundle = Bundle { nest, id: id.to_owned(), spec };
+        let rootfs = bundle.path().join("rootfs");
+        fs::create_dir_all(&rootfs)?;
+        fs::write(rootfs.join(file), bytes)?;
+        bundle.write(bundle.spec.to_string().as_bytes())?;
+        Ok(bundle)
+    }
+
+    /// Changes the spec.
+    pub fn spec(mut self, change: impl FnOnce(&mut Value)) -> Result<Bundle<'a>> {
+        change(&mut self.spec);
+        self.write(self.spec.to_string().as_bytes())?;
+        Ok(self)
+    }
+
+    /// Replaces `config.json` by any bytes.
+    pub fn write(&self, config: &[u8]) -> Result<()> {
+        fs::create_dir_all(self.path())?;
+        Ok(fs::write(self.path().join("config.json"), config)?)
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.nest.folder().join("bundles").join(&self.id)
+    }
+
+    /// Calls the shim's program for this bundle: `start` or `delete`.
+    pub fn call(&self, action: &str) -> Result<Outcome> {
+        let mut command = self.nest.command("env");
+        command.arg("--chdir").arg(self.path()).arg(shim_binary()?);
+        command.args(["-namespace", self.nest.name(), "-id", &self.id, "-address", "", action]);
+        output_of(command, None)
+    }
+
+    /// Starts the shim.
+    pub fn shim(&self, generation: Generation) -> Result<Shim<'_>> {
+        let start = self.call("start")?;
+        let Some(socket) = start.stdout.strip_prefix("unix://").filter(|_| start.code == 0) else {
+            bail!("the shim does not start: {start}");
+        };
+        let seen = self.nest.see(Path::new(socket));
+        let client =
+            Client::connect(&format!("unix://{}", seen.display())).context("cannot reach the shim")?;
+        Ok(Shim { bundle: self, generation, client })
+    }
+}
+
+/// A shim that serves one bundle. Whoever does not end it by [`Shim::shutdown`] leaves it to the nest.
+pub struct Shim<'a> {
+    bundle: &'a Bundle<'a>,
+    generation: Generation,
+    client: Client,
+}
+
+impl Shim<'_> {
+    /// Calls any method. An error is the status that was answered.
+    pub fn call<R: Message, A: Message>(&self, method: &str, request: &R) -> Result<A> {
+        let request = Request {
+            service: self.generation.service().to_owned(),
+            method: method.to_owned(),
+            timeout_nano: PATIENCE,
+            payload: request.write_to_bytes()?,
+            ..Request::default()
+        };
+        let response = self.client.request(request).map_err(|error| match error {
+            ttrpc::Error::RpcStatus(status) => {
+                anyhow::anyhow!("{:?}: {}", status.code.enum_value_or_default(), status.message)
+            }
+            error => error.into(),
+        })?;
+        Ok(A::parse_from_bytes(&response.payload)?)
+    }
+
+    /// Where the container's output goes: a file.
+    pub fn output(&self) -> PathBuf {
+        self.bundle.path().join("output")
+    }
+
+    pub fn create(&self) -> Result<u32> {
+        let output = self.output().display().to_string();
+        let request = CreateTaskRequest {
+            id: self.bundle.id.clone(),
+            bundle: self.bundle.path().display().to_string(),
+            stdout: output.clone(),
+            stderr: output,
+            ..CreateTaskRequest::default()
+        };
+        Ok(self.call::<_, CreateTaskResponse>("Create", &request)?.pid)
+    }
+
+    pub fn start(&self) -> Result<()> {
+        let request = StartRequest { id: self.bundle.id.clone(), ..StartRequest::default() };
+        self.call::<_, StartResponse>("Start", &request).map(drop)
+    }
+
+    pub fn kill(&self, signal: u32) -> Result<()> {
+        let request = KillRequest { id: self.bundle.id.clone(), signal, ..KillRequest::default() };
+        self.call::<_, Empty>("Kill", &request).map(drop)
+    }
+
+    /// Waits for the end; the exit code.
+    pub fn wait(&self) -> Result<u32> {
+        let request = WaitRequest { id: self.bundle.id.clone(), ..WaitRequest::default() };
+        Ok(self.call::<_, WaitResponse>("Wait", &request)?.exit_status)
+    }
+
+    pub fn delete(&self) -> Result<u32> {
+        let request = DeleteRequest { id: self.bundle.id.clone(), ..DeleteRequest::default() };
+        Ok(self.call::<_, DeleteResponse>("Delete", &request)?.exit_status)
+    }
+
+    /// Asks the shim to end, as containerd does after the last delete, and removes the bundle.
+    pub fn shutdown(self) -> Result<()> {
+        let request = ShutdownRequest { id: self.bundle.id.clone(), ..ShutdownRequest::default() };
+        // The shim may be gone before its answer is read.
+        drop(self.call::<_, Empty>("Shutdown", &request));
+        Ok(fs::remove_dir_all(self.bundle.path())?)
+    }
+}
