@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use image::ImageBuilder;
+use rustix::process::Signal;
 
 use crate::environment::{folder, guest};
+use crate::events::Events;
 use crate::nest::Nest;
 use crate::patience::eventually;
 use crate::run::{Outcome, Run, output_of};
@@ -39,6 +41,9 @@ path = "/var/lib/containerd-opt"
 "#;
 
 const SOCKETS: [&str; 2] = ["/run/containerd/containerd.sock", "/run/containerd/containerd.sock.ttrpc"];
+
+/// A variable of containerd's environment, and so of the shim's, that no guest may see.
+pub const NODES_OWN: &str = "SECRET_OF_THE_NODE";
 
 /// How long a call of `ctr` may take, in seconds: the longest compiles a large component on a busy machine.
 const CTR: &str = "180";
@@ -83,8 +88,7 @@ impl Containerd {
     pub fn kill(&self) -> Result<()> {
         let Some(mut child) = lock(&self.daemon).take() else { bail!("containerd does not run") };
         for process in self.nest.processes()?.iter().filter(|process| process.name == "containerd") {
-            let pid = rustix::process::Pid::from_raw(process.pid).context("pid 0")?;
-            rustix::process::kill_process(pid, rustix::process::Signal::KILL)?;
+            self.nest.end(process, Signal::KILL)?;
         }
         child.wait()?;
         Ok(())
@@ -112,7 +116,8 @@ impl Containerd {
         let path = std::env::var("PATH").unwrap_or_default();
         let shim = crate::environment::folder("SHIM_DIR")?;
         let mut command = self.nest.command("env");
-        command.arg(format!("PATH={}:{}:{path}", shim.display(), folder.display())).arg(folder.join(name));
+        command.arg(format!("PATH={}:{}:{path}", shim.display(), folder.display()));
+        command.arg(format!("{NODES_OWN}=1")).arg(folder.join(name));
         Ok(command)
     }
 
@@ -130,6 +135,30 @@ impl Containerd {
     /// Calls `ctr` to its end.
     pub fn ctr<S: AsRef<std::ffi::OsStr>>(&self, words: impl IntoIterator<Item = S>) -> Result<Outcome> {
         output_of(self.ctr_command(words)?, None)
+    }
+
+    /// A task's status in containerd's word, `RUNNING`; `None` where there is no such task.
+    pub fn status(&self, id: &str) -> Result<Option<String>> {
+        let table = self.ctr(["task", "ls"])?.success()?;
+        let rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        Ok(rows
+            .filter(|row| row.first() == Some(&id))
+            .find_map(|row| row.get(2).map(|&word| word.to_owned())))
+    }
+
+    /// Removes an ended task and its container; the task's exit code, of which `ctr` speaks only when it is not 0.
+    pub fn delete(&self, id: &str) -> Result<i32> {
+        let task = self.ctr(["task", "delete", id])?;
+        self.ctr(["container", "delete", id])?.success()?;
+        ensure!(task.code == 0, "cannot delete {id}: {task}");
+        let code = task.stderr.split_once("non-zero exit code ").map_or("0", |(_, code)| code);
+        let digits: String = code.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().with_context(|| format!("no exit code in {task}"))
+    }
+
+    /// Listens to the events from now on.
+    pub fn events(&self) -> Result<Events<'_>> {
+        Events::listen(self)
     }
 
     /// Imports an image under `localhost/<name>:1`; the same name again is the same image.

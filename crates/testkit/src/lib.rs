@@ -15,6 +15,7 @@
 
 mod containerd;
 mod environment;
+mod events;
 mod leaks;
 mod nest;
 mod patience;
@@ -22,9 +23,11 @@ mod run;
 mod running;
 mod shim;
 mod story;
+mod terminal;
 
-pub use containerd::{Containerd, Version};
+pub use containerd::{Containerd, NODES_OWN, Version};
 pub use environment::{guest, shim_binary};
+pub use events::Events;
 pub use nest::{Nest, Process};
 pub use patience::{eventually, until};
 pub use run::{Outcome, Run};

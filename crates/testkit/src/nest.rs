@@ -9,6 +9,8 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, bail};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tempfile::TempDir;
 
@@ -129,6 +131,15 @@ impl Nest {
             processes.push(Process { pid, name: field("Name:").to_owned(), command_line });
         }
         Ok(processes)
+    }
+
+    /// Ends a process of the nest; one that is gone is no error.
+    pub fn end(&self, process: &Process, signal: Signal) -> Result<()> {
+        let pid = Pid::from_raw(process.pid).context("no process has the pid 0")?;
+        match kill_process(pid, signal) {
+            Ok(()) | Err(Errno::SRCH) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Whether a process is in the nest's pid namespace or in one below it. Hosts have one of their own, and a zombie's

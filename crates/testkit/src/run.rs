@@ -3,14 +3,16 @@
 use std::fmt;
 use std::fs;
 use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, ensure};
 
 use crate::containerd::Containerd;
 use crate::running::Running;
+use crate::terminal;
 
 /// How a command ended. `ctr run` ends as its container does; when the container cannot be made, with 1 and the reason on
 /// stderr.
@@ -158,8 +160,22 @@ impl<'a> Run<'a> {
         Ok(Running::new(daemon, id, child, stdout, stderr))
     }
 
+    /// Starts it without anybody who waits: its output goes to the file `log`, its container stays until
+    /// [`Containerd::delete`]. Answers its id.
+    pub fn detach(self, log: &Path) -> Result<String> {
+        let id = self.id.clone();
+        let log = format!("--log-uri=file://{}", log.display());
+        output_of(self.flag("--detach").flag(log).command()?, None)?.success()?;
+        Ok(id)
+    }
+
+    /// Runs to the end in a terminal. All that the terminal shows comes as stdout.
+    pub fn in_terminal(self) -> Result<Outcome> {
+        terminal::outcome(self.flag("--rm").flag("--tty").command()?)
+    }
+
     /// The call of `ctr run`, for whoever needs other streams than pipes.
-    pub fn command(self) -> Result<Command> {
+    fn command(self) -> Result<Command> {
         let mut words = vec!["run".to_owned(), "--runtime".into(), "io.containerd.run.v2".into()];
         if let Some(config) = &self.config {
             let file = self.daemon.nest().folder().join(format!("{}.config.toml", self.id));
@@ -176,6 +192,11 @@ impl<'a> Run<'a> {
     }
 }
 
+/// The exit code, as a shell tells it.
+pub(crate) fn code_of(status: ExitStatus) -> i32 {
+    status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(-1)
+}
+
 /// Runs a command to its end, feeding its stdin beside reading its output.
 pub(crate) fn output_of(mut command: Command, stdin: Option<Vec<u8>>) -> Result<Outcome> {
     command.stdin(if stdin.is_some() { Stdio::piped() } else { Stdio::null() });
@@ -189,8 +210,6 @@ pub(crate) fn output_of(mut command: Command, stdin: Option<Vec<u8>>) -> Result<
         }
         child.wait_with_output()
     })?;
-    use std::os::unix::process::ExitStatusExt;
-    let code = output.status.code().or(output.status.signal().map(|signal| 128 + signal)).unwrap_or(-1);
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    Ok(Outcome { code, stdout: text(output.stdout), stderr: text(output.stderr) })
+    Ok(Outcome { code: code_of(output.status), stdout: text(output.stdout), stderr: text(output.stderr) })
 }

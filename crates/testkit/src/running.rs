@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use crate::containerd::Containerd;
 use crate::patience::{eventually, until};
-use crate::run::Outcome;
+use crate::run::{Outcome, code_of};
 
 /// How long guests may take to say or do what is waited for: a large component is compiled first.
 const PATIENCE: u64 = 120;
@@ -61,9 +61,11 @@ impl<'a> Running<'a> {
 
     /// Waits for its end.
     pub fn outcome(&mut self) -> Result<Outcome> {
-        use std::os::unix::process::ExitStatusExt;
         let status = until("the container ends", PATIENCE, || Ok(self.ctr.try_wait()?))?;
-        let code = status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(-1);
-        Ok(Outcome { code, stdout: self.stdout(), stderr: fs::read_to_string(&self.stderr)? })
+        Ok(Outcome {
+            code: code_of(status),
+            stdout: self.stdout(),
+            stderr: fs::read_to_string(&self.stderr)?,
+        })
     }
 }

@@ -1,4 +1,16 @@
-//! Containers under containerd 1.7 and 2.1, by `ctr`.
+//! Containers under containerd 1.7 and 2.1, by `ctr`: each test has a containerd of its own and leaves nothing behind.
 
 #[path = "containerd/basics.rs"]
 mod basics;
+#[path = "containerd/files.rs"]
+mod files;
+#[path = "containerd/images.rs"]
+mod images;
+#[path = "containerd/life.rs"]
+mod life;
+#[path = "containerd/limits.rs"]
+mod limits;
+#[path = "containerd/network.rs"]
+mod network;
+#[path = "containerd/streams.rs"]
+mod streams;

@@ -1,0 +1,80 @@
+//! Standard streams: pipes, terminals, files, logging binaries.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+/// A logging binary after containerd's convention: streams on 3 and 4, closes 5 when ready.
+const LOGGER: &str = "#!/bin/bash
+exec 5>&-
+cat <&3 >\"$2.out\" &
+cat <&4 >\"$2.err\" &
+wait
+echo \"$CONTAINER_NAMESPACE $CONTAINER_ID\" >\"$2.done\"
+";
+
+testkit::stories! {
+    fn stdin_ends(daemon) {
+        for file in ["echo.wasm", "echo.p1.wasm"] {
+            let echo = daemon.run(file).stdin("hi\n").outcome()?;
+            assert_eq!((echo.code, echo.stdout.as_str()), (0, "hi\n"), "{echo}");
+        }
+    }
+
+    fn a_megabyte_goes_in_and_comes_out(daemon) {
+        let text: String = (0..131_072).map(|number| format!("{number:07}\n")).collect();
+        let echo = daemon.run("echo.wasm").stdin(text.clone()).outcome()?;
+        assert!(echo.code == 0 && echo.stdout == text, "{echo}");
+    }
+
+    fn much_output_arrives_whole(daemon) {
+        for file in ["bigout.wasm", "bigout.p1.wasm"] {
+            let big = daemon.run(file).args(["16"]).outcome()?;
+            let wanted: String = (0..16 * 16 * 1024).map(|number| format!("{number:010} {:x<52}\n", "")).collect();
+            assert!(big.code == 0 && big.stdout == wanted, "{} bytes of {}: {big}", big.stdout.len(), wanted.len());
+        }
+    }
+
+    fn stderr_is_apart_from_stdout(daemon) {
+        for file in ["stderr.wasm", "stderr.p1.wasm"] {
+            let both = daemon.run(file).outcome()?;
+            assert_eq!((both.stdout.as_str(), both.stderr.as_str()), ("this is stdout\n", "this is stderr\n"), "{both}");
+        }
+    }
+
+    fn a_terminal_shows_both(daemon) {
+        for file in ["stderr.wasm", "stderr.p1.wasm"] {
+            let shown = daemon.run(file).in_terminal()?;
+            assert_eq!(shown.code, 0, "{shown}");
+            // `ctr` keeps output processing on in its own terminal: how many carriage returns there are is its choice.
+            assert_eq!(shown.stdout.replace('\r', ""), "this is stdout\nthis is stderr\n");
+        }
+    }
+
+    fn a_log_file_gets_both(daemon) {
+        let log = daemon.nest().folder().join("logs/container.log");
+        let run = daemon.run("stderr.wasm").flag(format!("--log-uri=file://{}", log.display())).outcome()?;
+        assert_eq!((run.code, run.stdout.as_str()), (0, ""), "{run}");
+        let text = fs::read_to_string(log)?;
+        assert!(text.contains("this is stdout\n") && text.contains("this is stderr\n"), "{text}");
+    }
+
+    fn a_logging_binary_gets_each_stream_and_the_names(daemon) {
+        let folder = daemon.nest().folder();
+        let (logger, log) = (folder.join("logger"), folder.join("logged"));
+        fs::write(&logger, LOGGER)?;
+        fs::set_permissions(&logger, PermissionsExt::from_mode(0o755))?;
+        let uri = format!("--log-uri=binary://{}?to={}", logger.display(), log.display());
+        let run = daemon.run("stderr.wasm").id("logged-one").flag(uri).outcome()?;
+        assert_eq!(run.code, 0, "{run}");
+        testkit::eventually("the logger is done", 10, || Ok(log.with_extension("done").exists()))?;
+        assert_eq!(fs::read_to_string(log.with_extension("out"))?, "this is stdout\n");
+        assert_eq!(fs::read_to_string(log.with_extension("err"))?, "this is stderr\n");
+        let names = fs::read_to_string(log.with_extension("done"))?;
+        assert_eq!(names, format!("{} logged-one\n", daemon.nest().name()));
+    }
+
+    fn a_logging_binary_that_is_not_there_is_named(daemon) {
+        let run = daemon.run("hello.wasm").flag("--log-uri=binary:///no/such/logger").outcome()?.refusal()?;
+        assert!(run.contains("/no/such/logger"), "{run}");
+    }
+}
