@@ -1,0 +1,119 @@
+//! `startup`: what a container takes from the command to its end, and from Create to its first byte.
+
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+
+use crate::Options;
+use crate::containerd::{Containerd, ctr};
+use crate::peer::Peer;
+use crate::report::Report;
+use crate::sample::{Case, interleaved};
+use crate::task_api;
+
+/// Our compiled code.
+const AOT_CACHE: &str = "/var/lib/run-wasm/aot";
+
+/// A component of more than 10 MB.
+const LARGE: &str = "hello-js";
+
+pub fn measure(containerd: &Containerd, options: &Options, report: &mut Report) -> Result<()> {
+    ctr_run(options, report)?;
+    task(options, report)?;
+    cold(containerd, options, report)
+}
+
+/// `ctr run --rm`, everything warm.
+fn ctr_run(options: &Options, report: &mut Report) -> Result<()> {
+    let mut cases = Vec::new();
+    for peer in options.peers.iter().copied() {
+        cases.push(case(peer.name().to_owned(), move |id| run(peer, "hello", id)));
+        if matches!(peer, Peer::Normal | Peer::Runwasi) {
+            cases.push(case(format!("large_{}", peer.name()), move |id| run(peer, LARGE, id)));
+        }
+    }
+    record("ctr", &interleaved("ctr", options.runs, true, &mut cases)?, report);
+    for to in ["runc", "crun", "runwasi"] {
+        let to_name = format!("startup.ctr.{to}_ms");
+        report.ratio(&format!("startup.ctr.normal_vs_{to}"), "startup.ctr.normal_ms", &to_name);
+        report.floor(&format!("startup.ctr.normal_vs_{to}"), "startup.ctr.floor_ms", &to_name);
+    }
+    report.ratio("startup.ctr.floor_vs_runc", "startup.ctr.floor_ms", "startup.ctr.runc_ms");
+    let large = "startup.ctr.large_normal_ms";
+    report.ratio("startup.ctr.large_normal_vs_hello_normal", large, "startup.ctr.normal_ms");
+    report.ratio("startup.ctr.large_normal_vs_runwasi", large, "startup.ctr.large_runwasi_ms");
+    Ok(())
+}
+
+/// The task API alone, from Create to the first byte.
+fn task(options: &Options, report: &mut Report) -> Result<()> {
+    // crun has runc's shim: nothing new would be measured.
+    let peers = options.peers.iter().copied().filter(|peer| *peer != Peer::Crun);
+    let mut cases: Vec<_> = peers
+        .map(|peer| case(peer.name().to_owned(), move |id| task_api::create_to_first_byte(peer, "hello", id)))
+        .collect();
+    record("task", &interleaved("task", options.runs, true, &mut cases)?, report);
+    for to in ["runc", "runwasi"] {
+        let to_name = format!("startup.task.{to}_ms");
+        report.ratio(&format!("startup.task.normal_vs_{to}"), "startup.task.normal_ms", &to_name);
+        report.floor(&format!("startup.task.normal_vs_{to}"), "startup.task.floor_ms", &to_name);
+    }
+    Ok(())
+}
+
+/// `ctr run --rm` of the large component when nobody has its code compiled.
+fn cold(containerd: &Containerd, options: &Options, report: &mut Report) -> Result<()> {
+    let peers = options.peers.iter().copied().filter(|peer| matches!(peer, Peer::Normal | Peer::Runwasi));
+    let mut cases: Vec<_> = peers
+        .map(|peer| {
+            case(format!("large_{}", peer.name()), move |id| {
+                forget(containerd, peer)?;
+                run(peer, LARGE, id)
+            })
+        })
+        .collect();
+    record("cold", &interleaved("cold", options.cold_runs, false, &mut cases)?, report);
+    let (ours, theirs) = ("startup.cold.large_normal_ms", "startup.cold.large_runwasi_ms");
+    report.ratio("startup.cold.large_normal_vs_runwasi", ours, theirs);
+    Ok(())
+}
+
+/// Empties our cache, and runwasi's: it keeps compiled code in containerd, bound to the image.
+fn forget(containerd: &Containerd, peer: Peer) -> Result<()> {
+    if Path::new(AOT_CACHE).exists() {
+        for entry in fs::read_dir(AOT_CACHE)? {
+            let path = entry?.path();
+            if path.is_dir() { fs::remove_dir_all(&path)? } else { fs::remove_file(&path)? }
+        }
+    }
+    containerd.renew(&peer.image(LARGE), LARGE)?;
+    let content = ctr(["content", "ls"])?;
+    ensure!(
+        !content.lines().any(|line| line.contains(&format!("runwasi.io/precompiled/{}", Peer::Runwasi.name()))
+            && line.contains(LARGE)),
+        "compiled code stayed in containerd: {content}"
+    );
+    Ok(())
+}
+
+fn run(peer: Peer, program: &str, id: &str) -> Result<f64> {
+    let image = peer.image(program);
+    let args = ["run", "--rm"].into_iter().chain(peer.flags().iter().copied()).chain([image.as_str(), id]);
+    let begin = Instant::now();
+    let output = ctr(args)?;
+    let took = begin.elapsed();
+    ensure!(output.contains("hello"), "it printed {output:?} instead of its greeting");
+    Ok(took.as_secs_f64() * 1e3)
+}
+
+fn case<'a>(name: String, run: impl FnMut(&str) -> Result<f64> + 'a) -> Case<'a> {
+    Case { name, run: Box::new(run) }
+}
+
+fn record(group: &str, samples: &[(String, crate::sample::Sample)], report: &mut Report) {
+    for (name, sample) in samples {
+        report.sample(&format!("startup.{group}.{name}_ms"), sample);
+    }
+}

@@ -1,0 +1,206 @@
+//! The task API alone: a shim is started as containerd starts it, and then spoken to directly.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use containerd_shim_protos::Client;
+use containerd_shim_protos::api::{
+    ConnectRequest, ConnectResponse, CreateTaskRequest, CreateTaskResponse, DeleteRequest, DeleteResponse, Empty, Mount,
+    ShutdownRequest, StartRequest, StartResponse, WaitRequest, WaitResponse,
+};
+use protobuf::Message;
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
+
+use crate::containerd::{ADDRESS, ctr};
+use crate::peer::Peer;
+
+const NAMESPACE: &str = "CONTAINERD_NAMESPACE";
+
+/// How long one call may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Milliseconds from sending Create to the first byte that the guest writes. The container is a real one in containerd's
+/// books (a shim looks it up there); starting the shim is not counted.
+pub fn create_to_first_byte(peer: Peer, program: &str, id: &str) -> Result<f64> {
+    let image = peer.image(program);
+    let create = ["containers", "create"].into_iter().chain(peer.flags().iter().copied());
+    ctr(create.chain([image.as_str(), id]))?;
+    let bundle = Bundle::make(id)?;
+    let shim = Shim::start(peer, &bundle)?;
+    let took = bundle.time(&shim)?;
+    shim.end(id)?;
+    ctr(["containers", "rm", id])?;
+    Ok(took)
+}
+
+/// The folder of a container, as containerd lays it out.
+struct Bundle {
+    id: String,
+    namespace: String,
+    folder: tempfile::TempDir,
+    stdout: File,
+    _stderr: File,
+    _log: File,
+    rootfs: Vec<Mount>,
+}
+
+impl Bundle {
+    fn make(id: &str) -> Result<Bundle> {
+        let folder = tempfile::TempDir::new_in("/run")?;
+        let info: serde_json::Value = serde_json::from_str(&ctr(["containers", "info", id])?)?;
+        let spec = info.get("Spec").context("ctr containers info shows no Spec")?;
+        fs::write(folder.path().join("config.json"), serde_json::to_vec(spec)?)?;
+        fs::create_dir(folder.path().join("rootfs"))?;
+        Ok(Bundle {
+            id: id.to_owned(),
+            namespace: std::env::var(NAMESPACE).unwrap_or_else(|_| "default".to_owned()),
+            stdout: fifo(&folder.path().join("stdout"))?,
+            _stderr: fifo(&folder.path().join("stderr"))?,
+            _log: fifo(&folder.path().join("log"))?,
+            rootfs: vec![mount(&ctr(["snapshots", "mounts", "TARGET", id])?)?],
+            folder,
+        })
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    fn time(&self, shim: &Shim) -> Result<f64> {
+        let create = CreateTaskRequest {
+            id: self.id.clone(),
+            bundle: self.folder.path().display().to_string(),
+            rootfs: self.rootfs.clone(),
+            stdout: self.path("stdout"),
+            stderr: self.path("stderr"),
+            ..Default::default()
+        };
+        let start = StartRequest { id: self.id.clone(), ..Default::default() };
+        let begin = Instant::now();
+        shim.call::<CreateTaskResponse>("Create", &create)?;
+        shim.call::<StartResponse>("Start", &start)?;
+        let mut first = [0];
+        (&self.stdout).read_exact(&mut first).context("no output")?;
+        Ok(begin.elapsed().as_secs_f64() * 1e3)
+    }
+}
+
+/// A FIFO, opened so that both its ends exist.
+fn fifo(path: &Path) -> Result<File> {
+    mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o600), 0)?;
+    Ok(OpenOptions::new().read(true).write(true).custom_flags(OFlags::CLOEXEC.bits().cast_signed()).open(path)?)
+}
+
+/// Reads what `ctr snapshots mounts` prints: `mount -t TYPE SOURCE TARGET -o OPTION,...`.
+fn mount(line: &str) -> Result<Mount> {
+    let words: Vec<_> = line.split_whitespace().collect();
+    let ["mount", "-t", kind, source, _, "-o", options] = words.as_slice() else {
+        bail!("ctr prints a mount in a form that is not known here: {line:?}")
+    };
+    Ok(Mount {
+        type_: (*kind).to_owned(),
+        source: (*source).to_owned(),
+        options: options.split(',').map(str::to_owned).collect(),
+        ..Default::default()
+    })
+}
+
+/// A running shim.
+struct Shim {
+    client: Client,
+    service: &'static str,
+    pid: u32,
+}
+
+impl Shim {
+    fn start(peer: Peer, bundle: &Bundle) -> Result<Shim> {
+        let output = Command::new(peer.shim())
+            .args(["-namespace", &bundle.namespace, "-address", ADDRESS, "-publish-binary", "containerd"])
+            .args(["-id", &bundle.id, "start"])
+            .env("TTRPC_ADDRESS", format!("{ADDRESS}.ttrpc"))
+            .env("GRPC_ADDRESS", ADDRESS)
+            .env("NAMESPACE", &bundle.namespace)
+            .env("MAX_SHIM_VERSION", "2")
+            .current_dir(bundle.folder.path())
+            .stdin(Stdio::null())
+            .output()
+            .with_context(|| format!("cannot run {}", peer.shim()))?;
+        let said = String::from_utf8(output.stdout)?;
+        ensure!(output.status.success(), "start failed: {said} {}", String::from_utf8_lossy(&output.stderr));
+        let address = address(&said)?;
+        let client = Client::connect(&address).with_context(|| format!("cannot reach the shim at {address}"))?;
+        // The two services differ in their names alone, and not every shim has both.
+        for service in ["containerd.task.v3.Task", "containerd.task.v2.Task"] {
+            let mut shim = Shim { client: client.clone(), service, pid: 0 };
+            let connect = ConnectRequest { id: bundle.id.clone(), ..Default::default() };
+            if let Ok(response) = shim.call::<ConnectResponse>("Connect", &connect) {
+                shim.pid = response.shim_pid;
+                return Ok(shim);
+            }
+        }
+        bail!("the shim at {address} serves no task service")
+    }
+
+    fn call<R: Message>(&self, method: &str, message: &impl Message) -> Result<R> {
+        let request = ttrpc::Request {
+            service: self.service.to_owned(),
+            method: method.to_owned(),
+            timeout_nano: i64::try_from(PATIENCE.as_nanos())?,
+            payload: message.write_to_bytes()?,
+            ..Default::default()
+        };
+        let response = self.client.request(request).with_context(|| format!("{method} failed"))?;
+        Ok(R::parse_from_bytes(&response.payload)?)
+    }
+
+    /// Waits for the container's end, deletes it, and sees the shim go.
+    fn end(self, id: &str) -> Result<()> {
+        let wait = WaitRequest { id: id.to_owned(), ..Default::default() };
+        let end = self.call::<WaitResponse>("Wait", &wait)?;
+        ensure!(end.exit_status == 0, "the guest ended with {}", end.exit_status);
+        let delete = DeleteRequest { id: id.to_owned(), ..Default::default() };
+        self.call::<DeleteResponse>("Delete", &delete)?;
+        let shutdown = ShutdownRequest { id: id.to_owned(), ..Default::default() };
+        // A shim may be gone before it has answered.
+        let _ = self.call::<Empty>("Shutdown", &shutdown);
+        let begin = Instant::now();
+        while PathBuf::from(format!("/proc/{}/exe", self.pid)).read_link().is_ok() {
+            ensure!(begin.elapsed() < PATIENCE, "the shim stays after its last task");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+}
+
+/// The address in a shim's reply: plain, or in JSON.
+fn address(said: &str) -> Result<String> {
+    if !said.trim_start().starts_with('{') {
+        return Ok(said.trim().to_owned());
+    }
+    let reply: serde_json::Value = serde_json::from_str(said)?;
+    let address = reply.get("address").and_then(|address| address.as_str());
+    Ok(address.context("the shim's reply has no address")?.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{address, mount};
+
+    #[test]
+    fn both_forms_of_an_address_are_read() {
+        assert_eq!(address("unix:///a").unwrap(), "unix:///a");
+        assert_eq!(address(r#"{"version":3,"address":"unix:///b","protocol":"ttrpc"}"#).unwrap(), "unix:///b");
+    }
+
+    #[test]
+    fn a_mount_is_read_from_the_command_that_would_make_it() {
+        let read = mount("mount -t overlay overlay TARGET -o workdir=/w,upperdir=/u\n").unwrap();
+        assert_eq!((read.type_.as_str(), read.source.as_str()), ("overlay", "overlay"));
+        assert_eq!(read.options, ["workdir=/w", "upperdir=/u"]);
+    }
+}
