@@ -60,6 +60,11 @@ pub fn container_name(spec: &Spec) -> Option<&str> {
     annotation(spec, "io.kubernetes.cri.container-name")
 }
 
+/// The image as the pod names it.
+pub fn image_name(spec: &Spec) -> Option<&str> {
+    annotation(spec, "io.kubernetes.cri.image-name")
+}
+
 /// The pod, when the spec names it. The uid is empty where containerd left it out (before 1.7).
 pub fn pod(spec: &Spec) -> Option<Pod<'_>> {
     Some(Pod {

@@ -48,8 +48,11 @@ fn serve(channel: &Arc<Channel>) -> io::Result<()> {
                 let engine = engine.as_ref().map_err(|error| io::Error::other(format!("{error:#}")))?;
                 let launch = unpack(&id, stdio, fds)?;
                 let (start, started) = mpsc::channel();
-                let container = Container { id: id.clone(), engine: engine.clone(), channel: channel.clone() };
-                std::thread::Builder::new().name("guest".into()).spawn(move || container.live(launch, &started))?;
+                let container =
+                    Container { id: id.clone(), engine: engine.clone(), channel: channel.clone() };
+                std::thread::Builder::new()
+                    .name("guest".into())
+                    .spawn(move || container.live(launch, &started))?;
                 containers.insert(id, start);
             }
             // A container that could not be loaded has hung up already and has said so itself.
@@ -93,7 +96,8 @@ fn unpack(id: &str, stdio: Stdio, fds: Vec<OwnedFd>) -> io::Result<Launch> {
     let mut payload = Vec::new();
     File::from(fds.next().ok_or_else(missing)?).read_to_end(&mut payload)?;
     let grants: Grants = serde_json::from_slice(&payload)?;
-    let mut stream = |present: bool| if present { fds.next().ok_or_else(missing).map(Some) } else { Ok(None) };
+    let mut stream =
+        |present: bool| if present { fds.next().ok_or_else(missing).map(Some) } else { Ok(None) };
     let dir = container_dir(id);
     Ok(Launch {
         code: dir.join("code"),
@@ -119,7 +123,11 @@ impl Container {
             Ok(prepared) => prepared,
             Err(error) => {
                 let stale = matches!(error, PrepareError::Stale(_));
-                return self.reply(&Reply::Refused { id: self.id.clone(), message: cut(error.to_string()), stale });
+                return self.reply(&Reply::Refused {
+                    id: self.id.clone(),
+                    message: cut(error.to_string()),
+                    stale,
+                });
             }
         };
         self.reply(&Reply::Ready { id: self.id.clone() });

@@ -68,7 +68,8 @@ pub fn spawn(birth: &Birth<'_>) -> io::Result<Child> {
     let program = c"/proc/self/exe";
     let name = CString::new("containerd-shim-run-v2")?;
     let args = birth.args.iter().map(|arg| CString::new(*arg)).collect::<Result<Vec<_>, _>>()?;
-    let mut argv: Vec<*const c_char> = std::iter::once(name.as_ptr()).chain(args.iter().map(|arg| arg.as_ptr())).collect();
+    let mut argv: Vec<*const c_char> =
+        std::iter::once(name.as_ptr()).chain(args.iter().map(|arg| arg.as_ptr())).collect();
     argv.push(std::ptr::null());
     // Nothing of the shim's environment. One heap for all threads of a process that is mostly one thread.
     let envp = [c"MALLOC_ARENA_MAX=1".as_ptr(), std::ptr::null::<c_char>()];

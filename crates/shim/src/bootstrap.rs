@@ -22,12 +22,14 @@ pub struct Bootstrap {
 /// that they are bootstrap parameters.
 pub fn read(stdin: &[u8], invocation: &Invocation) -> Bootstrap {
     match BootstrapParams::parse_from_bytes(stdin) {
-        Ok(params) if params.instance_id == invocation.id && params.namespace == invocation.namespace => Bootstrap {
-            ttrpc_address: path(&params.containerd_ttrpc_address),
-            grpc_address: path(&params.containerd_grpc_address),
-            debug: params.log_level.value() <= LogLevel::LOG_LEVEL_DEBUG.value(),
-            socket_dir: params.socket_dir.filter(|dir| !dir.is_empty()),
-        },
+        Ok(params) if params.instance_id == invocation.id && params.namespace == invocation.namespace => {
+            Bootstrap {
+                ttrpc_address: path(&params.containerd_ttrpc_address),
+                grpc_address: path(&params.containerd_grpc_address),
+                debug: params.log_level.value() <= LogLevel::LOG_LEVEL_DEBUG.value(),
+                socket_dir: params.socket_dir.filter(|dir| !dir.is_empty()),
+            }
+        }
         // Runtime options: they come again with Create, which is where they are read.
         _ => Bootstrap::default(),
     }
@@ -65,7 +67,8 @@ mod tests {
 
     #[test]
     fn options_of_2_1_are_no_parameters_although_they_parse_as_such() {
-        let options = Any { type_url: "runtimeoptions.v1.Options".into(), value: vec![8, 1], ..Default::default() };
+        let options =
+            Any { type_url: "runtimeoptions.v1.Options".into(), value: vec![8, 1], ..Default::default() };
         assert_eq!(read(&options.write_to_bytes().unwrap(), &invocation()), Bootstrap::default());
     }
 

@@ -56,7 +56,10 @@ impl Invocation {
                 None => (flag, None),
             };
             let mut value = || {
-                inline.clone().or_else(|| args.next()).with_context(|| format!("the flag -{name} needs a value"))
+                inline
+                    .clone()
+                    .or_else(|| args.next())
+                    .with_context(|| format!("the flag -{name} needs a value"))
             };
             match name {
                 "namespace" => invocation.namespace = value()?,
@@ -71,8 +74,8 @@ impl Invocation {
                 other => bail!("unknown flag -{other}"),
             }
         }
-        invocation.action =
-            action.context("no action: containerd calls this program with `start` or `delete`, people with -v")?;
+        invocation.action = action
+            .context("no action: containerd calls this program with `start` or `delete`, people with -v")?;
         if matches!(invocation.action, Action::Start | Action::Delete) {
             check_name("-namespace", &invocation.namespace)?;
             check_name("-id", &invocation.id)?;
@@ -85,7 +88,9 @@ impl Invocation {
 pub fn check_name(what: &str, name: &str) -> Result<()> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if name.is_empty() || name.len() > 76 || !name.chars().all(fits) || name.starts_with('.') {
-        bail!("{what} {name:?} is no containerd identifier: letters, digits, `.`, `_` and `-`, at most 76 of them");
+        bail!(
+            "{what} {name:?} is no containerd identifier: letters, digits, `.`, `_` and `-`, at most 76 of them"
+        );
     }
     Ok(())
 }
@@ -100,7 +105,9 @@ mod tests {
 
     #[test]
     fn containerds_own_call_is_understood() {
-        let call = parse("-namespace k8s.io -address /run/c.sock -publish-binary /usr/bin/containerd -id a1 -debug start");
+        let call = parse(
+            "-namespace k8s.io -address /run/c.sock -publish-binary /usr/bin/containerd -id a1 -debug start",
+        );
         let call = call.unwrap();
         assert_eq!((call.action, call.namespace.as_str(), call.id.as_str()), (Action::Start, "k8s.io", "a1"));
         assert!(call.debug);

@@ -45,23 +45,33 @@ impl Containerd {
     pub async fn image_of(&self, container: &str) -> Result<Option<ImageRef>> {
         let get = self.request(GetContainerRequest { id: container.to_owned() });
         let name = match self.client.containers().get(get).await {
-            Ok(response) => response.into_inner().container.map(|container| container.image).unwrap_or_default(),
+            Ok(response) => {
+                response.into_inner().container.map(|container| container.image).unwrap_or_default()
+            }
             Err(status) if status.code() == Code::NotFound => return Ok(None),
-            Err(status) => bail!("containerd does not tell about the container {container}: {}", status.message()),
+            Err(status) => {
+                bail!("containerd does not tell about the container {container}: {}", status.message())
+            }
         };
         if name.is_empty() {
             return Ok(None);
         }
-        let get = self.request(GetImageRequest { name: name.clone() });
+        self.image(&name).await.map(Some)
+    }
+
+    /// An image by its name.
+    pub async fn image(&self, name: &str) -> Result<ImageRef> {
+        let get = self.request(GetImageRequest { name: name.to_owned() });
         let response = self.client.images().get(get).await;
-        let response =
-            response.map_err(|status| anyhow::anyhow!("containerd has no image {name}: {}", status.message()))?;
+        let response = response
+            .map_err(|status| anyhow::anyhow!("containerd has no image {name}: {}", status.message()))?;
         let target = response.into_inner().image.and_then(|image| image.target);
         let target = target.with_context(|| format!("the image {name} has no target"))?;
-        let digest = target.digest.parse().with_context(|| format!("the image {name} has a strange digest"))?;
+        let digest =
+            target.digest.parse().with_context(|| format!("the image {name} has a strange digest"))?;
         let size = u64::try_from(target.size).unwrap_or(0);
         let target = Descriptor { media_type: target.media_type, digest, size, annotations: BTreeMap::new() };
-        Ok(Some(ImageRef { name, target }))
+        Ok(ImageRef { name: name.to_owned(), target })
     }
 
     /// Reads a document into memory and checks that it is the one that is referred to.

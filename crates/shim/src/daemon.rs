@@ -9,8 +9,8 @@ use containerd_shim_protos::shim_async::create_task;
 use ttrpc::asynchronous::Server;
 
 use crate::events::Events;
-use crate::logging;
 use crate::service::Service;
+use crate::{heap, logging};
 
 /// What a shim is told at its birth.
 #[derive(Debug)]
@@ -33,8 +33,10 @@ const TASK_SERVICES: [&str; 2] = ["containerd.task.v2.Task", "containerd.task.v3
 
 /// Serves until the last task is deleted and containerd has asked for the end.
 pub fn run(listener: UnixListener, setting: Setting) -> Result<()> {
+    heap::one_for_all_threads();
     logging::start(&setting.bundle, setting.debug);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start tokio")?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start tokio")?;
     let result = runtime.block_on(serve(listener, &setting));
     if let Err(error) = &result {
         tracing::error!(error = format!("{error:#}"), "the shim failed");

@@ -86,7 +86,11 @@ async fn deliver(mut events: mpsc::UnboundedReceiver<Envelope>, address: Option<
     while let Some(envelope) = events.recv().await {
         let mut pause = FIRST_PAUSE;
         while let Err(error) = forward(&mut client, &address, &envelope).await {
-            tracing::debug!(error = format!("{error:#}"), topic = envelope.topic, "an event waits for containerd");
+            tracing::debug!(
+                error = format!("{error:#}"),
+                topic = envelope.topic,
+                "an event waits for containerd"
+            );
             client = None;
             tokio::time::sleep(pause).await;
             pause = LAST_PAUSE.min(pause * 2);

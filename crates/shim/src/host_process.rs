@@ -98,7 +98,8 @@ impl HostProcess {
         stderr: Option<BorrowedFd<'_>>,
     ) -> Result<(), Refused> {
         let stdio = Stdio { stdin: stdin.is_some(), stdout: stdout.is_some(), stderr: stderr.is_some() };
-        let fds: Vec<_> = std::iter::once(grants).chain([stdin, stdout, stderr].into_iter().flatten()).collect();
+        let fds: Vec<_> =
+            std::iter::once(grants).chain([stdin, stdout, stderr].into_iter().flatten()).collect();
         self.send(&Request::Launch { id: id.to_owned(), stdio }, &fds)?;
         self.accepted().await
     }
@@ -146,7 +147,10 @@ impl HostProcess {
     pub async fn reaped(&self) -> Option<i32> {
         loop {
             let Ok(mut ready) = self.child.readable().await else { return None };
-            match waitid(WaitId::PidFd(self.child.get_ref().as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
+            match waitid(
+                WaitId::PidFd(self.child.get_ref().as_fd()),
+                WaitIdOptions::EXITED | WaitIdOptions::NOHANG,
+            ) {
                 Ok(Some(status)) => return status.terminating_signal(),
                 Ok(None) => ready.clear_ready(),
                 // Reaped before.
@@ -188,7 +192,8 @@ impl HostProcess {
             Some(reply) => anyhow::anyhow!("the host answers out of turn: {reply:?}"),
             None => {
                 self.kill();
-                let signal = self.reaped().await.map(|signal| format!(" (signal {signal})")).unwrap_or_default();
+                let signal =
+                    self.reaped().await.map(|signal| format!(" (signal {signal})")).unwrap_or_default();
                 anyhow::anyhow!("the host process ended{signal}: {}", self.last_words())
             }
         }

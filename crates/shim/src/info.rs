@@ -3,8 +3,8 @@
 use std::io::Write;
 
 use anyhow::Result;
-use containerd_client::types::{RuntimeInfo, RuntimeVersion};
 use containerd_client::tonic::codegen::Bytes;
+use containerd_client::types::{RuntimeInfo, RuntimeVersion};
 
 use crate::RUNTIME;
 
@@ -13,7 +13,10 @@ pub fn info() -> Result<()> {
     use prost::Message as _;
     let info = RuntimeInfo {
         name: RUNTIME.to_owned(),
-        version: Some(RuntimeVersion { version: env!("CARGO_PKG_VERSION").to_owned(), revision: String::new() }),
+        version: Some(RuntimeVersion {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            revision: String::new(),
+        }),
         ..Default::default()
     };
     let bytes: Bytes = info.encode_to_vec().into();

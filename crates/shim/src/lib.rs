@@ -12,6 +12,7 @@ mod delete;
 mod error;
 mod events;
 mod fork;
+mod heap;
 mod host_process;
 mod info;
 mod logging;

@@ -12,7 +12,8 @@ use tracing_subscriber::fmt::format::{DefaultFields, Format, Full};
 /// Starts logging. Where there is no FIFO (a shim driven by hand), nothing is logged and nothing fails.
 pub fn start(bundle: &Path, debug: bool) {
     // Both ends are held: writing never blocks and never fails while containerd is away.
-    let open = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(bundle.join("log"));
+    let open =
+        OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(bundle.join("log"));
     let Ok(fifo) = open else { return };
     let level = if debug { Level::DEBUG } else { Level::INFO };
     let format: Format<Full, ()> = Format::default().without_time().with_ansi(false).with_target(false);

@@ -4,7 +4,9 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result};
-use grants::NetNs;
+use grants::{ContainerType, NetNs, identity};
+
+use crate::task::bundle::Bundle;
 
 /// The network namespace of a new host.
 #[derive(Debug)]
@@ -18,9 +20,9 @@ pub enum Network {
 }
 
 impl Network {
-    /// Opens what the spec names.
-    pub fn open(wanted: &NetNs) -> Result<Network> {
-        Ok(match wanted {
+    /// Opens the namespace that a container belongs in.
+    pub fn of(bundle: &Bundle) -> Result<Network> {
+        Ok(match wanted(bundle)? {
             NetNs::Node => Network::Node,
             NetNs::New => Network::New,
             NetNs::Path(path) => Network::Pod(
@@ -29,5 +31,55 @@ impl Network {
                     .into(),
             ),
         })
+    }
+}
+
+/// A container of a pod belongs where the pod's sandbox says. Its own spec names `/proc/PID/ns/net` of the sandbox's
+/// process, and as no process runs for our sandboxes that is the shim's: the node's own network.
+fn wanted(bundle: &Bundle) -> Result<NetNs> {
+    let spec = bundle.spec();
+    match (identity::container_type(spec), identity::sandbox_id(spec)) {
+        (ContainerType::Container, Some(sandbox)) => {
+            let sandbox = bundle.sibling(sandbox).context("cannot tell the pod's network namespace")?;
+            Ok(identity::network_namespace(sandbox.spec()))
+        }
+        _ => Ok(identity::network_namespace(spec)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn bundle(folder: &Path, id: &str, kind: &str, network: &str) -> Bundle {
+        let path = folder.join(id);
+        std::fs::create_dir(&path).unwrap();
+        let spec = serde_json::json!({
+            "ociVersion": "1.0.2",
+            "annotations": {
+                "io.kubernetes.cri.container-type": kind,
+                "io.kubernetes.cri.sandbox-id": "pod",
+            },
+            "linux": {"namespaces": [{"type": "network", "path": network}]},
+        });
+        std::fs::write(path.join("config.json"), spec.to_string()).unwrap();
+        Bundle::read(&path).unwrap()
+    }
+
+    #[test]
+    fn a_container_of_a_pod_never_gets_the_shims_own_network() {
+        let folder = tempfile::tempdir().unwrap();
+        let sandbox = bundle(folder.path(), "pod", "sandbox", "/var/run/netns/cni-1");
+        let app = bundle(folder.path(), "app", "container", "/proc/self/ns/net");
+        let pods = NetNs::Path("/var/run/netns/cni-1".into());
+        assert_eq!((wanted(&sandbox).unwrap(), wanted(&app).unwrap()), (pods.clone(), pods));
+    }
+
+    #[test]
+    fn a_container_whose_sandbox_is_unknown_is_not_placed_anywhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let app = bundle(folder.path(), "app", "container", "/proc/self/ns/net");
+        assert!(wanted(&app).unwrap_err().to_string().contains("network namespace"));
     }
 }

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use grants::Policy;
+use protobuf::CodedInputStream;
 use protobuf::rt::WireType;
 use protobuf::well_known_types::any::Any;
-use protobuf::CodedInputStream;
 
 /// Where an admin writes it.
 const FILE: &str = "/etc/run-wasm/config.toml";
@@ -25,10 +25,11 @@ struct Options {
 
 /// Reads the policy that applies to a task.
 pub fn policy(options: Option<&Any>) -> Result<Policy> {
-    let options = match options.filter(|any| any.type_url.trim_start_matches("type.googleapis.com/") == OPTIONS) {
-        Some(any) => parse(&any.value).context("containerd's runtime options are unreadable")?,
-        None => Options::default(),
-    };
+    let options =
+        match options.filter(|any| any.type_url.trim_start_matches("type.googleapis.com/") == OPTIONS) {
+            Some(any) => parse(&any.value).context("containerd's runtime options are unreadable")?,
+            None => Options::default(),
+        };
     if !options.config_path.is_empty() {
         return file(Path::new(&options.config_path)).transpose().unwrap_or_else(|| {
             Err(anyhow::anyhow!("the node config {} does not exist", options.config_path))
@@ -43,7 +44,9 @@ pub fn policy(options: Option<&Any>) -> Result<Policy> {
 
 fn file(path: &Path) -> Result<Option<Policy>> {
     match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(Policy::parse(&text).with_context(|| format!("the node config {}", path.display()))?)),
+        Ok(text) => {
+            Ok(Some(Policy::parse(&text).with_context(|| format!("the node config {}", path.display()))?))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("cannot read the node config {}", path.display())),
     }

@@ -8,14 +8,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use containerd_shim_protos::api::{
-    CheckpointTaskRequest, CloseIORequest, ConnectRequest, ConnectResponse, CreateTaskRequest, CreateTaskResponse,
-    DeleteRequest, DeleteResponse, Empty, ExecProcessRequest, KillRequest, PauseRequest, PidsRequest, PidsResponse,
-    ProcessInfo, ResizePtyRequest, ResumeRequest, ShutdownRequest, StartRequest, StartResponse, StateRequest,
-    StateResponse, StatsRequest, StatsResponse, UpdateTaskRequest, WaitRequest, WaitResponse,
+    CheckpointTaskRequest, CloseIORequest, ConnectRequest, ConnectResponse, CreateTaskRequest,
+    CreateTaskResponse, DeleteRequest, DeleteResponse, Empty, ExecProcessRequest, KillRequest, PauseRequest,
+    PidsRequest, PidsResponse, ProcessInfo, ResizePtyRequest, ResumeRequest, ShutdownRequest, StartRequest,
+    StartResponse, StateRequest, StateResponse, StatsRequest, StatsResponse, UpdateTaskRequest, WaitRequest,
+    WaitResponse,
 };
 use containerd_shim_protos::events::task::{TaskCreate, TaskDelete, TaskIO, TaskStart};
 use containerd_shim_protos::shim_async::Task as TaskService;
-use containerd_shim_protos::topics::{TASK_CREATE_EVENT_TOPIC, TASK_DELETE_EVENT_TOPIC, TASK_START_EVENT_TOPIC};
+use containerd_shim_protos::topics::{
+    TASK_CREATE_EVENT_TOPIC, TASK_DELETE_EVENT_TOPIC, TASK_START_EVENT_TOPIC,
+};
 use protobuf::MessageField;
 use tokio::sync::Notify;
 use ttrpc::asynchronous::TtrpcContext;
@@ -25,6 +28,7 @@ use crate::command_line::check_name;
 use crate::daemon::Setting;
 use crate::error::{Error, Result};
 use crate::events::{Events, timestamp};
+use crate::heap;
 use crate::record::{Process, Record, Records};
 use crate::stats;
 use crate::stdio::Urls;
@@ -42,8 +46,11 @@ pub struct Service {
 
 impl Service {
     pub fn new(setting: &Setting, events: Events) -> Service {
-        let context =
-            Context { namespace: setting.namespace.clone(), containerd: setting.grpc_address.clone(), events };
+        let context = Context {
+            namespace: setting.namespace.clone(),
+            containerd: setting.grpc_address.clone(),
+            events,
+        };
         let records = Records::of(setting.grpc_address.as_deref().unwrap_or_default(), &setting.namespace);
         Service { context, records, tasks: Mutex::default(), done: Notify::new() }
     }
@@ -59,7 +66,9 @@ impl Service {
 
     fn find(&self, id: &str, exec: &str) -> Result<Arc<Task>> {
         if !exec.is_empty() {
-            return Err(Error::NotFound(format!("no process {exec} in the task {id}: exec is not supported yet")));
+            return Err(Error::NotFound(format!(
+                "no process {exec} in the task {id}: exec is not supported yet"
+            )));
         }
         let found = self.tasks().get(id).cloned().flatten();
         found.ok_or_else(|| Error::NotFound(format!("no task {id}")))
@@ -70,7 +79,8 @@ impl Service {
     }
 
     async fn make(&self, request: CreateTaskRequest) -> Result<Arc<Task>> {
-        check_name("the task's id", &request.id).map_err(|error| Error::InvalidArgument(error.to_string()))?;
+        check_name("the task's id", &request.id)
+            .map_err(|error| Error::InvalidArgument(error.to_string()))?;
         if !request.checkpoint.is_empty() {
             return Err(Error::Unimplemented("a Wasm container cannot be restored from a checkpoint".into()));
         }
@@ -159,13 +169,21 @@ fn not_yet<T>(what: &str) -> ttrpc::Result<T> {
 
 #[async_trait]
 impl TaskService for Service {
-    async fn create(&self, _: &TtrpcContext, request: CreateTaskRequest) -> ttrpc::Result<CreateTaskResponse> {
+    async fn create(
+        &self,
+        _: &TtrpcContext,
+        request: CreateTaskRequest,
+    ) -> ttrpc::Result<CreateTaskResponse> {
         let id = request.id.clone();
         match self.tasks().entry(id.clone()) {
-            Entry::Occupied(_) => return Err(Error::AlreadyExists(format!("the task {id} exists already")).into()),
+            Entry::Occupied(_) => {
+                return Err(Error::AlreadyExists(format!("the task {id} exists already")).into());
+            }
             Entry::Vacant(place) => drop(place.insert(None)),
         }
-        match self.make(request).await {
+        let made = self.make(request).await;
+        heap::trim();
+        match made {
             Ok(task) => {
                 let pid = task.pid();
                 tracing::info!(container = id, pid, "created");
@@ -228,7 +246,10 @@ impl TaskService for Service {
     async fn stats(&self, _: &TtrpcContext, request: StatsRequest) -> ttrpc::Result<StatsResponse> {
         let task = self.find(&request.id, "")?;
         let metrics = stats::metrics(Version::of_this_node(), &task.usage()).map_err(anyhow::Error::from);
-        Ok(StatsResponse { stats: MessageField::some(metrics.map_err(Error::from)?), ..StatsResponse::default() })
+        Ok(StatsResponse {
+            stats: MessageField::some(metrics.map_err(Error::from)?),
+            ..StatsResponse::default()
+        })
     }
 
     async fn connect(&self, _: &TtrpcContext, request: ConnectRequest) -> ttrpc::Result<ConnectResponse> {

@@ -75,9 +75,13 @@ fn listen(socket: &Path) -> Result<Option<UnixListener>> {
             Ok(listener) => return Ok(Some(listener)),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => match UnixStream::connect(socket) {
                 Ok(_) => return Ok(None),
-                Err(_) => fs::remove_file(socket).with_context(|| format!("cannot remove {}", socket.display()))?,
+                Err(_) => {
+                    fs::remove_file(socket).with_context(|| format!("cannot remove {}", socket.display()))?
+                }
             },
-            Err(error) => return Err(error).with_context(|| format!("cannot listen on {}", socket.display())),
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot listen on {}", socket.display()));
+            }
         }
     }
     anyhow::bail!("{} is bound and served by nobody", socket.display())
@@ -95,7 +99,8 @@ fn publish(invocation: &Invocation, address: &str) -> Result<()> {
 /// containerd reads `start`'s stdout and stderr to their end: the shim must not hold them, nor the caller's session.
 fn leave_the_caller() -> Result<()> {
     rustix::process::setsid().context("cannot start a session")?;
-    let null = fs::OpenOptions::new().read(true).write(true).open("/dev/null").context("cannot open /dev/null")?;
+    let null =
+        fs::OpenOptions::new().read(true).write(true).open("/dev/null").context("cannot open /dev/null")?;
     dup2_stdin(&null)?;
     dup2_stdout(&null)?;
     dup2_stderr(&null)?;

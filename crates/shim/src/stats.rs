@@ -72,7 +72,10 @@ fn metrics_v1(usage: &Usage) -> v1::Metrics {
             limit: limit(usage.pids_limit),
             ..Default::default()
         }),
-        memory_oom_control: MessageField::some(v1::MemoryOomControl { oom_kill: usage.oom_kills, ..Default::default() }),
+        memory_oom_control: MessageField::some(v1::MemoryOomControl {
+            oom_kill: usage.oom_kills,
+            ..Default::default()
+        }),
         ..Default::default()
     }
 }
@@ -108,7 +111,10 @@ fn metrics_v2(usage: &Usage) -> v2::Metrics {
             limit: limit(usage.pids_limit),
             ..Default::default()
         }),
-        memory_events: MessageField::some(v2::MemoryEvents { oom_kill: usage.oom_kills, ..Default::default() }),
+        memory_events: MessageField::some(v2::MemoryEvents {
+            oom_kill: usage.oom_kills,
+            ..Default::default()
+        }),
         ..Default::default()
     }
 }

@@ -55,7 +55,8 @@ impl Stdio {
             stdio.stderr = stdio.output(&urls.stderr)?;
         }
         if urls.terminal {
-            let terminal = Terminal::open(stdio.stdin.take(), stdio.stdout.take()).context("cannot open a terminal")?;
+            let terminal =
+                Terminal::open(stdio.stdin.take(), stdio.stdout.take()).context("cannot open a terminal")?;
             stdio.stderr = None;
             stdio.terminal = Some(terminal);
         }
@@ -66,7 +67,8 @@ impl Stdio {
     pub fn guest(&self) -> [Option<BorrowedFd<'_>>; 3] {
         match &self.terminal {
             Some(terminal) => [Some(terminal.guest()); 3],
-            None => [self.stdin.as_ref(), self.stdout.as_ref(), self.stderr.as_ref()].map(|fd| fd.map(OwnedFd::as_fd)),
+            None => [self.stdin.as_ref(), self.stdout.as_ref(), self.stderr.as_ref()]
+                .map(|fd| fd.map(OwnedFd::as_fd)),
         }
     }
 
@@ -111,12 +113,15 @@ impl Stdio {
             if let Some(folder) = path.parent() {
                 std::fs::create_dir_all(folder).with_context(context)?;
             }
-            let file = OpenOptions::new().create(true).append(true).mode(0o640).open(path).with_context(context)?;
+            let file =
+                OpenOptions::new().create(true).append(true).mode(0o640).open(path).with_context(context)?;
             return Ok(Some(file.into()));
         }
         // The reading end first: a FIFO without a reader cannot be opened for writing without waiting.
-        let reader = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).with_context(context)?;
-        let writer = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(path).with_context(context)?;
+        let reader =
+            OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).with_context(context)?;
+        let writer =
+            OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(path).with_context(context)?;
         self.held.push(reader.into());
         Ok(Some(writer.into()))
     }
@@ -129,7 +134,11 @@ impl Stdio {
         let (stderr, guest_stderr) = pipe_with(PipeFlags::CLOEXEC)?;
         let (ready, its_ready) = pipe_with(PipeFlags::CLOEXEC)?;
         let mut command = std::process::Command::new(path);
-        for (key, value) in query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, ""))) {
+        for (key, value) in query
+            .split('&')
+            .filter(|pair| !pair.is_empty())
+            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        {
             command.arg(key);
             if !value.is_empty() {
                 command.arg(value);
@@ -169,7 +178,9 @@ fn path_of(url: &str) -> Result<&str> {
     match url.split_once("://") {
         None => Ok(url),
         Some(("fifo" | "file" | "binary", path)) => Ok(path),
-        Some((scheme, _)) => bail!("the stream {url} has the scheme {scheme}: there are fifo, file and binary"),
+        Some((scheme, _)) => {
+            bail!("the stream {url} has the scheme {scheme}: there are fifo, file and binary")
+        }
     }
 }
 

@@ -78,9 +78,8 @@ impl Terminal {
 async fn copy(from: Arc<AsyncFd<OwnedFd>>, to: Arc<AsyncFd<OwnedFd>>) -> io::Result<()> {
     let mut buffer = [0; 4096];
     loop {
-        let count = from
-            .async_io(Interest::READABLE, |fd| Ok(rustix::io::read(fd, &mut buffer[..])?))
-            .await?;
+        let count =
+            from.async_io(Interest::READABLE, |fd| Ok(rustix::io::read(fd, &mut buffer[..])?)).await?;
         let Some(mut rest) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) else { return Ok(()) };
         while !rest.is_empty() {
             let written = to.async_io(Interest::WRITABLE, |fd| Ok(rustix::io::write(fd, rest)?)).await?;

@@ -25,7 +25,11 @@ pub(super) fn context(
         .allow_blocking_current_thread(true);
     network::allow(&mut wasi, grants);
     if let Some(root) = root {
-        let permissions = if grants.root().readonly { FsPerms::ReadOnly } else { FsPerms::ReadWrite };
+        // The kernel keeps a read-only root read-only, mount by mount. One preopen has one permission for the root and
+        // for the volumes in it: it can say so as well only where none of them is writable.
+        let writable = grants.volumes().iter().any(|volume| !volume.readonly);
+        let permissions =
+            if grants.root().readonly && !writable { FsPerms::ReadOnly } else { FsPerms::ReadWrite };
         wasi.preopened_dir(root, "/", permissions)
             .map_err(|error| PrepareError::Root(format!("{error:#}")))?;
     }

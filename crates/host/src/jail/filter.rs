@@ -131,7 +131,8 @@ const NETWORK: &[c_long] = &[
 
 /// Installs the filters on this thread. Returns false where the kernel has no seccomp filters.
 pub(super) fn apply(jail: &Jail) -> Result<bool, JailError> {
-    let failed = |error: String| JailError::Step { step: "filter system calls", source: io::Error::other(error) };
+    let failed =
+        |error: String| JailError::Step { step: "filter system calls", source: io::Error::other(error) };
     for filter in programs(jail).map_err(|error| failed(error.to_string()))? {
         match seccompiler::apply_filter(&filter) {
             Ok(()) => {}
@@ -203,16 +204,15 @@ fn not_about_the_peer() -> Result<SeccompRule, seccompiler::BackendError> {
     const SO_PASSPIDFD: i32 = 76;
     const SO_PEERPIDFD: i32 = 77;
     let options = [libc::SO_PEERCRED, libc::SO_PEERGROUPS, libc::SO_PEERSEC, SO_PASSPIDFD, SO_PEERPIDFD];
-    let conditions = options.iter().map(|option| {
-        SeccompCondition::new(2, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, *option as u64)
-    });
+    let conditions = options
+        .iter()
+        .map(|option| SeccompCondition::new(2, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, *option as u64));
     SeccompRule::new(conditions.collect::<Result<_, _>>()?)
 }
 
 fn both(first: (u8, u64), second: (u8, u64)) -> Result<SeccompRule, seccompiler::BackendError> {
-    let equal = |(argument, value)| {
-        SeccompCondition::new(argument, SeccompCmpArgLen::Qword, SeccompCmpOp::Eq, value)
-    };
+    let equal =
+        |(argument, value)| SeccompCondition::new(argument, SeccompCmpArgLen::Qword, SeccompCmpOp::Eq, value);
     SeccompRule::new(vec![equal(first)?, equal(second)?])
 }
 

@@ -13,7 +13,9 @@ mod ruleset;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::process::{DumpableBehavior, Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit,
+};
 use serde::{Deserialize, Serialize};
 
 pub use root::CONTAINERS;

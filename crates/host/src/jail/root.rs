@@ -23,7 +23,10 @@ pub(super) fn enter(compiler: bool) -> Result<(), JailError> {
         "keep mounts private",
         mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC),
     )?;
-    step("mount an empty root", mount("tmpfs", STAGE, "tmpfs", quiet, Some(c"size=64k,nr_inodes=8,mode=755")))?;
+    step(
+        "mount an empty root",
+        mount("tmpfs", STAGE, "tmpfs", quiet, Some(c"size=64k,nr_inodes=8,mode=755")),
+    )?;
     step("enter the empty root", chdir(STAGE))?;
     if !compiler {
         step("make the containers' directory", mkdirat(CWD, "c", Mode::from_raw_mode(0o755)))?;
@@ -31,7 +34,10 @@ pub(super) fn enter(compiler: bool) -> Result<(), JailError> {
             "mount the containers' directory",
             mount("tmpfs", "c", "tmpfs", quiet, Some(c"size=4m,nr_inodes=16k,mode=755")),
         )?;
-        step("close the containers' directory", mount_remount("c", quiet | MountFlags::RDONLY | MountFlags::BIND, ""))?;
+        step(
+            "close the containers' directory",
+            mount_remount("c", quiet | MountFlags::RDONLY | MountFlags::BIND, ""),
+        )?;
     }
     // The old root is stacked under the new one and detached: no directory for it, no trace of it.
     step("change the root", pivot_root(".", "."))?;

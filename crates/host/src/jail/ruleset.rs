@@ -40,8 +40,9 @@ pub(super) fn restrict(compiler: bool) -> Result<bool, JailError> {
     };
     match close() {
         Ok(status) => Ok(status != RulesetStatus::NotEnforced),
-        Err(error) => {
-            Err(JailError::Step { step: "restrict the file system", source: io::Error::other(error.to_string()) })
-        }
+        Err(error) => Err(JailError::Step {
+            step: "restrict the file system",
+            source: io::Error::other(error.to_string()),
+        }),
     }
 }

@@ -5,8 +5,8 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recv, recvmsg, sendmsg, socketpair,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -25,7 +25,8 @@ pub struct Channel(OwnedFd);
 impl Channel {
     /// Makes both ends: the shim's, which does not block, and the host's, which does.
     pub fn pair() -> io::Result<(Channel, OwnedFd)> {
-        let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         rustix::io::ioctl_fionbio(&ours, true)?;
         Ok((Channel(ours), theirs))
     }
@@ -39,7 +40,10 @@ impl Channel {
     pub fn send<T: Serialize>(&self, message: &T, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         let bytes = serde_json::to_vec(message)?;
         if bytes.len() > MAX_PACKET {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the message is larger than a packet may be"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the message is larger than a packet may be",
+            ));
         }
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
@@ -72,11 +76,17 @@ impl Channel {
     }
 
     fn packet(&self, ancillary: &mut RecvAncillaryBuffer<'_>) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; MAX_PACKET];
-        let result = recvmsg(&self.0, &mut [IoSliceMut::new(&mut bytes)], ancillary, RecvFlags::CMSG_CLOEXEC)?;
-        if result.flags.contains(ReturnFlags::TRUNC) {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a packet larger than the protocol allows"));
+        // Its length first: a host that waits here must not hold memory for the largest message that there could be.
+        let (_, length) = recv(&self.0, &mut [0u8; 0], RecvFlags::PEEK | RecvFlags::TRUNC)?;
+        if length > MAX_PACKET {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a packet larger than the protocol allows",
+            ));
         }
+        let mut bytes = vec![0; length];
+        let result =
+            recvmsg(&self.0, &mut [IoSliceMut::new(&mut bytes)], ancillary, RecvFlags::CMSG_CLOEXEC)?;
         bytes.truncate(result.bytes);
         Ok(bytes)
     }
@@ -130,7 +140,9 @@ mod tests {
         let (shim, host) = Channel::pair().unwrap();
         let before = std::fs::read_dir("/proc/self/fd").unwrap().count();
         let file = std::fs::File::open("/dev/null").unwrap();
-        Channel::new(host.try_clone().unwrap()).send(&Reply::Ready { id: "a".into() }, &[file.as_fd()]).unwrap();
+        Channel::new(host.try_clone().unwrap())
+            .send(&Reply::Ready { id: "a".into() }, &[file.as_fd()])
+            .unwrap();
         drop(file);
         assert!(matches!(shim.receive_plain::<Reply>().unwrap(), Some(Reply::Ready { .. })));
         // Other tests open files at the same time: the count may not grow by what was refused.

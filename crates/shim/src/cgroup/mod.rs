@@ -137,7 +137,9 @@ impl Cgroup {
                 Version::V1 => {
                     let tasks = dir.join("tasks");
                     let open = File::options().write(true).open(&tasks);
-                    membership.join.push(open.with_context(|| format!("cannot open {}", tasks.display()))?.into());
+                    membership
+                        .join
+                        .push(open.with_context(|| format!("cannot open {}", tasks.display()))?.into());
                 }
             }
         }
@@ -186,7 +188,8 @@ fn make_path(dir: &Path) -> io::Result<()> {
 /// them still holds a process.
 pub fn remove(dirs: &[PathBuf]) -> bool {
     // All are tried, so that one that is busy keeps no other.
-    let busy = |dir: &&PathBuf| fs::remove_dir(dir).is_err_and(|error| error.kind() != io::ErrorKind::NotFound);
+    let busy =
+        |dir: &&PathBuf| fs::remove_dir(dir).is_err_and(|error| error.kind() != io::ErrorKind::NotFound);
     let left = dirs.iter().filter(busy).count();
     for namespace in dirs.iter().filter_map(|dir| dir.parent()).filter(|parent| is_top_level(parent)) {
         // Others' containers may be in it.

@@ -10,7 +10,8 @@ use anyhow::{Result, bail};
 /// (systemd.slice(5)): `kubepods-pod1.slice:cri:c1` is `kubepods.slice/kubepods-pod1.slice/cri-c1.scope`.
 pub fn relative(cgroups_path: &str) -> Result<PathBuf> {
     if let [slice, prefix, name] = cgroups_path.split(':').collect::<Vec<_>>().as_slice() {
-        let scope = if prefix.is_empty() { format!("{name}.scope") } else { format!("{prefix}-{name}.scope") };
+        let scope =
+            if prefix.is_empty() { format!("{name}.scope") } else { format!("{prefix}-{name}.scope") };
         return inside(cgroups_path, &expand(slice)?.join(scope));
     }
     inside(cgroups_path, Path::new(cgroups_path.trim_start_matches('/')))
@@ -18,7 +19,9 @@ pub fn relative(cgroups_path: &str) -> Result<PathBuf> {
 
 fn expand(slice: &str) -> Result<PathBuf> {
     let slice = if slice.is_empty() { "system.slice" } else { slice };
-    let Some(stem) = slice.strip_suffix(".slice") else { bail!("the slice {slice:?} does not end in .slice") };
+    let Some(stem) = slice.strip_suffix(".slice") else {
+        bail!("the slice {slice:?} does not end in .slice")
+    };
     if stem == "-" {
         return Ok(PathBuf::new());
     }
@@ -57,7 +60,8 @@ mod tests {
     #[test]
     fn a_systemd_path_becomes_a_scope_below_its_slices() {
         let path = relative("kubepods-burstable-pod1.slice:cri-containerd:abc").unwrap();
-        let expected = "kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1.slice/cri-containerd-abc.scope";
+        let expected =
+            "kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1.slice/cri-containerd-abc.scope";
         assert_eq!(path, Path::new(expected));
         assert_eq!(relative(":cri:abc").unwrap(), Path::new("system.slice/cri-abc.scope"));
     }

@@ -76,12 +76,18 @@ impl Place {
         let parent = folder.parent().unwrap_or(Path::new("/"));
         let containers = open_path(CWD, parent).context("the host has no place for containers")?;
         let writable = MountAttr { clear: RDONLY, ..MountAttr::default() };
-        mount_setattr(containers.as_fd(), false, &writable).context("cannot open the place for containers")?;
+        mount_setattr(containers.as_fd(), false, &writable)
+            .context("cannot open the place for containers")?;
         let make = || -> io::Result<OwnedFd> {
             mkdirat(&containers, id, Mode::from_raw_mode(0o755))?;
             let folder = open_path(containers.as_fd(), Path::new(id))?;
             mkdirat(&folder, "root", Mode::from_raw_mode(0o755))?;
-            openat(&folder, "code", OFlags::CREATE | OFlags::CLOEXEC | OFlags::WRONLY, Mode::from_raw_mode(0o444))?;
+            openat(
+                &folder,
+                "code",
+                OFlags::CREATE | OFlags::CLOEXEC | OFlags::WRONLY,
+                Mode::from_raw_mode(0o444),
+            )?;
             Ok(folder)
         };
         let folder = make().with_context(|| format!("cannot make a place for the container {id}"))?;
@@ -89,7 +95,8 @@ impl Place {
     }
 
     fn open(&self, name: &str) -> Result<OwnedFd> {
-        open_path(self.folder.as_fd(), Path::new(name)).with_context(|| format!("no {name} in the container's place"))
+        open_path(self.folder.as_fd(), Path::new(name))
+            .with_context(|| format!("no {name} in the container's place"))
     }
 
     fn put(&self, name: &str, tree: &Tree) -> Result<()> {

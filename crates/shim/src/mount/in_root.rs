@@ -32,7 +32,10 @@ pub fn open_file(root: BorrowedFd<'_>, path: &Path, limit: u64) -> Result<File> 
     }
     let size = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
     if size > limit {
-        bail!("{} in the root file system has {size} bytes, more than the {limit} that a Wasm file may have", path.display());
+        bail!(
+            "{} in the root file system has {size} bytes, more than the {limit} that a Wasm file may have",
+            path.display()
+        );
     }
     Ok(file.into())
 }

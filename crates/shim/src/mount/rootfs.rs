@@ -7,9 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use containerd_shim_protos::api::Mount;
 use rustix::fs::CWD;
-use rustix::mount::{
-    MountFlags, MountPropagationFlags, OpenTreeFlags, mount, mount_change, open_tree,
-};
+use rustix::mount::{MountFlags, MountPropagationFlags, OpenTreeFlags, mount, mount_change, open_tree};
 
 use super::syscall::unshare_root;
 use super::tree::Tree;
@@ -21,9 +19,13 @@ const STAGE: &str = "/tmp";
 pub fn rootfs(mounts: &[Mount], folder: &Path) -> Result<Tree> {
     match mounts {
         [] => Tree::bind(folder, true).context("no root file system"),
-        [mount] => one(mount)
-            .with_context(|| format!("cannot mount the root file system ({} from {:?})", mount.type_, mount.source)),
-        several => bail!("the snapshotter describes {} stacked mounts: use one of overlayfs or native", several.len()),
+        [mount] => one(mount).with_context(|| {
+            format!("cannot mount the root file system ({} from {:?})", mount.type_, mount.source)
+        }),
+        several => bail!(
+            "the snapshotter describes {} stacked mounts: use one of overlayfs or native",
+            several.len()
+        ),
     }
 }
 

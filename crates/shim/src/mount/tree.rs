@@ -8,8 +8,8 @@ use anyhow::{Context, Result, bail};
 use grants::Tmpfs;
 use rustix::fs::CWD;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen,
-    open_tree,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_string, fsmount,
+    fsopen, open_tree,
 };
 
 use super::syscall::{MountAttr, NODEV, NOEXEC, NOSUID, PRIVATE, RDONLY, mount_setattr};
@@ -32,11 +32,15 @@ impl Tree {
     /// A bind of procfs, sysfs and their like is refused: no pod's files, and a way to the kernel's knobs.
     pub fn bind(path: &Path, recursive: bool) -> Result<Tree> {
         let below = if recursive { OpenTreeFlags::AT_RECURSIVE } else { OpenTreeFlags::empty() };
-        let mount = open_tree(CWD, path, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | below)
-            .with_context(|| format!("cannot open the volume {}", path.display()))?;
+        let mount =
+            open_tree(CWD, path, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | below)
+                .with_context(|| format!("cannot open the volume {}", path.display()))?;
         let kind = rustix::fs::fstatfs(&mount).context("cannot tell the volume's file system")?.f_type;
         if KERNEL_WINDOWS.contains(&(kind as i64)) {
-            bail!("the volume {} is a file system of the kernel's own (procfs, sysfs or the like), which no guest gets", path.display());
+            bail!(
+                "the volume {} is a file system of the kernel's own (procfs, sysfs or the like), which no guest gets",
+                path.display()
+            );
         }
         Tree::guarded(mount, recursive)
     }
@@ -47,7 +51,8 @@ impl Tree {
         let flags =
             OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
         let mount = open_tree(file, "", flags).context("cannot mount the compiled component")?;
-        let attr = MountAttr { set: RDONLY | NOSUID | NODEV, clear: NOEXEC, propagation: PRIVATE, userns_fd: 0 };
+        let attr =
+            MountAttr { set: RDONLY | NOSUID | NODEV, clear: NOEXEC, propagation: PRIVATE, userns_fd: 0 };
         mount_setattr(mount.as_fd(), false, &attr).context("cannot protect the compiled component")?;
         Ok(Tree { mount, recursive: false })
     }

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use oci_spec::runtime::Spec;
 
+use crate::command_line::check_name;
+
 /// The largest spec that is read, in bytes; etcd and gRPC stop a pod's long before.
 const MAX_SPEC: u64 = 16 << 20;
 
@@ -30,6 +32,12 @@ impl Bundle {
         };
         let spec = read().with_context(|| format!("cannot read the OCI spec {}", config.display()))?;
         Ok(Bundle { path: path.to_owned(), spec })
+    }
+
+    /// The bundle of another task of the same containerd namespace.
+    pub fn sibling(&self, id: &str) -> Result<Bundle> {
+        check_name("the id of another task", id)?;
+        Bundle::read(&self.path.with_file_name(id))
     }
 
     pub fn path(&self) -> &Path {

@@ -33,7 +33,9 @@ impl Container {
 
     /// Ends the guest as a signal would end a process. The guest has no handler to run: the first signal counts.
     pub fn end_by(&self, signal: i32) {
-        if self.ended_by.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst).is_ok() || signal == libc::SIGKILL {
+        if self.ended_by.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+            || signal == libc::SIGKILL
+        {
             self.host.kill();
         }
     }

@@ -62,7 +62,7 @@ pub async fn create(context: &Context, order: Order, bundle: &Bundle) -> Result<
     }
     let grants = grants::derive(bundle.spec(), &policy)?;
     tracing::debug!(container = order.id, grants = grants.table(), "granted");
-    let network = Network::open(&identity::network_namespace(bundle.spec()))?;
+    let network = Network::of(bundle)?;
     let cgroup = cgroup_of(bundle.spec(), &grants)?;
     let host = match HostProcess::start("host", &order.id, cgroup.as_ref(), &network) {
         Ok(host) => host,
@@ -119,7 +119,7 @@ async fn load(
             }
             Ok(())
         },
-        Look::up(context, &order.id)
+        Look::up(context, &order.id, identity::image_name(bundle.spec()))
     )?;
     let stdio = Stdio::open(&order.urls, &order.id, &context.namespace).await?;
     let root = match &look.facts {
@@ -150,14 +150,14 @@ struct Look {
 }
 
 impl Look {
-    async fn up(context: &Context, id: &str) -> Result<Look> {
+    async fn up(context: &Context, id: &str, asked_for: Option<&str>) -> Result<Look> {
         let Some(address) = &context.containerd else {
             return Ok(Look { containerd: None, image: None, facts: None });
         };
         let containerd = Containerd::connect(address, &context.namespace).await?;
         let image = containerd.image_of(id).await?;
         let facts = match &image {
-            Some(image) => Some(facts(&containerd, image).await?),
+            Some(image) => Some(facts(&containerd, image, asked_for).await?),
             None => None,
         };
         Ok(Look { containerd: Some(containerd), image: image.map(|image| image.name), facts })
@@ -186,7 +186,8 @@ async fn launch(
 }
 
 fn serialised(grants: &Grants) -> Result<OwnedFd> {
-    let memfd = rustix::fs::memfd_create("grants", rustix::fs::MemfdFlags::CLOEXEC).context("no memory for the grants")?;
+    let memfd = rustix::fs::memfd_create("grants", rustix::fs::MemfdFlags::CLOEXEC)
+        .context("no memory for the grants")?;
     let mut file = std::fs::File::from(memfd);
     serde_json::to_writer(std::io::BufWriter::new(&file), grants)?;
     std::io::Seek::rewind(&mut file)?;
@@ -215,7 +216,8 @@ fn volume(volume: &Volume) -> Result<Attachment> {
 
 fn cgroup_of(spec: &Spec, grants: &Grants) -> Result<Option<Cgroup>> {
     let linux = spec.linux().as_ref();
-    let Some(path) = linux.and_then(|linux| linux.cgroups_path().as_ref()).filter(|path| !path.as_os_str().is_empty())
+    let Some(path) =
+        linux.and_then(|linux| linux.cgroups_path().as_ref()).filter(|path| !path.as_os_str().is_empty())
     else {
         return Ok(None);
     };

@@ -57,7 +57,13 @@ pub async fn watch(task: Arc<Task>, events: Events) {
         stdio.close().await;
     }
     let code = u32::from(exit.code);
-    tracing::info!(container = task.id, code, oom = exit.oom, reason = exit.reason.as_deref().unwrap_or(""), "ended");
+    tracing::info!(
+        container = task.id,
+        code,
+        oom = exit.oom,
+        reason = exit.reason.as_deref().unwrap_or(""),
+        "ended"
+    );
     if exit.oom {
         let event = TaskOOM { container_id: task.id.clone(), ..TaskOOM::default() };
         events.publish(TASK_OOM_EVENT_TOPIC, &event);
@@ -92,7 +98,10 @@ async fn without_a_word(id: &str, container: &Container) -> Exit {
     }
     let usage = container.usage();
     if usage.oom_kills > 0 {
-        let reason = format!("out of memory: the container reached the {} bytes of its memory limit", usage.memory_limit);
+        let reason = format!(
+            "out of memory: the container reached the {} bytes of its memory limit",
+            usage.memory_limit
+        );
         return exit(KILLED, true, Some(reason));
     }
     let words = container.host.last_words();
@@ -108,7 +117,11 @@ async fn without_a_word(id: &str, container: &Container) -> Exit {
 /// place is not followed.
 fn write_message(file: &Path, reason: &str) {
     let message = reason.get(..reason.floor_char_boundary(MAX_MESSAGE)).unwrap_or_default();
-    let open = OpenOptions::new().write(true).truncate(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(file);
+    let open = OpenOptions::new()
+        .write(true)
+        .truncate(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(file);
     if let Err(error) = open.and_then(|mut file| file.write_all(message.as_bytes())) {
         tracing::warn!(%error, file = %file.display(), "cannot write the termination message");
     }

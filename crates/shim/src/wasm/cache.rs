@@ -34,7 +34,11 @@ pub struct Cache {
 impl Cache {
     /// The cache that the node's policy names.
     pub fn of(policy: &Policy) -> Cache {
-        Cache { dir: policy.cache.dir.clone(), max_bytes: policy.cache.max_bytes.0, policy: policy.compile.clone() }
+        Cache {
+            dir: policy.cache.dir.clone(),
+            max_bytes: policy.cache.max_bytes.0,
+            policy: policy.compile.clone(),
+        }
     }
 
     /// The compiled code of a source, compiled now if it is not there. Whoever else wants it at the same time waits
@@ -77,7 +81,10 @@ impl Cache {
     }
 
     fn trouble(&self) -> String {
-        format!("the AOT cache {} cannot be used: cache.dir of the node config names another folder", self.dir.display())
+        format!(
+            "the AOT cache {} cannot be used: cache.dir of the node config names another folder",
+            self.dir.display()
+        )
     }
 
     fn make_folder(&self) -> Result<()> {
@@ -109,7 +116,12 @@ impl Cache {
     }
 
     async fn compile(&self, name: &str, source: &Source, containerd: Option<&Containerd>) -> Result<File> {
-        let draft = openat(CWD, &self.dir, OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC, Mode::from_raw_mode(0o600));
+        let draft = openat(
+            CWD,
+            &self.dir,
+            OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC,
+            Mode::from_raw_mode(0o600),
+        );
         let draft = File::from(draft.with_context(|| self.trouble())?);
         let input = source.bytes(containerd).await?;
         compiler::compile(&source.digest, &input, &draft, &self.policy).await?;
@@ -147,6 +159,7 @@ impl Cache {
 
 /// An entry's name: the Wasm's digest, and a digest of everything that decides what it compiles to.
 fn file_name(digest: &Digest) -> String {
-    let engine: String = Sha256::digest(host::engine::tag()).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let engine: String =
+        Sha256::digest(host::engine::tag()).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     format!("{}-{engine}.cwasm", digest.hex())
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use grants::Grants;
 use image::manifest::MAX_DEPTH;
-use image::{Descriptor, Digest, Document, Hasher, Kind, Manifest, WasmImage};
+use image::{Descriptor, Digest, Document, Hasher, ImageConfig, Kind, Manifest, WasmImage};
 
 use crate::containerd::{Containerd, ImageRef};
 use crate::mount::{Tree, open_file};
@@ -38,9 +38,14 @@ pub struct ImageFacts {
     pub has_rootfs: bool,
 }
 
-/// Reads an image's manifest, through its indexes if it has any.
-pub async fn facts(containerd: &Containerd, image: &ImageRef) -> Result<ImageFacts> {
-    let manifest = manifest(containerd, image).await.with_context(|| format!("the image {}", image.name))?;
+/// Reads what an image says about Wasm. `asked_for` is the name in the pod, where there is a pod.
+pub async fn facts(containerd: &Containerd, image: &ImageRef, asked_for: Option<&str>) -> Result<ImageFacts> {
+    let mut manifest =
+        manifest(containerd, image).await.with_context(|| format!("the image {}", image.name))?;
+    if let Some(name) = asked_for.filter(|_| manifest.claims_wasm()) {
+        let one_of_several = same_config(containerd, manifest, name).await;
+        manifest = one_of_several.with_context(|| format!("the image {name}"))?;
+    }
     let wasm = manifest.wasm(MAX_WASM).with_context(|| format!("the image {}", image.name))?;
     let has_rootfs = match &wasm {
         WasmImage::Layers(layers) => layers.len() < manifest.layers.len(),
@@ -50,6 +55,26 @@ pub async fn facts(containerd: &Containerd, image: &ImageRef) -> Result<ImageFac
     Ok(ImageFacts { wasm, has_rootfs })
 }
 
+/// CRI knows an image by the digest of its config. Wasm layers are no part of a config unless its builder names them
+/// there, so two images with one config are one to CRI, and the container may be given the other. What confirms the
+/// manifest is a config that names its layers, else the name that the pod asked for.
+async fn same_config(containerd: &Containerd, given: Manifest, name: &str) -> Result<Manifest> {
+    let config = ImageConfig::parse(&containerd.document(&given.config).await?)?;
+    if given.is_confirmed_by(&config)? {
+        return Ok(given);
+    }
+    let asked_for = containerd
+        .image(name)
+        .await
+        .context("its config does not name its Wasm layers: name the image in full in the pod, registry and tag included")?;
+    let asked_for = manifest(containerd, &asked_for).await?;
+    if asked_for.config.digest != given.config.digest {
+        bail!("containerd gave the container another image, whose config is {}", given.config.digest);
+    }
+    Ok(asked_for)
+}
+
+/// An image's manifest, through its indexes if it has any.
 async fn manifest(containerd: &Containerd, image: &ImageRef) -> Result<Manifest> {
     let mut wanted = image.target.clone();
     for _ in 0..=MAX_DEPTH {
@@ -76,7 +101,9 @@ pub fn find(facts: Option<&ImageFacts>, rootfs: Option<&Tree>, grants: &Grants) 
     let path = &grants.entry().path;
     match facts.map(|facts| &facts.wasm) {
         Some(WasmImage::Artifact(layer)) => Ok(Source::layer(layer)),
-        Some(WasmImage::Layers(layers)) => Ok(Source::layer(image::entry::choose(layers, &path.to_string_lossy())?)),
+        Some(WasmImage::Layers(layers)) => {
+            Ok(Source::layer(image::entry::choose(layers, &path.to_string_lossy())?))
+        }
         Some(WasmImage::None) | None => {
             let rootfs = rootfs.context("the container has neither an image nor a root file system")?;
             Source::file(rootfs, path)
@@ -91,7 +118,9 @@ impl Source {
 
     fn file(rootfs: &Tree, path: &Path) -> Result<Source> {
         if path.as_os_str().is_empty() {
-            bail!("the container has no command: name a .wasm file of its root file system, e.g. `/app.wasm`");
+            bail!(
+                "the container has no command: name a .wasm file of its root file system, e.g. `/app.wasm`"
+            );
         }
         let mut file = open_file(rootfs.as_fd(), path, MAX_WASM)?;
         let mut head = Vec::with_capacity(HEAD);
