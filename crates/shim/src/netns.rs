@@ -26,7 +26,7 @@ impl Network {
             NetNs::Node => Network::Node,
             NetNs::New => Network::New,
             NetNs::Path(path) => Network::Pod(
-                File::open(path)
+                File::open(&path)
                     .with_context(|| format!("cannot open the pod's network namespace {}", path.display()))?
                     .into(),
             ),
