@@ -26,8 +26,8 @@ pub(super) fn load(engine: &Engine, path: &Path) -> Result<Code, PrepareError> {
         Err(error) => error,
     };
     match Engine::detect_precompiled_file(path) {
-        // SAFETY: as above.
         Ok(Some(Precompiled::Module)) => {
+            // SAFETY: as above.
             unsafe { Module::deserialize_file(engine, path) }.map(Code::Module).map_err(stale)
         }
         _ => Err(stale(error)),

@@ -180,7 +180,7 @@ fn rules(jail: &Jail) -> Result<BTreeMap<c_long, Vec<SeccompRule>>, seccompiler:
     let requests = [libc::FIONBIO, libc::FIOCLEX, libc::FIONREAD, libc::TCGETS, libc::TIOCGWINSZ];
     rules.insert(
         libc::SYS_ioctl,
-        requests.iter().map(|request| equal(1, *request as u64)).collect::<Result<_, _>>()?,
+        requests.iter().map(|request| equal(1, *request)).collect::<Result<_, _>>()?,
     );
     // tokio's wake-up for signals. A connected stream reaches nobody but its own other end; a datagram socket could be
     // pointed at any name of the node.

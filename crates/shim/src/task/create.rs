@@ -81,7 +81,7 @@ pub async fn create(context: &Context, order: Order, bundle: &Bundle) -> Result<
                 termination_message: grants.termination_message().map(PathBuf::from),
                 ended_by: AtomicI32::new(0),
             };
-            let task = Arc::new(Task::new(order.id, order.bundle, order.urls, Work::Container(container)));
+            let task = Arc::new(Task::new(order.id, order.bundle, order.urls, Work::Container(Box::new(container))));
             tokio::spawn(ending::watch(task.clone(), context.events.clone()));
             Ok(Created { task, image, cgroups })
         }

@@ -41,7 +41,7 @@ pub struct End {
 pub enum Work {
     /// A pod's pause container: no process runs for it, the pod's network namespace is held by CNI.
     Sandbox,
-    Container(Container),
+    Container(Box<Container>),
 }
 
 /// One task.

@@ -94,7 +94,10 @@ impl AsyncRead for Input {
             ready!(self.poll_ready(context));
             return Poll::Ready(match InputStream::read(&mut *self, buffer.remaining()) {
                 Ok(bytes) if bytes.is_empty() && buffer.remaining() > 0 => continue,
-                Ok(bytes) => Ok(buffer.put_slice(&bytes)),
+                Ok(bytes) => {
+                    buffer.put_slice(&bytes);
+                    Ok(())
+                }
                 Err(StreamError::Closed) => Ok(()),
                 Err(StreamError::LastOperationFailed(error) | StreamError::Trap(error)) => {
                     Err(io::Error::other(error))
