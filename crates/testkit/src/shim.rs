@@ -8,7 +8,8 @@ use containerd_shim_protos::api::{
     CreateTaskRequest, CreateTaskResponse, DeleteRequest, DeleteResponse, Empty, KillRequest,
     ShutdownRequest, StartRequest, StartResponse, WaitRequest, WaitResponse,
 };
-use protobuf::Message;
+use protobuf::well_known_types::any::Any;
+use protobuf::{CodedOutputStream, Message};
 use serde_json::{Value, json};
 use ttrpc::{Client, Request};
 
@@ -41,6 +42,7 @@ pub struct Bundle<'a> {
     nest: &'a Nest,
     id: String,
     spec: Value,
+    config: Option<PathBuf>,
 }
 
 impl<'a> Bundle<'a> {
@@ -57,10 +59,9 @@ impl<'a> Bundle<'a> {
             "root": {"path": "rootfs", "readonly": true},
             "linux": {"cgroupsPath": format!("/{}/{id}", nest.name()), "namespaces": [{"type": "network"}]},
         });
-        let bundle = Bundle { nest, id: id.to_owned(), spec };
-        let rootfs = bundle.path().join("rootfs");
-        fs::create_dir_all(&rootfs)?;
-        fs::write(rootfs.join(file), bytes)?;
+        let bundle = Bundle { nest, id: id.to_owned(), spec, config: None };
+        fs::create_dir_all(bundle.rootfs())?;
+        fs::write(bundle.rootfs().join(file), bytes)?;
         bundle.write(bundle.spec.to_string().as_bytes())?;
         Ok(bundle)
     }
@@ -70,6 +71,22 @@ impl<'a> Bundle<'a> {
         change(&mut self.spec);
         self.write(self.spec.to_string().as_bytes())?;
         Ok(self)
+    }
+
+    /// Gives the container a node config of its own, by containerd's runtime options.
+    pub fn config(mut self, toml: &str) -> Result<Bundle<'a>> {
+        let file = self.path().join("node.toml");
+        fs::write(&file, toml)?;
+        self.config = Some(file);
+        Ok(self)
+    }
+
+    pub fn rootfs(&self) -> PathBuf {
+        self.path().join("rootfs")
+    }
+
+    pub fn id(&self) -> &str {
+        &self.id
     }
 
     /// Replaces `config.json` by any bytes.
@@ -103,6 +120,16 @@ impl<'a> Bundle<'a> {
     }
 }
 
+/// What containerd sends for `ConfigPath` of a runtime: `runtimeoptions.v1.Options` with its second field.
+fn options(config: &Path) -> Result<Any> {
+    let mut value = Vec::new();
+    let mut stream = CodedOutputStream::vec(&mut value);
+    stream.write_string(2, &config.display().to_string())?;
+    stream.flush()?;
+    drop(stream);
+    Ok(Any { type_url: "runtimeoptions.v1.Options".into(), value, ..Any::default() })
+}
+
 /// A shim that serves one bundle. Whoever does not end it by [`Shim::shutdown`] leaves it to the nest.
 pub struct Shim<'a> {
     bundle: &'a Bundle<'a>,
@@ -129,18 +156,23 @@ impl Shim<'_> {
         Ok(A::parse_from_bytes(&response.payload)?)
     }
 
-    /// Where the container's output goes: a file.
-    pub fn output(&self) -> PathBuf {
+    /// What the container has written so far, stdout and stderr in one.
+    pub fn output(&self) -> String {
+        fs::read_to_string(self.output_file()).unwrap_or_default()
+    }
+
+    fn output_file(&self) -> PathBuf {
         self.bundle.path().join("output")
     }
 
     pub fn create(&self) -> Result<u32> {
-        let output = self.output().display().to_string();
+        let output = self.output_file().display().to_string();
         let request = CreateTaskRequest {
             id: self.bundle.id.clone(),
             bundle: self.bundle.path().display().to_string(),
             stdout: output.clone(),
             stderr: output,
+            options: self.bundle.config.as_deref().map(options).transpose()?.into(),
             ..CreateTaskRequest::default()
         };
         Ok(self.call::<_, CreateTaskResponse>("Create", &request)?.pid)
@@ -165,6 +197,15 @@ impl Shim<'_> {
     pub fn delete(&self) -> Result<u32> {
         let request = DeleteRequest { id: self.bundle.id.clone(), ..DeleteRequest::default() };
         Ok(self.call::<_, DeleteResponse>("Delete", &request)?.exit_status)
+    }
+
+    /// All of a life: the exit code.
+    pub fn run(&self) -> Result<u32> {
+        self.create()?;
+        self.start()?;
+        let code = self.wait()?;
+        self.delete()?;
+        Ok(code)
     }
 
     /// Asks the shim to end, as containerd does after the last delete, and removes the bundle.

@@ -1,0 +1,145 @@
+//! Calls out of order, twice, or about what is not there.
+
+use anyhow::{Result, ensure};
+use containerd_shim_protos::api::{
+    Empty, ExecProcessRequest, PidsRequest, PidsResponse, StateRequest, StateResponse,
+};
+use testkit::{Bundle, Generation, alone};
+
+use super::works;
+
+/// Whether a call failed with this status and these words.
+fn fails<T>(result: Result<T>, words: &[&str]) -> Result<()> {
+    let Err(error) = result else { anyhow::bail!("the call succeeded") };
+    let message = format!("{error:#}");
+    ensure!(words.iter().all(|word| message.contains(word)), "not {words:?}: {message}");
+    Ok(())
+}
+
+#[test]
+fn both_generations_of_the_service_are_served() -> Result<()> {
+    for generation in [Generation::V2, Generation::V3] {
+        alone(|nest| {
+            let bundle = Bundle::of(nest, "served", "exit.wasm")?;
+            let bundle =
+                bundle.spec(|spec| spec["process"]["args"] = serde_json::json!(["/exit.wasm", "7"]))?;
+            let shim = bundle.shim(generation)?;
+            assert_eq!(shim.run()?, 7);
+            shim.shutdown()
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn two_starts_of_one_id_find_one_shim() -> Result<()> {
+    alone(|nest| {
+        let bundle = Bundle::of(nest, "twice", "hello.wasm")?;
+        let shim = bundle.shim(Generation::V3)?;
+        let second = bundle.call("start")?;
+        ensure!(second.code == 0 && second.stdout.starts_with("unix://"), "{second}");
+        let shims = nest
+            .processes()?
+            .into_iter()
+            .filter(|process| process.command_line.contains("-id twice"))
+            .count();
+        assert_eq!(shims, 1);
+        shim.create()?;
+        fails(shim.create(), &["ALREADY_EXISTS", "twice"])?;
+        shim.start()?;
+        fails(shim.start(), &["FAILED_PRECONDITION", "twice", "started"])?;
+        assert_eq!(shim.wait()?, 0);
+        assert_eq!(shim.delete()?, 0);
+        shim.shutdown()?;
+        works(nest, "twice")
+    })
+}
+
+#[test]
+fn many_starts_at_once_find_one_shim() -> Result<()> {
+    alone(|nest| {
+        let bundle = Bundle::of(nest, "crowd", "hello.wasm")?;
+        let addresses = std::thread::scope(|scope| {
+            let calls: Vec<_> = (0..8).map(|_| scope.spawn(|| bundle.call("start"))).collect();
+            calls
+                .into_iter()
+                .map(|call| call.join().map_err(|_| anyhow::anyhow!("a panic"))?)
+                .collect::<Result<Vec<_>>>()
+        })?;
+        for start in &addresses {
+            ensure!(start.code == 0 && Some(start) == addresses.first(), "{start}");
+        }
+        let shims = nest
+            .processes()?
+            .into_iter()
+            .filter(|process| process.command_line.contains("-id crowd"))
+            .count();
+        assert_eq!(shims, 1);
+        let shim = bundle.shim(Generation::V3)?;
+        assert_eq!(shim.run()?, 0);
+        shim.shutdown()
+    })
+}
+
+#[test]
+fn what_is_not_there_is_not_found() -> Result<()> {
+    alone(|nest| {
+        let bundle = Bundle::of(nest, "absent", "hello.wasm")?;
+        let shim = bundle.shim(Generation::V3)?;
+        fails(shim.start(), &["NOT_FOUND", "absent"])?;
+        fails(shim.wait(), &["NOT_FOUND", "absent"])?;
+        fails(shim.kill(9), &["NOT_FOUND", "absent"])?;
+        fails(shim.delete(), &["NOT_FOUND", "absent"])?;
+        let state = StateRequest { id: "absent".into(), ..Default::default() };
+        fails(shim.call::<_, StateResponse>("State", &state), &["NOT_FOUND", "absent"])?;
+        let pids = PidsRequest { id: "absent".into(), ..Default::default() };
+        fails(shim.call::<_, PidsResponse>("Pids", &pids), &["NOT_FOUND", "absent"])?;
+        shim.shutdown()
+    })
+}
+
+#[test]
+fn what_is_not_supported_says_so() -> Result<()> {
+    alone(|nest| {
+        let bundle = Bundle::of(nest, "plain", "sleep.wasm")?;
+        let shim = bundle.shim(Generation::V3)?;
+        shim.create()?;
+        let exec = ExecProcessRequest { id: "plain".into(), exec_id: "sh".into(), ..Default::default() };
+        fails(shim.call::<_, Empty>("Exec", &exec), &["UNIMPLEMENTED", "exec"])?;
+        fails(shim.call::<_, Empty>("NoSuchMethod", &exec), &[])?;
+        // Created and never started: it can be deleted as it is.
+        shim.delete()?;
+        shim.shutdown()
+    })
+}
+
+#[test]
+fn a_running_task_is_not_deleted() -> Result<()> {
+    alone(|nest| {
+        let bundle = Bundle::of(nest, "busy", "spin.wasm")?;
+        let shim = bundle.shim(Generation::V3)?;
+        shim.create()?;
+        shim.start()?;
+        fails(shim.delete(), &["FAILED_PRECONDITION", "busy", "running"])?;
+        shim.kill(9)?;
+        assert_eq!(shim.wait()?, 137);
+        assert_eq!(shim.delete()?, 137);
+        shim.shutdown()
+    })
+}
+
+#[test]
+fn an_id_that_is_a_path_makes_no_file_anywhere() -> Result<()> {
+    alone(|nest| {
+        let bundle = Bundle::of(nest, "honest", "hello.wasm")?;
+        let shim = bundle.shim(Generation::V3)?;
+        let request = containerd_shim_protos::api::CreateTaskRequest {
+            id: "../../escape".into(),
+            bundle: bundle.path().display().to_string(),
+            ..Default::default()
+        };
+        let create = shim.call::<_, containerd_shim_protos::api::CreateTaskResponse>("Create", &request);
+        fails(create, &["INVALID_ARGUMENT", "../../escape"])?;
+        shim.shutdown()
+    })
+}
