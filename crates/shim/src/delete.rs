@@ -2,6 +2,7 @@
 //! N of them run at once when a node loses its shims.
 
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
@@ -13,6 +14,8 @@ use crate::cgroup;
 use crate::command_line::Invocation;
 use crate::events::timestamp;
 use crate::record::{Process, Records};
+use crate::start;
+use crate::task::bundle::Bundle;
 
 /// What a task that nobody could ask is said to have ended with: killed.
 const KILLED: u32 = 137;
@@ -24,17 +27,30 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub fn delete(invocation: &Invocation) -> Result<()> {
     let records = Records::of(&invocation.address, &invocation.namespace);
     let mut pid = 0;
-    if let Some(record) = records.read(&invocation.id) {
-        if let Some(host) = &record.host {
-            pid = host.pid.unsigned_abs();
-            end(host);
+    let cgroups = match records.read(&invocation.id) {
+        Some(record) => {
+            if let Some(host) = &record.host {
+                pid = host.pid.unsigned_abs();
+                end(host);
+            }
+            record.cgroups
         }
-        wait_until(|| cgroup::remove(&record.cgroups));
-        records.remove(&invocation.id);
-    }
+        None => named_by_the_spec(&invocation.bundle),
+    };
+    wait_until(|| cgroup::remove(&cgroups));
+    records.remove(&invocation.id);
+    start::remove_stale_socket(&invocation.bundle);
     let exited_at = timestamp(SystemTime::now());
     let response = DeleteResponse { pid, exit_status: KILLED, exited_at, ..DeleteResponse::default() };
     Ok(std::io::stdout().write_all(&response.write_to_bytes()?)?)
+}
+
+/// The cgroups of a task whose shim died while it created it: its host died with it, a record was never written.
+fn named_by_the_spec(bundle: &Path) -> Vec<PathBuf> {
+    let Ok(bundle) = Bundle::read(bundle) else { return Vec::new() };
+    let path = bundle.spec().linux().as_ref().and_then(|linux| linux.cgroups_path().as_ref());
+    let path = path.and_then(|path| path.to_str()).filter(|path| !path.is_empty());
+    path.and_then(|path| cgroup::directories(path).ok()).unwrap_or_default()
 }
 
 fn end(process: &Process) {

@@ -9,6 +9,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use rustix::fs::{FlockOperation, flock};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use sha2::{Digest, Sha256};
 
@@ -70,6 +71,7 @@ fn socket_path(invocation: &Invocation, bootstrap: &Bootstrap, group: &str) -> P
 fn listen(socket: &Path) -> Result<Option<UnixListener>> {
     let folder = socket.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    let _locked = lock(folder).with_context(|| format!("cannot lock the folder {}", folder.display()))?;
     for _ in 0..2 {
         match UnixListener::bind(socket) {
             Ok(listener) => return Ok(Some(listener)),
@@ -85,6 +87,25 @@ fn listen(socket: &Path) -> Result<Option<UnixListener>> {
         }
     }
     anyhow::bail!("{} is bound and served by nobody", socket.display())
+}
+
+/// Removes the socket of a bundle's shim when nobody serves it any more: a killed shim could not.
+pub fn remove_stale_socket(bundle: &Path) {
+    let Ok(address) = fs::read_to_string(bundle.join(ADDRESS_FILE)) else { return };
+    let socket = Path::new(address.trim_start_matches("unix://"));
+    let Some(Ok(_locked)) = socket.parent().map(lock) else { return };
+    if UnixStream::connect(socket).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+        && let Err(error) = fs::remove_file(socket)
+    {
+        eprintln!("cannot remove {}: {error}", socket.display());
+    }
+}
+
+/// One process at a time: a socket that is bound and does not listen yet looks like one that nobody serves.
+fn lock(folder: &Path) -> io::Result<fs::File> {
+    let folder = fs::File::open(folder)?;
+    flock(&folder, FlockOperation::LockExclusive)?;
+    Ok(folder)
 }
 
 /// Writes the address where containerd looks for it: the bundle (containerd 1.7 leaves that to the shim) and stdout.

@@ -101,13 +101,7 @@ impl Cgroup {
     /// Makes the cgroup that a spec's `cgroupsPath` names and sets its limits. A leftover of the same name that holds
     /// no process is taken over.
     pub fn create(cgroups_path: &str, limits: &Limits) -> Result<Cgroup> {
-        let relative = relative(cgroups_path)?;
-        let version = Version::of_this_node();
-        let dirs = match version {
-            Version::V1 => v1::directories(&relative),
-            Version::V2 => vec![Path::new(ROOT).join(&relative)],
-        };
-        let cgroup = Cgroup { version, dirs };
+        let cgroup = Cgroup { version: Version::of_this_node(), dirs: directories(cgroups_path)? };
         let made = cgroup.make(limits).with_context(|| format!("cannot make the cgroup {cgroups_path}"));
         if made.is_err() {
             remove(&cgroup.dirs);
@@ -169,6 +163,15 @@ impl Cgroup {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
+}
+
+/// The directories that a spec's `cgroupsPath` means on this node, made or not.
+pub fn directories(cgroups_path: &str) -> Result<Vec<PathBuf>> {
+    let relative = relative(cgroups_path)?;
+    Ok(match Version::of_this_node() {
+        Version::V1 => v1::directories(&relative),
+        Version::V2 => vec![Path::new(ROOT).join(&relative)],
+    })
 }
 
 /// Makes a directory and those above it, also while another container's end removes an empty one above it.

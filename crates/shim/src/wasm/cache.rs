@@ -87,6 +87,11 @@ impl Cache {
         )
     }
 
+    /// Whether its disk has no room for one more byte: then what failed is not the Wasm.
+    fn is_full(&self) -> bool {
+        rustix::fs::statvfs(&self.dir).is_ok_and(|disk| disk.f_bavail == 0)
+    }
+
     fn make_folder(&self) -> Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.dir).with_context(|| self.trouble())
     }
@@ -124,7 +129,9 @@ impl Cache {
         );
         let draft = File::from(draft.with_context(|| self.trouble())?);
         let input = source.bytes(containerd).await?;
-        compiler::compile(&source.digest, &input, &draft, &self.policy).await?;
+        let compiled = compiler::compile(&source.digest, &input, &draft, &self.policy).await;
+        // The compiler knows neither the file's name nor the folder's.
+        compiled.with_context(|| if self.is_full() { self.trouble() } else { source.name.clone() })?;
         let path = self.dir.join(name);
         let keep = || -> io::Result<()> {
             draft.sync_data()?;

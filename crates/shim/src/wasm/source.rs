@@ -22,6 +22,8 @@ const HEAD: usize = 4096;
 /// A container's Wasm, by its digest.
 pub struct Source {
     pub digest: Digest,
+    /// What people know it by: its path, or the title of its layer.
+    pub name: String,
     origin: Origin,
 }
 
@@ -113,7 +115,9 @@ pub fn find(facts: Option<&ImageFacts>, rootfs: Option<&Tree>, grants: &Grants) 
 
 impl Source {
     fn layer(layer: &Descriptor) -> Source {
-        Source { digest: layer.digest, origin: Origin::Layer(layer.clone()) }
+        let name =
+            layer.title().map_or_else(|| layer.digest.to_string(), |title| title.escape_debug().to_string());
+        Source { digest: layer.digest, name, origin: Origin::Layer(layer.clone()) }
     }
 
     fn file(rootfs: &Tree, path: &Path) -> Result<Source> {
@@ -137,7 +141,7 @@ impl Source {
         let mut hasher = Hasher::default();
         std::io::copy(&mut file, &mut hasher).with_context(|| format!("cannot read {}", path.display()))?;
         file.seek(SeekFrom::Start(0))?;
-        Ok(Source { digest: hasher.finish(), origin: Origin::File(file) })
+        Ok(Source { digest: hasher.finish(), name: path.display().to_string(), origin: Origin::File(file) })
     }
 
     /// The bytes, copied to where nobody can change them, checked against the digest. Only a cache miss needs them.
