@@ -56,6 +56,15 @@ pub(super) struct Attempt<'a> {
 }
 
 impl Rule {
+    /// Whether it opens nothing before a name was looked up. `localhost` needs no server for that.
+    pub fn needs_lookup(&self) -> bool {
+        match &self.target {
+            Target::Net(_) => false,
+            Target::Name(name) => name != "localhost",
+            Target::AnyName | Target::Below(_) => true,
+        }
+    }
+
     /// Whether this rule opens the way for `attempt`.
     pub(super) fn allows(&self, attempt: &Attempt<'_>) -> bool {
         let Attempt { address, port, transport, name } = *attempt;

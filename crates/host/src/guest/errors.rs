@@ -14,15 +14,16 @@ pub enum PrepareError {
     Stdio(io::Error),
     #[error("cannot open the root filesystem: {0}")]
     Root(String),
-    #[error(
-        "{missing}; this host provides {provided}; compose the component with one that exports what is missing, or build it for these"
-    )]
+    #[error("the Wasm imports {missing}; {provided}: build it for these, or compose it with what it misses")]
     Import { missing: String, provided: &'static str },
     #[error("the component serves HTTP (it exports `{0}`), which is not supported by this release")]
     Serves(String),
     #[error(
-        "the Wasm has nothing to run: it exports {exports}; a command exports {expected}, and `path#function` runs a function"
+        "the annotation run.wasm/egress grants `{0}`, but this release looks up no name except localhost: grant the \
+         address, e.g. 10.0.0.7:443"
     )]
+    Lookup(String),
+    #[error("the Wasm has nothing to run: {expected}; it exports {exports}")]
     World { exports: String, expected: &'static str },
     #[error("there is no function `{wanted}` in the Wasm; its functions are {functions}")]
     NoFunction { wanted: String, functions: String },

@@ -8,19 +8,25 @@ use grants::{Grants, Transport};
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::sockets::SocketAddrUse;
 
+use super::PrepareError;
+
 /// Peers of a UDP server that it may still answer; the one that was silent for longest is forgotten first.
 const PEERS: usize = 1024;
 
-/// Gives the guest the sockets that its grants open, if any.
-pub(super) fn allow(wasi: &mut WasiCtxBuilder, grants: &Grants) {
+/// Gives the guest the sockets that its grants open, if any. A grant that could not be honoured is refused.
+pub(super) fn allow(wasi: &mut WasiCtxBuilder, grants: &Grants) -> Result<(), PrepareError> {
+    if let Some(rule) = grants.egress().rules().iter().find(|rule| rule.needs_lookup()) {
+        return Err(PrepareError::Lookup(rule.to_string()));
+    }
     if !grants.uses_network() {
-        return;
+        return Ok(());
     }
     let gate = Gate { grants: grants.clone(), peers: Mutex::default() };
     wasi.allow_tcp(true).allow_udp(true).socket_addr_check(move |address, purpose| {
         let allowed = gate.allows(address, purpose);
         Box::pin(std::future::ready(allowed))
     });
+    Ok(())
 }
 
 struct Gate {
@@ -70,5 +76,77 @@ impl Gate {
 
     fn heard_from(&self, peer: SocketAddr) -> bool {
         self.peers.lock().unwrap_or_else(PoisonError::into_inner).contains(&peer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gate(egress: &str, listen: &str) -> Gate {
+        let spec = serde_json::json!({
+            "ociVersion": "1.1.0",
+            "process": { "args": ["/app.wasm"], "cwd": "/", "user": { "uid": 0, "gid": 0 } },
+            "root": { "path": "rootfs" },
+            "annotations": { "run.wasm/egress": egress, "run.wasm/listen": listen },
+        });
+        let spec = serde_json::from_value(spec).unwrap();
+        let grants = grants::derive(&spec, &grants::Policy::default()).unwrap();
+        Gate { grants, peers: Mutex::default() }
+    }
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_client_connects_where_it_may_and_listens_nowhere() {
+        let gate = gate("10.0.0.0/8:5432", "");
+        assert!(gate.allows(address("10.1.2.3:5432"), SocketAddrUse::TcpConnect));
+        assert!(!gate.allows(address("10.1.2.3:80"), SocketAddrUse::TcpConnect));
+        assert!(!gate.allows(address("192.0.2.1:5432"), SocketAddrUse::TcpConnect));
+        assert!(gate.allows(address("0.0.0.0:0"), SocketAddrUse::TcpBind), "as a connection is made");
+        assert!(!gate.allows(address("0.0.0.0:8080"), SocketAddrUse::TcpBind));
+        assert!(!gate.allows(address("0.0.0.0:0"), SocketAddrUse::TcpListen));
+        assert!(!gate.allows(address("0.0.0.0:40000"), SocketAddrUse::TcpListen));
+    }
+
+    #[test]
+    fn a_server_listens_on_its_ports_and_connects_nowhere() {
+        let gate = gate("", "8080/tcp");
+        assert!(gate.allows(address("0.0.0.0:8080"), SocketAddrUse::TcpBind));
+        assert!(gate.allows(address("0.0.0.0:8080"), SocketAddrUse::TcpListen));
+        assert!(gate.allows(address("192.0.2.1:1234"), SocketAddrUse::TcpAccept));
+        assert!(!gate.allows(address("0.0.0.0:8081"), SocketAddrUse::TcpBind));
+        assert!(!gate.allows(address("0.0.0.0:0"), SocketAddrUse::TcpBind));
+        assert!(!gate.allows(address("0.0.0.0:8080"), SocketAddrUse::UdpBind));
+        assert!(!gate.allows(address("192.0.2.1:80"), SocketAddrUse::TcpConnect));
+    }
+
+    #[test]
+    fn a_udp_server_answers_those_whom_it_heard_and_nobody_else() {
+        let gate = gate("", "53/udp");
+        let (peer, stranger) = (address("192.0.2.1:1234"), address("192.0.2.2:1234"));
+        assert!(gate.allows(address("0.0.0.0:53"), SocketAddrUse::UdpBind));
+        assert!(!gate.allows(peer, SocketAddrUse::UdpSend));
+        assert!(gate.allows(peer, SocketAddrUse::UdpReceive));
+        assert!(gate.allows(peer, SocketAddrUse::UdpSend));
+        assert!(!gate.allows(stranger, SocketAddrUse::UdpSend));
+    }
+
+    #[test]
+    fn the_peers_of_a_udp_server_are_forgotten_in_time() {
+        let gate = gate("", "53/udp");
+        let peer = |number: usize| SocketAddr::new([192, 0, 2, 1].into(), u16::try_from(number + 1).unwrap());
+        (0..=PEERS).for_each(|number| assert!(gate.allows(peer(number), SocketAddrUse::UdpReceive)));
+        assert!(!gate.allows(peer(0), SocketAddrUse::UdpSend));
+        assert!(gate.allows(peer(1), SocketAddrUse::UdpSend));
+    }
+
+    #[test]
+    fn a_udp_client_hears_only_those_to_whom_it_may_send() {
+        let gate = gate("192.0.2.1:53", "");
+        assert!(gate.allows(address("192.0.2.1:53"), SocketAddrUse::UdpReceive));
+        assert!(!gate.allows(address("192.0.2.2:53"), SocketAddrUse::UdpReceive));
     }
 }

@@ -23,7 +23,7 @@ pub(super) fn context(
         .stderr(stdio.error.clone())
         // The guest has the thread to itself: what blocks it may block the thread, and no pool of threads is needed.
         .allow_blocking_current_thread(true);
-    network::allow(&mut wasi, grants);
+    network::allow(&mut wasi, grants)?;
     if let Some(root) = root {
         // The kernel keeps a read-only root read-only, mount by mount. One preopen has one permission for the root and
         // for the volumes in it: it can say so as well only where none of them is writable.
