@@ -8,7 +8,7 @@ use super::errors::list;
 
 /// Any 0.2 release matches: exports are found on their semver track.
 const COMMAND: &str = "wasi:cli/run@0.2.12";
-const EXPECTED: &str = "`wasi:cli/run@0.2`";
+const EXPECTED: &str = "a component has `wasi:cli/run@0.2`, or a function that is named as `path#function`";
 
 /// Interfaces of components that serve, without versions.
 const SERVERS: [&str; 2] = ["wasi:http/incoming-handler", "wasi:http/handler"];

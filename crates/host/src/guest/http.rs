@@ -138,3 +138,128 @@ impl Body for Patient {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
+    use http_body_util::Empty;
+
+    use super::*;
+
+    fn client(egress: &str) -> Client {
+        let spec = serde_json::json!({
+            "ociVersion": "1.1.0",
+            "process": { "args": ["/app.wasm"], "cwd": "/", "user": { "uid": 0, "gid": 0 } },
+            "root": { "path": "rootfs" },
+            "annotations": { "run.wasm/egress": egress },
+        });
+        let grants =
+            grants::derive(&serde_json::from_value(spec).unwrap(), &grants::Policy::default()).unwrap();
+        Client::new(grants.egress().clone())
+    }
+
+    /// Sends GET to `uri` and returns the body of the response.
+    fn get(mut client: Client, uri: &str, options: RequestOptions) -> Result<String, Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
+            let request = Request::get(uri).header("host", "as-the-guest-said").body(body).unwrap();
+            let sent = client.send_request(request, Some(options), Box::new(async { Ok(()) }));
+            let (response, io) = Pin::from(sent).await?;
+            let body = response.into_body().collect().await?.to_bytes();
+            Pin::from(io).await?;
+            Ok(String::from_utf8(body.to_vec()).unwrap())
+        })
+    }
+
+    /// A server for one request, which it answers with `response`, or never.
+    fn server(response: Option<&'static str>) -> (u16, std::thread::JoinHandle<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let serving = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                request.extend(byte);
+            }
+            match response {
+                Some(response) => stream.write_all(response.as_bytes()).unwrap(),
+                // Until the client gives up.
+                None => drop(stream.read(&mut [0])),
+            }
+            String::from_utf8(request).unwrap()
+        });
+        (port, serving)
+    }
+
+    #[test]
+    fn a_request_goes_where_it_may_with_its_path_alone() {
+        let (port, serving) = server(Some("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"));
+        let uri = format!("http://127.0.0.1:{port}/a?b=c");
+        assert_eq!(get(client("127.0.0.1"), &uri, RequestOptions::default()).unwrap(), "hello");
+        let request = serving.join().unwrap();
+        assert!(request.starts_with("GET /a?b=c HTTP/1.1\r\nhost: as-the-guest-said\r\n"), "{request}");
+    }
+
+    #[test]
+    fn what_is_not_granted_is_denied() {
+        let denied = |egress, uri| {
+            let error = client(egress).destinations(&uri_of(uri)).unwrap_err();
+            assert!(matches!(error, Error::HttpRequestDenied), "{egress} {uri}: {error}");
+        };
+        denied("", "http://192.0.2.1/");
+        denied("192.0.2.1:8080", "http://192.0.2.1/");
+        denied("192.0.2.1:80", "https://192.0.2.1/");
+        denied("10.0.0.0/8", "http://example.com/");
+        denied("0.0.0.0/0", "http://localhost/");
+        denied("0.0.0.0/0", "http://127.0.0.1/");
+        denied("0.0.0.0/0", "http://169.254.169.254/");
+    }
+
+    #[test]
+    fn addresses_have_many_spellings() {
+        let to = |egress, uri| client(egress).destinations(&uri_of(uri)).unwrap();
+        assert_eq!(to("192.0.2.1", "http://192.0.2.1/"), ["192.0.2.1:80".parse().unwrap()]);
+        assert_eq!(to("192.0.2.1", "http://user@192.0.2.1:8080/"), ["192.0.2.1:8080".parse().unwrap()]);
+        assert_eq!(to("[2001:db8::1]", "http://[2001:db8::1]:81/"), ["[2001:db8::1]:81".parse().unwrap()]);
+        assert_eq!(to("127.0.0.1", "http://localhost:82/"), ["127.0.0.1:82".parse().unwrap()]);
+    }
+
+    #[test]
+    fn what_is_granted_and_not_supported_says_so() {
+        let why = |egress, uri| match client(egress).destinations(&uri_of(uri)).unwrap_err() {
+            Error::InternalError(Some(why)) => why,
+            other => panic!("{other}"),
+        };
+        assert!(why("example.com", "http://example.com/").starts_with("names are not looked up"));
+        assert!(why("192.0.2.1", "https://192.0.2.1/").starts_with("HTTPS is not supported"));
+    }
+
+    #[test]
+    fn a_server_that_is_silent_for_too_long_is_given_up() {
+        let (port, serving) = server(None);
+        let options =
+            RequestOptions { first_byte_timeout: Some(Duration::from_millis(20)), ..Default::default() };
+        let error = get(client("127.0.0.1"), &format!("http://127.0.0.1:{port}/"), options).unwrap_err();
+        assert!(matches!(error, Error::ConnectionReadTimeout), "{error}");
+        serving.join().unwrap();
+    }
+
+    #[test]
+    fn a_body_that_stops_for_too_long_is_given_up() {
+        let (port, serving) =
+            server(Some("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n"));
+        let options =
+            RequestOptions { between_bytes_timeout: Some(Duration::from_millis(20)), ..Default::default() };
+        assert!(get(client("127.0.0.1"), &format!("http://127.0.0.1:{port}/"), options).is_err());
+        serving.join().unwrap();
+    }
+
+    fn uri_of(text: &str) -> Uri {
+        text.parse().unwrap()
+    }
+}

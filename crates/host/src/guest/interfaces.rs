@@ -20,8 +20,8 @@ use super::fair;
 use super::state::ComponentState;
 
 /// What every component finds here, granted or not: what is not granted denies access when it is called.
-pub(super) const PROVIDED: &str = "the packages wasi:cli, wasi:clocks, wasi:filesystem, wasi:http, wasi:io, \
-                                   wasi:random and wasi:sockets in version 0.2.12 or earlier 0.2";
+pub(super) const PROVIDED: &str = "components find wasi:cli, wasi:clocks, wasi:filesystem, wasi:http, wasi:io, \
+                                   wasi:random and wasi:sockets here, version 0.2.12 or an earlier 0.2";
 
 type Host = Linker<ComponentState>;
 type Link = fn(&mut Host) -> Result<()>;

@@ -10,7 +10,8 @@ use super::stdio::Stdio;
 use super::{Outcome, PrepareError};
 
 const PREVIEW1: &str = "wasi_snapshot_preview1";
-const PROVIDED: &str = "WASI preview 1 (`wasi_snapshot_preview1`) to core modules";
+const PROVIDED: &str = "core modules find WASI preview 1 here (`wasi_snapshot_preview1`)";
+const EXPECTED: &str = "a core module has `_start`, or a function that is named as `path#function`";
 
 /// What a command's entry point is called, and a library's constructor.
 const START: &str = "_start";
@@ -59,7 +60,7 @@ fn target(module: &wasmtime::Module, wanted: Option<&str>) -> Result<FuncType, P
         let functions = list(&functions.map(|export| export.name().to_owned()).collect::<Vec<_>>());
         return Err(match wanted {
             Some(wanted) => PrepareError::NoFunction { wanted: wanted.to_owned(), functions },
-            None => PrepareError::World { exports: functions, expected: "`_start`" },
+            None => PrepareError::World { exports: functions, expected: EXPECTED },
         });
     };
     let parameters: Vec<_> = ty.params().map(|ty| ty.to_string()).collect();

@@ -1,0 +1,178 @@
+//! Guests from WAT, launched without a jail.
+
+#![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::io::{PipeReader, Read, Seek, Write};
+use std::os::fd::OwnedFd;
+use std::thread::JoinHandle;
+
+use grants::{Grants, Policy};
+use host::compile::{CompileError, CompileReport, Limits, compile};
+use host::guest::{self, Launch, Outcome, PrepareError};
+use serde_json::{Value, json};
+use tempfile::{NamedTempFile, TempPath};
+
+/// A component whose `run` is the body of a core function that returns 0 for ok and 1 for err.
+pub fn command(body: &str) -> String {
+    format!(
+        r#"(component
+            (core module $guest {body})
+            (core instance $guest (instantiate $guest))
+            (func $run (result (result)) (canon lift (core func $guest "run")))
+            (instance $command (export "run" (func $run)))
+            (export "wasi:cli/run@0.2.0" (instance $command)))"#
+    )
+}
+
+/// A core module with WASI preview 1, from the fields after its imports and memory.
+pub fn module(fields: &str) -> String {
+    format!(
+        r#"(module
+            (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+            (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+            (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+            (memory (export "memory") 4)
+            {fields})"#
+    )
+}
+
+/// Copies stdin to stdout, one read of at most 64 KiB at a time; any error is its exit code.
+pub fn cat() -> String {
+    module(
+        r#"(func $check (param $error i32)
+              (if (local.get $error) (then (call $exit (local.get $error)))))
+           (func (export "_start")
+              (loop $more
+                (i32.store (i32.const 0) (i32.const 65536))
+                (i32.store (i32.const 4) (i32.const 65536))
+                (call $check (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
+                (if (i32.load (i32.const 8)) (then
+                  (i32.store (i32.const 4) (i32.load (i32.const 8)))
+                  (call $check (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+                  (br $more)))))"#,
+    )
+}
+
+/// Compiles `input` as a compiler process does.
+pub fn compiled(input: &[u8], limit: u64) -> (Result<CompileReport, CompileError>, TempPath) {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(input).unwrap();
+    file.rewind().unwrap();
+    let (output, path) = NamedTempFile::new().unwrap().into_parts();
+    (compile(file, output, Limits { input: limit }), path)
+}
+
+/// A guest about to be launched.
+pub struct Guest {
+    code: TempPath,
+    grants: Grants,
+    stdin: Option<OwnedFd>,
+    stdout: Option<OwnedFd>,
+    stderr: Option<OwnedFd>,
+}
+
+/// How it ended, and what it wrote.
+#[derive(Debug)]
+pub struct Ended {
+    pub outcome: Outcome,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// A guest from `wat` with the grants of the smallest spec and no streams.
+pub fn guest(wat: &str) -> Guest {
+    let (report, code) = compiled(wat.as_bytes(), u64::MAX);
+    report.unwrap();
+    Guest { code, grants: granted(json!({})), stdin: None, stdout: None, stderr: None }
+}
+
+/// The grants of the smallest spec whose `process`, `linux` or `annotations` are those of `change`.
+pub fn granted(change: Value) -> Grants {
+    let mut spec = json!({
+        "ociVersion": "1.1.0",
+        "process": { "args": ["/app.wasm"], "cwd": "/", "user": { "uid": 0, "gid": 0 } },
+        "root": { "path": "rootfs" },
+    });
+    for (key, value) in change.as_object().unwrap() {
+        match (spec.get_mut(key), value.as_object()) {
+            (Some(Value::Object(old)), Some(new)) => old.extend(new.clone()),
+            _ => drop(spec.as_object_mut().unwrap().insert(key.clone(), value.clone())),
+        }
+    }
+    grants::derive(&serde_json::from_value(spec).unwrap(), &Policy::default()).unwrap()
+}
+
+impl Guest {
+    pub fn granted(mut self, change: Value) -> Self {
+        self.grants = granted(change);
+        self
+    }
+
+    /// Names the function to run.
+    pub fn function(self, name: &str) -> Self {
+        self.granted(json!({ "process": { "args": [format!("/app.wasm#{name}")] } }))
+    }
+
+    pub fn stdin(mut self, fd: impl Into<OwnedFd>) -> Self {
+        self.stdin = Some(fd.into());
+        self
+    }
+
+    pub fn stdout(mut self, fd: impl Into<OwnedFd>) -> Self {
+        self.stdout = Some(fd.into());
+        self
+    }
+
+    /// The sentence with which it is refused.
+    pub fn refused(self) -> PrepareError {
+        match self.prepare().1 {
+            Ok(_) => panic!("nothing was wrong"),
+            Err(error) => error,
+        }
+    }
+
+    /// Runs on a thread of its own, with the streams that were given.
+    pub fn start(self) -> JoinHandle<Outcome> {
+        std::thread::spawn(|| {
+            let (_code, prepared) = self.prepare();
+            guest::run(prepared.unwrap())
+        })
+    }
+
+    /// Runs to the end and collects what was written.
+    pub fn run(self) -> Ended {
+        let (stdout, out) = collected();
+        let (stderr, err) = collected();
+        let running = Self { stdout: Some(out), stderr: Some(err), ..self }.start();
+        let (stdout, stderr) = (stdout.join().unwrap(), stderr.join().unwrap());
+        Ended { outcome: running.join().unwrap(), stdout, stderr }
+    }
+
+    fn prepare(self) -> (TempPath, Result<guest::Prepared, PrepareError>) {
+        let Self { code, grants, stdin, stdout, stderr } = self;
+        let engine = host::engine::engine().unwrap();
+        let launch = Launch { code: code.to_path_buf(), root: None, grants, stdin, stdout, stderr };
+        let prepared = guest::prepare(&engine, launch);
+        (code, prepared)
+    }
+}
+
+fn collected() -> (JoinHandle<String>, OwnedFd) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    (std::thread::spawn(move || text(reader)), writer.into())
+}
+
+/// All that comes out of a pipe.
+pub fn text(mut reader: PipeReader) -> String {
+    let mut text = String::new();
+    reader.read_to_string(&mut text).unwrap();
+    text
+}
+
+/// A pipe that holds `bytes` and then ends. Not more than fits into a pipe.
+pub fn holding(bytes: &[u8]) -> PipeReader {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(bytes).unwrap();
+    reader
+}
