@@ -1,7 +1,6 @@
 //! A bundle: the folder that containerd made for a task, with the OCI runtime spec in `config.json`.
 
-use std::fs::File;
-use std::io::Read;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -23,12 +22,11 @@ impl Bundle {
     pub fn read(path: &Path) -> Result<Bundle> {
         let config = path.join("config.json");
         let read = || -> Result<Spec> {
-            let mut text = Vec::new();
-            File::open(&config)?.take(MAX_SPEC + 1).read_to_end(&mut text)?;
-            if text.len() as u64 > MAX_SPEC {
-                bail!("it has more than {MAX_SPEC} bytes");
+            let size = fs::metadata(&config)?.len();
+            if size > MAX_SPEC {
+                bail!("it has {size} bytes, more than {MAX_SPEC}");
             }
-            Ok(serde_json::from_slice(&text)?)
+            Ok(serde_json::from_slice(&fs::read(&config)?)?)
         };
         let spec = read().with_context(|| format!("cannot read the OCI spec {}", config.display()))?;
         Ok(Bundle { path: path.to_owned(), spec })

@@ -6,7 +6,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicI32;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 
 use anyhow::{Context as _, Result};
 use containerd_shim_protos::api::Mount;
@@ -81,7 +81,8 @@ pub async fn create(context: &Context, order: Order, bundle: &Bundle) -> Result<
                 termination_message: grants.termination_message().map(PathBuf::from),
                 ended_by: AtomicI32::new(0),
             };
-            let task = Arc::new(Task::new(order.id, order.bundle, order.urls, Work::Container(Box::new(container))));
+            let task =
+                Arc::new(Task::new(order.id, order.bundle, order.urls, Work::Container(Box::new(container))));
             tokio::spawn(ending::watch(task.clone(), context.events.clone()));
             Ok(Created { task, image, cgroups })
         }
@@ -115,7 +116,11 @@ async fn load(
         async {
             let missing = host.enter(jail, network).await?;
             if !missing.is_empty() {
-                tracing::warn!(missing = missing.join(", "), "this kernel lacks parts of the jail");
+                // A kernel is the same for all containers of a pod: said once.
+                static SAID: Once = Once::new();
+                SAID.call_once(|| {
+                    tracing::warn!(missing = missing.join(", "), "this kernel lacks parts of the jail")
+                });
             }
             Ok(())
         },
