@@ -125,7 +125,6 @@ const NETWORK: &[c_long] = &[
     libc::SYS_accept4,
     libc::SYS_getsockname,
     libc::SYS_getpeername,
-    libc::SYS_setsockopt,
     libc::SYS_shutdown,
 ];
 
@@ -188,7 +187,9 @@ fn rules(jail: &Jail) -> Result<BTreeMap<c_long, Vec<SeccompRule>>, seccompiler:
     rules.insert(libc::SYS_socketpair, vec![both((0, libc::AF_UNIX as u64), (1, stream))?]);
     if jail.network {
         rules.extend(NETWORK.iter().map(|call| (*call, Vec::new())));
-        rules.insert(libc::SYS_getsockopt, vec![not_about_the_peer()?]);
+        for call in [libc::SYS_getsockopt, libc::SYS_setsockopt] {
+            rules.insert(call, not_about_the_peer()?);
+        }
         let families = [libc::AF_INET, libc::AF_INET6];
         rules.insert(
             libc::SYS_socket,
@@ -199,15 +200,27 @@ fn rules(jail: &Jail) -> Result<BTreeMap<c_long, Vec<SeccompRule>>, seccompiler:
 }
 
 /// Who is at the other end is no question of a host's: the control channel's other end is the shim, and
-/// `SO_PEERPIDFD` (Linux 6.5) would hand out a descriptor of its process.
-fn not_about_the_peer() -> Result<SeccompRule, seccompiler::BackendError> {
+/// `SO_PEERPIDFD` (Linux 6.5) would hand out a descriptor of its process, as `SO_PASSPIDFD` would with every message.
+/// The numbers mean so only at the level of sockets: elsewhere they are a hop limit, for one.
+fn not_about_the_peer() -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
     const SO_PASSPIDFD: i32 = 76;
     const SO_PEERPIDFD: i32 = 77;
-    let options = [libc::SO_PEERCRED, libc::SO_PEERGROUPS, libc::SO_PEERSEC, SO_PASSPIDFD, SO_PEERPIDFD];
-    let conditions = options
-        .iter()
-        .map(|option| SeccompCondition::new(2, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, *option as u64));
-    SeccompRule::new(conditions.collect::<Result<_, _>>()?)
+    let options = [
+        libc::SO_PEERCRED,
+        libc::SO_PEERGROUPS,
+        libc::SO_PEERSEC,
+        libc::SO_PASSCRED,
+        libc::SO_PASSSEC,
+        SO_PASSPIDFD,
+        SO_PEERPIDFD,
+    ];
+    let differs = |argument, value: i32| {
+        SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, value as u64)
+    };
+    let another_level = SeccompRule::new(vec![differs(1, libc::SOL_SOCKET)?])?;
+    let another_option =
+        SeccompRule::new(options.iter().map(|option| differs(2, *option)).collect::<Result<_, _>>()?)?;
+    Ok(vec![another_level, another_option])
 }
 
 fn both(first: (u8, u64), second: (u8, u64)) -> Result<SeccompRule, seccompiler::BackendError> {
