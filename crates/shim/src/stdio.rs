@@ -13,11 +13,18 @@ use command_fds::{CommandFdExt, FdMapping};
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 
 use crate::terminal::Terminal;
 
 /// How long a logging binary may take until it is ready, and until it has written what it still holds.
 const LOGGER: Duration = Duration::from_secs(10);
+
+/// How long whoever asked for a container may take to open its end of the output.
+const READER: Duration = Duration::from_secs(10);
+
+/// The longest pause between two looks at output that nobody has read yet.
+const LAST_PAUSE: Duration = Duration::from_millis(100);
 
 /// The streams as containerd names them: a path, or `fifo://`, `file://`, `binary://`; empty for none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -51,8 +58,8 @@ impl Stdio {
             let logger = stdio.log_to(&urls.stdout, id, namespace).await;
             logger.with_context(|| format!("the logging binary {}", urls.stdout))?;
         } else {
-            stdio.stdout = stdio.output(&urls.stdout)?;
-            stdio.stderr = stdio.output(&urls.stderr)?;
+            stdio.stdout = stdio.output(&urls.stdout).await?;
+            stdio.stderr = stdio.output(&urls.stderr).await?;
         }
         if urls.terminal {
             let terminal =
@@ -86,13 +93,26 @@ impl Stdio {
         self.terminal.as_ref().context("the container has no terminal")?.resize(width, height)
     }
 
-    /// Closes everything once the guest has ended: readers see the end of the streams.
-    pub async fn close(mut self) {
+    /// Closes the streams once the guest has ended: readers see their end. A FIFO that holds what nobody has read yet
+    /// is closed when it was read: a containerd that is away for a moment finds it all.
+    pub async fn close(mut self) -> Unread {
         if let Some(terminal) = self.terminal.take() {
             terminal.drain().await;
         }
-        let loggers = std::mem::take(&mut self.loggers);
-        drop(self);
+        let Stdio { stdout, stderr, held, loggers, .. } = self;
+        let unread = if is_read(&held) {
+            drop((stdout, stderr));
+            Unread(None)
+        } else {
+            Unread(Some(tokio::spawn(async move {
+                let _open_until_read = (stdout, stderr);
+                let mut pause = Duration::from_millis(1);
+                while !is_read(&held) {
+                    tokio::time::sleep(pause).await;
+                    pause = LAST_PAUSE.min(pause * 2);
+                }
+            })))
+        };
         for mut logger in loggers {
             tokio::spawn(async move {
                 if tokio::time::timeout(LOGGER, logger.wait()).await.is_err() {
@@ -101,9 +121,10 @@ impl Stdio {
                 }
             });
         }
+        unread
     }
 
-    fn output(&mut self, url: &str) -> Result<Option<OwnedFd>> {
+    async fn output(&mut self, url: &str) -> Result<Option<OwnedFd>> {
         if url.is_empty() {
             return Ok(None);
         }
@@ -117,13 +138,11 @@ impl Stdio {
                 OpenOptions::new().create(true).append(true).mode(0o640).open(path).with_context(context)?;
             return Ok(Some(file.into()));
         }
-        // The reading end first: a FIFO without a reader cannot be opened for writing without waiting.
+        let writer = writer(path).await.with_context(context)?;
         let reader =
             OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).with_context(context)?;
-        let writer =
-            OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(path).with_context(context)?;
         self.held.push(reader.into());
-        Ok(Some(writer.into()))
+        Ok(Some(writer))
     }
 
     /// Starts a logging binary (containerd's `binary://` convention): descriptors 3 and 4 are the guest's stdout and
@@ -168,6 +187,43 @@ impl Stdio {
     }
 }
 
+/// Opens a FIFO for writing as soon as somebody reads it. Whoever asked for a container opens its end while the
+/// container is created; a guest that ended before that would speak to nobody.
+async fn writer(path: &Path) -> Result<OwnedFd> {
+    let deadline = tokio::time::Instant::now() + READER;
+    loop {
+        match OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(path) {
+            Err(error) if error.raw_os_error() == Some(libc::ENXIO) => {
+                if tokio::time::Instant::now() > deadline {
+                    bail!("nobody has opened it for reading within {} s", READER.as_secs());
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            opened => return Ok(opened?.into()),
+        }
+    }
+}
+
+/// Whether all that was written has been read.
+fn is_read(readers: &[OwnedFd]) -> bool {
+    readers.iter().all(|reader| rustix::io::ioctl_fionread(reader).is_ok_and(|unread| unread == 0))
+}
+
+/// Output of an ended guest that waits for its reader.
+#[derive(Debug)]
+pub struct Unread(Option<JoinHandle<()>>);
+
+impl Unread {
+    /// Gives it up. The FIFOs are closed when this returns.
+    pub async fn forget(self) {
+        if let Some(waiting) = self.0 {
+            waiting.abort();
+            // Cancelled, which is what was asked for.
+            drop(waiting.await);
+        }
+    }
+}
+
 fn input(url: &str) -> Result<OwnedFd> {
     let path = path_of(url)?;
     let open = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
@@ -203,14 +259,39 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out");
         rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+        let first = reader(&path);
         let stdio = Stdio::open(&urls(&path), "c", "n").await.unwrap();
-        drop(File::open(&path).unwrap());
+        drop(first.join().unwrap());
         rustix::io::write(stdio.guest()[1].unwrap(), b"still here").unwrap();
-        let mut reader = File::open(&path).unwrap();
-        stdio.close().await;
+        let unread = stdio.close().await;
         let mut text = String::new();
-        reader.read_to_string(&mut text).unwrap();
-        assert_eq!(text, "still here");
+        let mut second = reader(&path).join().unwrap();
+        tokio::task::spawn_blocking(move || second.read_to_string(&mut text).map(|_| text))
+            .await
+            .unwrap()
+            .map(|text| assert_eq!(text, "still here"))
+            .unwrap();
+        unread.forget().await;
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_comes_late_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+        let urls = urls(&path);
+        let mut open = std::pin::pin!(Stdio::open(&urls, "c", "n"));
+        let early = tokio::time::timeout(Duration::from_millis(20), &mut open).await;
+        assert!(early.is_err(), "nobody reads yet");
+        let late = reader(&path);
+        open.await.unwrap().close().await.forget().await;
+        drop(late.join().unwrap());
+    }
+
+    /// Opens a FIFO as containerd does: in a thread, which waits for a writer.
+    fn reader(path: &Path) -> std::thread::JoinHandle<File> {
+        let path = path.to_owned();
+        std::thread::spawn(move || File::open(path).unwrap())
     }
 
     #[tokio::test]
@@ -221,7 +302,7 @@ mod tests {
             let url = format!("file://{}", path.display());
             let stdio = Stdio::open(&Urls { stdout: url, ..Urls::default() }, "c", "n").await.unwrap();
             rustix::io::write(stdio.guest()[1].unwrap(), b"x").unwrap();
-            stdio.close().await;
+            stdio.close().await.forget().await;
         }
         assert_eq!(std::fs::read(&path).unwrap(), b"xx");
     }

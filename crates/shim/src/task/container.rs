@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use crate::cgroup::{Cgroup, Usage};
 use crate::host_process::HostProcess;
-use crate::stdio::Stdio;
+use crate::stdio::{Stdio, Unread};
 
 /// A container that is loaded in its host.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub struct Container {
     pub(super) host: HostProcess,
     pub(super) cgroup: Mutex<Option<Cgroup>>,
     pub(super) stdio: Mutex<Option<Stdio>>,
+    /// What the ended guest wrote and nobody has read yet.
+    pub(super) unread: Mutex<Option<Unread>>,
     /// The file of the node that becomes the pod's termination message.
     pub(super) termination_message: Option<PathBuf>,
     /// The signal that containerd sent to end it; 0 for none.
@@ -52,8 +54,12 @@ impl Container {
         }
     }
 
-    /// Takes away what is left of an ended container: the process, then its cgroup.
+    /// Takes away what is left of an ended container: its streams, the process, then its cgroup.
     pub async fn clean(&self) {
+        let unread = lock(&self.unread).take();
+        if let Some(unread) = unread {
+            unread.forget().await;
+        }
         self.host.end().await;
         let cgroup = lock(&self.cgroup).take();
         if let Some(cgroup) = cgroup {

@@ -78,6 +78,7 @@ pub async fn create(context: &Context, order: Order, bundle: &Bundle) -> Result<
                 host,
                 cgroup: Mutex::new(cgroup),
                 stdio: Mutex::new(Some(stdio)),
+                unread: Mutex::new(None),
                 termination_message: grants.termination_message().map(PathBuf::from),
                 ended_by: AtomicI32::new(0),
             };

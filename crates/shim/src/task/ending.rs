@@ -54,7 +54,8 @@ pub async fn watch(task: Arc<Task>, events: Events) {
     }
     let stdio = lock(&container.stdio).take();
     if let Some(stdio) = stdio {
-        stdio.close().await;
+        let unread = stdio.close().await;
+        *lock(&container.unread) = Some(unread);
     }
     let code = u32::from(exit.code);
     tracing::info!(
