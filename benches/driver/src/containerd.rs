@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 /// Where containerd listens; `/run` is private to the measurement.
 pub const ADDRESS: &str = "/run/containerd/containerd.sock";
@@ -67,9 +67,28 @@ impl Containerd {
     pub fn renew(&self, image: &str, program: &str) -> Result<()> {
         let tar = self.images.iter().find(|tar| tar.file_stem().is_some_and(|stem| stem == program));
         let tar = tar.with_context(|| format!("there is no {program}.tar"))?;
+        let layers = layers(image)?;
         ctr(["images", "rm", "--sync", image])?;
+        // What was compiled from a layer carries the layer's digest in a label.
+        let content = ctr(["content", "ls"])?;
+        let left = layers.iter().find(|layer| content.contains(layer.as_str()));
+        ensure!(
+            left.is_none(),
+            "{left:?} of {image}, or what was compiled from it, stayed in containerd: {content}"
+        );
         import(tar)
     }
+}
+
+/// The digests of an image's layers.
+fn layers(image: &str) -> Result<Vec<String>> {
+    let images = ctr(["images", "ls"])?;
+    let line = images.lines().find(|line| line.split_whitespace().next() == Some(image));
+    let digest = line.and_then(|line| line.split_whitespace().find(|word| word.starts_with("sha256:")));
+    let digest = digest.with_context(|| format!("ctr images ls shows no {image}"))?;
+    let manifest: serde_json::Value = serde_json::from_str(&ctr(["content", "get", digest])?)?;
+    let layers = manifest.get("layers").and_then(|layers| layers.as_array()).into_iter().flatten();
+    Ok(layers.filter_map(|layer| layer.get("digest")?.as_str().map(str::to_owned)).collect())
 }
 
 impl Drop for Containerd {

@@ -83,18 +83,22 @@ impl Report {
 
     fn verdict(&self, name: &str, value: f64) -> Option<String> {
         let (_, target) = TARGETS.iter().find(|(target, _)| *target == name)?;
-        let reachable = self.floors.get(name).map(|floor| floor * ABOVE_THE_FLOOR).filter(|least| least > target);
+        let reachable =
+            self.floors.get(name).map(|floor| floor * ABOVE_THE_FLOOR).filter(|least| least > target);
         let most = reachable.unwrap_or(*target);
         let met = if value <= most { "met" } else { "MISSED" };
         Some(match reachable {
-            Some(least) => format!("target {target} is below the floor + 10 %: {least:.3} stands in its place, {met}"),
+            Some(least) => {
+                format!("target {target} is below the floor + 10 %: {least:.3} stands in its place, {met}")
+            }
             None => format!("target {target}, {met}"),
         })
     }
 
     /// Writes `{"metric.name": number}`.
     pub fn write(&self, file: &Path) -> Result<()> {
-        let metrics: BTreeMap<_, _> = self.metrics.iter().map(|(name, metric)| (name, metric.value)).collect();
+        let metrics: BTreeMap<_, _> =
+            self.metrics.iter().map(|(name, metric)| (name, metric.value)).collect();
         let text = serde_json::to_string_pretty(&metrics)? + "\n";
         std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
     }

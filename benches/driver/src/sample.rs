@@ -43,14 +43,21 @@ pub struct Case<'a> {
 const WARM_UP: usize = 2;
 
 /// Measures every case `runs` times, one after the other in each round, each round beginning with another case.
-pub fn interleaved(what: &str, runs: usize, warm_up: bool, cases: &mut [Case<'_>]) -> Result<Vec<(String, Sample)>> {
+pub fn interleaved(
+    what: &str,
+    runs: usize,
+    warm_up: bool,
+    cases: &mut [Case<'_>],
+) -> Result<Vec<(String, Sample)>> {
     let mut samples: Vec<_> = cases.iter().map(|case| (case.name.clone(), Sample::default())).collect();
     let skipped = if warm_up { WARM_UP } else { 0 };
     eprintln!("==> {what}: {} cases, {runs} rounds", cases.len());
     for round in 0..skipped + runs {
         for place in 0..cases.len() {
             let index = (place + round) % cases.len();
-            let (Some(case), Some((_, sample))) = (cases.get_mut(index), samples.get_mut(index)) else { continue };
+            let (Some(case), Some((_, sample))) = (cases.get_mut(index), samples.get_mut(index)) else {
+                continue;
+            };
             let id = format!("{}-{what}-{round}", case.name.replace('_', "-"));
             let value = (case.run)(&id).with_context(|| format!("{what} of {}, round {round}", case.name))?;
             if round >= skipped {

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use containerd_shim_protos::Client;
 use containerd_shim_protos::api::{
-    ConnectRequest, ConnectResponse, CreateTaskRequest, CreateTaskResponse, DeleteRequest, DeleteResponse, Empty, Mount,
-    ShutdownRequest, StartRequest, StartResponse, WaitRequest, WaitResponse,
+    ConnectRequest, ConnectResponse, CreateTaskRequest, CreateTaskResponse, DeleteRequest, DeleteResponse,
+    Empty, Mount, ShutdownRequest, StartRequest, StartResponse, WaitRequest, WaitResponse,
 };
 use protobuf::Message;
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
@@ -24,18 +24,37 @@ const NAMESPACE: &str = "CONTAINERD_NAMESPACE";
 /// How long one call may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Milliseconds from sending Create to the first byte that the guest writes. The container is a real one in containerd's
-/// books (a shim looks it up there); starting the shim is not counted.
-pub fn create_to_first_byte(peer: Peer, program: &str, id: &str) -> Result<f64> {
+/// What the life of a container takes through the task API, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    /// `shim start`, until its address is there.
+    pub shim: f64,
+    /// From sending Create to its answer.
+    pub create: f64,
+    /// From sending Create to the first byte that the guest writes.
+    pub first_byte: f64,
+    /// From sending Delete to its answer.
+    pub delete: f64,
+}
+
+/// Starts a shim as containerd does and runs a container in it. The container is a real one in containerd's books (a shim
+/// looks it up there).
+pub fn run(peer: Peer, program: &str, id: &str) -> Result<Times> {
     let image = peer.image(program);
     let create = ["containers", "create"].into_iter().chain(peer.flags().iter().copied());
     ctr(create.chain([image.as_str(), id]))?;
     let bundle = Bundle::make(id)?;
+    let begin = Instant::now();
     let shim = Shim::start(peer, &bundle)?;
-    let took = bundle.time(&shim)?;
-    shim.end(id)?;
+    let started = milliseconds(begin);
+    let (create, first_byte) = bundle.run(&shim)?;
+    let delete = shim.end(id)?;
     ctr(["containers", "rm", id])?;
-    Ok(took)
+    Ok(Times { shim: started, create, first_byte, delete })
+}
+
+fn milliseconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1e3
 }
 
 /// The folder of a container, as containerd lays it out.
@@ -71,7 +90,8 @@ impl Bundle {
         self.folder.path().join(name).display().to_string()
     }
 
-    fn time(&self, shim: &Shim) -> Result<f64> {
+    /// Times from sending Create: to its answer, and to the first byte out.
+    fn run(&self, shim: &Shim) -> Result<(f64, f64)> {
         let create = CreateTaskRequest {
             id: self.id.clone(),
             bundle: self.folder.path().display().to_string(),
@@ -83,17 +103,22 @@ impl Bundle {
         let start = StartRequest { id: self.id.clone(), ..Default::default() };
         let begin = Instant::now();
         shim.call::<CreateTaskResponse>("Create", &create)?;
+        let created = milliseconds(begin);
         shim.call::<StartResponse>("Start", &start)?;
         let mut first = [0];
         (&self.stdout).read_exact(&mut first).context("no output")?;
-        Ok(begin.elapsed().as_secs_f64() * 1e3)
+        Ok((created, milliseconds(begin)))
     }
 }
 
 /// A FIFO, opened so that both its ends exist.
 fn fifo(path: &Path) -> Result<File> {
     mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o600), 0)?;
-    Ok(OpenOptions::new().read(true).write(true).custom_flags(OFlags::CLOEXEC.bits().cast_signed()).open(path)?)
+    Ok(OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(OFlags::CLOEXEC.bits().cast_signed())
+        .open(path)?)
 }
 
 /// Reads what `ctr snapshots mounts` prints: `mount -t TYPE SOURCE TARGET -o OPTION,...`.
@@ -133,7 +158,8 @@ impl Shim {
         let said = String::from_utf8(output.stdout)?;
         ensure!(output.status.success(), "start failed: {said} {}", String::from_utf8_lossy(&output.stderr));
         let address = address(&said)?;
-        let client = Client::connect(&address).with_context(|| format!("cannot reach the shim at {address}"))?;
+        let client =
+            Client::connect(&address).with_context(|| format!("cannot reach the shim at {address}"))?;
         // The two services differ in their names alone, and not every shim has both.
         for service in ["containerd.task.v3.Task", "containerd.task.v2.Task"] {
             let mut shim = Shim { client: client.clone(), service, pid: 0 };
@@ -158,13 +184,15 @@ impl Shim {
         Ok(R::parse_from_bytes(&response.payload)?)
     }
 
-    /// Waits for the container's end, deletes it, and sees the shim go.
-    fn end(self, id: &str) -> Result<()> {
+    /// Waits for the container's end, deletes it, and sees the shim go. Returns what Delete took.
+    fn end(self, id: &str) -> Result<f64> {
         let wait = WaitRequest { id: id.to_owned(), ..Default::default() };
         let end = self.call::<WaitResponse>("Wait", &wait)?;
         ensure!(end.exit_status == 0, "the guest ended with {}", end.exit_status);
         let delete = DeleteRequest { id: id.to_owned(), ..Default::default() };
+        let begin = Instant::now();
         self.call::<DeleteResponse>("Delete", &delete)?;
+        let deleted = milliseconds(begin);
         let shutdown = ShutdownRequest { id: id.to_owned(), ..Default::default() };
         // A shim may be gone before it has answered.
         let _ = self.call::<Empty>("Shutdown", &shutdown);
@@ -173,7 +201,7 @@ impl Shim {
             ensure!(begin.elapsed() < PATIENCE, "the shim stays after its last task");
             std::thread::sleep(Duration::from_millis(1));
         }
-        Ok(())
+        Ok(deleted)
     }
 }
 
@@ -194,7 +222,10 @@ mod tests {
     #[test]
     fn both_forms_of_an_address_are_read() {
         assert_eq!(address("unix:///a").unwrap(), "unix:///a");
-        assert_eq!(address(r#"{"version":3,"address":"unix:///b","protocol":"ttrpc"}"#).unwrap(), "unix:///b");
+        assert_eq!(
+            address(r#"{"version":3,"address":"unix:///b","protocol":"ttrpc"}"#).unwrap(),
+            "unix:///b"
+        );
     }
 
     #[test]

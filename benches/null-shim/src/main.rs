@@ -64,7 +64,8 @@ fn main() -> Result<()> {
 fn start(call: &Call) -> Result<()> {
     fs::create_dir_all(SOCKETS)?;
     let socket = call.socket();
-    let listener = UnixListener::bind(&socket).with_context(|| format!("cannot listen on {}", socket.display()))?;
+    let listener =
+        UnixListener::bind(&socket).with_context(|| format!("cannot listen on {}", socket.display()))?;
     match fork()? {
         Side::Parent => {
             let address = format!("unix://{}", socket.display());

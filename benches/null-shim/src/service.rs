@@ -10,9 +10,9 @@ use std::time::SystemTime;
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 use containerd_shim_protos::api::{
-    ConnectRequest, ConnectResponse, CreateTaskRequest, CreateTaskResponse, DeleteRequest, DeleteResponse, Empty,
-    KillRequest, PidsRequest, PidsResponse, ProcessInfo, ShutdownRequest, StartRequest, StartResponse, StateRequest,
-    StateResponse, Status, WaitRequest, WaitResponse,
+    ConnectRequest, ConnectResponse, CreateTaskRequest, CreateTaskResponse, DeleteRequest, DeleteResponse,
+    Empty, KillRequest, PidsRequest, PidsResponse, ProcessInfo, ShutdownRequest, StartRequest, StartResponse,
+    StateRequest, StateResponse, Status, WaitRequest, WaitResponse,
 };
 use containerd_shim_protos::shim_async::{Task, create_task};
 use protobuf::MessageField;
@@ -37,7 +37,11 @@ pub fn run(listener: UnixListener) -> Result<()> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         listener.set_nonblocking(true)?;
         let listener = tokio::net::UnixListener::from_std(listener)?;
-        let task = Arc::new(NullTask { stdout: Mutex::default(), ended: watch::Sender::new(false), done: Notify::new() });
+        let task = Arc::new(NullTask {
+            stdout: Mutex::default(),
+            ended: watch::Sender::new(false),
+            done: Notify::new(),
+        });
         let mut server = Server::new().add_listener(listener.into());
         for name in SERVICES {
             let methods = create_task(task.clone()).into_values();
@@ -63,14 +67,19 @@ fn failed(error: impl ToString) -> ttrpc::Error {
 
 #[async_trait]
 impl Task for NullTask {
-    async fn create(&self, _: &TtrpcContext, request: CreateTaskRequest) -> ttrpc::Result<CreateTaskResponse> {
+    async fn create(
+        &self,
+        _: &TtrpcContext,
+        request: CreateTaskRequest,
+    ) -> ttrpc::Result<CreateTaskResponse> {
         *self.stdout.lock().unwrap_or_else(PoisonError::into_inner) = request.stdout;
         Ok(CreateTaskResponse { pid: pid(), ..Default::default() })
     }
 
     async fn start(&self, _: &TtrpcContext, _: StartRequest) -> ttrpc::Result<StartResponse> {
         let stdout = self.stdout.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut fifo = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(stdout).map_err(failed)?;
+        let mut fifo =
+            OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(stdout).map_err(failed)?;
         fifo.write_all(LINE).map_err(failed)?;
         self.ended.send_replace(true);
         Ok(StartResponse { pid: pid(), ..Default::default() })
@@ -83,7 +92,13 @@ impl Task for NullTask {
 
     async fn state(&self, _: &TtrpcContext, request: StateRequest) -> ttrpc::Result<StateResponse> {
         let status = if *self.ended.borrow() { Status::STOPPED } else { Status::CREATED };
-        Ok(StateResponse { id: request.id, pid: pid(), status: status.into(), exited_at: now(), ..Default::default() })
+        Ok(StateResponse {
+            id: request.id,
+            pid: pid(),
+            status: status.into(),
+            exited_at: now(),
+            ..Default::default()
+        })
     }
 
     async fn pids(&self, _: &TtrpcContext, _: PidsRequest) -> ttrpc::Result<PidsResponse> {

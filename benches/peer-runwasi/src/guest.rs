@@ -33,7 +33,13 @@ enum Code {
 }
 
 /// Runs `code` and returns its exit code.
-pub async fn run(engine: &Engine, code: &[u8], precompiled: bool, func: &str, mut wasi: WasiCtxBuilder) -> Result<i32> {
+pub async fn run(
+    engine: &Engine,
+    code: &[u8],
+    precompiled: bool,
+    func: &str,
+    mut wasi: WasiCtxBuilder,
+) -> Result<i32> {
     let result = match load(engine, code, precompiled)? {
         Code::Component(component) => command(engine, &component, wasi.build()).await,
         Code::Module(module) => start(engine, &module, func, wasi.build_p1()).await,

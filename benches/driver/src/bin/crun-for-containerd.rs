@@ -13,7 +13,8 @@ const KNOWN: &str = "1.0.2";
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     if args.iter().any(|arg| arg == "create") {
-        let bundle = args.iter().skip_while(|arg| *arg != "--bundle").nth(1).context("create without --bundle")?;
+        let bundle =
+            args.iter().skip_while(|arg| *arg != "--bundle").nth(1).context("create without --bundle")?;
         adapt(&Path::new(bundle).join("config.json"))?;
     }
     Err(Command::new("crun").args(args).exec().into())
