@@ -1,7 +1,7 @@
 //! What a test left behind, of everything that the shim makes.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -28,13 +28,7 @@ impl Nest {
         for folder in EMPTY {
             files(&self.see(folder), &mut left);
         }
-        for hierarchy in fs::read_dir("/sys/fs/cgroup")?.filter_map(Result::ok).map(|entry| entry.path()) {
-            for cgroup in [hierarchy.join(self.name()), hierarchy] {
-                if cgroup.ends_with(self.name()) && cgroup.is_dir() {
-                    left.push(format!("cgroup {}", cgroup.display()));
-                }
-            }
-        }
+        left.extend(cgroups(self.name()).into_iter().map(|cgroup| format!("cgroup {}", cgroup.display())));
         Ok(left)
     }
 
@@ -48,6 +42,28 @@ impl Nest {
                 .map_err(|error| error.context(left.join("\n"))),
         }
     }
+}
+
+/// The cgroups of a nest, in every hierarchy: containerd's namespace has the nest's name.
+fn cgroups(name: &str) -> Vec<PathBuf> {
+    let root = Path::new("/sys/fs/cgroup");
+    let hierarchies =
+        fs::read_dir(root).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
+    let places = hierarchies.chain([root.to_owned()]).map(|hierarchy| hierarchy.join(name));
+    places.filter(|cgroup| cgroup.is_dir()).collect()
+}
+
+/// Takes away the cgroups that a failed test has left behind. No process may be left in them.
+pub(crate) fn remove_cgroups(name: &str) {
+    fn remove(folder: &Path) {
+        let below =
+            fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
+        below.filter(|path| path.is_dir()).for_each(|path| remove(&path));
+        if let Err(error) = fs::remove_dir(folder) {
+            eprintln!("the cgroup {} stays behind: {error}", folder.display());
+        }
+    }
+    cgroups(name).iter().for_each(|cgroup| remove(cgroup));
 }
 
 /// Every file below a folder, and each folder in it that holds none. The folder of a containerd namespace may stay.

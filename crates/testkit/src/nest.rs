@@ -14,6 +14,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tempfile::TempDir;
 
+use crate::leaks::remove_cgroups;
+
 /// The first process of the nest. It ends when its stdin does, which is when the test drops the nest or dies; the kernel
 /// then ends all others. Being a shell it reaps orphans.
 const FIRST: &str = "set -e
@@ -177,5 +179,6 @@ impl Drop for Nest {
         if let Err(error) = self.unshare.wait() {
             eprintln!("a nest cannot be waited for: {error}");
         }
+        remove_cgroups(&self.name);
     }
 }

@@ -46,7 +46,9 @@ testkit::stories! {
             let shown = daemon.run(file).in_terminal()?;
             assert_eq!(shown.code, 0, "{shown}");
             // `ctr` keeps output processing on in its own terminal: how many carriage returns there are is its choice.
-            assert_eq!(shown.stdout.replace('\r', ""), "this is stdout\nthis is stderr\n");
+            // Behind the guest's words it may complain that it came too late to tell the terminal's size.
+            let text = shown.stdout.replace('\r', "");
+            assert!(text.starts_with("this is stdout\nthis is stderr\n"), "{text:?}");
         }
     }
 

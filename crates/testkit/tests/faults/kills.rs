@@ -11,9 +11,12 @@ fn find(nest: &Nest, word: &str) -> Result<Option<Process>> {
     Ok(nest.processes()?.into_iter().find(|process| process.command_line.split(' ').any(|part| part == word)))
 }
 
+/// Kills that process, and waits until it is reaped: as a zombie it may have threads that still hold its files.
 fn kill(nest: &Nest, word: &str) -> Result<()> {
     let process = until(&format!("there is a process {word}"), 30, || find(nest, word))?;
-    nest.end(&process, Signal::KILL)
+    nest.end(&process, Signal::KILL)?;
+    let place = format!("/proc/{}", process.pid);
+    eventually("it is reaped", 10, || Ok(!std::path::Path::new(&place).exists()))
 }
 
 #[test]
@@ -73,7 +76,6 @@ fn a_compiler_that_is_killed_fails_the_create_and_leaves_no_half_of_an_entry() -
 /// Kills the shim, then has it clean up as containerd does: by the `delete` of a fresh process.
 fn kill_and_delete(nest: &Nest, bundle: &Bundle<'_>) -> Result<()> {
     kill(nest, "-id")?;
-    eventually("the shim is gone", 10, || Ok(find(nest, "-id")?.is_none()))?;
     let delete = bundle.call("delete")?;
     ensure!(delete.code == 0, "{delete}");
     std::fs::remove_dir_all(bundle.path())?;
