@@ -6,7 +6,9 @@ use host::compile::{Limits, compile};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
-    let (Some(input), Some(output)) = (args.next(), args.next()) else { return Err("usage: compile IN OUT".into()) };
+    let (Some(input), Some(output)) = (args.next(), args.next()) else {
+        return Err("usage: compile IN OUT".into());
+    };
     let report = compile(File::open(&input)?, File::create(output)?, Limits { input: 1 << 30 });
     println!("{:?}", report.map_err(|error| format!("{input}: {error}"))?);
     Ok(())

@@ -3,6 +3,10 @@
 use grants::ByteSize;
 use wasmtime::{ResourceLimiter, Result};
 
+/// What the host itself takes of a container's memory, at most: its heap, the guest's stack, page tables. The kernel
+/// counts them against the same limit, and would kill before the guest could be told why.
+const HOST: u64 = 2 << 20;
+
 /// What a table's element takes.
 const ELEMENT: u64 = size_of::<usize>() as u64;
 
@@ -32,14 +36,24 @@ pub(super) struct Meter {
 
 /// The guest wanted more memory than it may have.
 #[derive(Debug, thiserror::Error)]
-#[error("out of memory: the guest asked for {wanted} bytes of linear memory and tables, its limit is {} ({limit} bytes)", ByteSize(*limit))]
+#[error(
+    "out of memory: the guest asked for {wanted} bytes of linear memory and tables; its limit is {}, of which the host \
+     itself may need {}",
+    ByteSize(*limit),
+    ByteSize(host(*limit))
+)]
 pub(super) struct Exhausted {
     wanted: u64,
     limit: u64,
 }
 
+/// What is kept for the host of a container's limit: of a small one not more than a quarter.
+fn host(limit: u64) -> u64 {
+    HOST.min(limit / 4)
+}
+
 impl Meter {
-    /// `limit` in bytes; without one, it counts only.
+    /// `limit` is the container's, in bytes; without one, it counts only.
     pub(super) fn new(limit: Option<u64>) -> Self {
         Self { limit, used: 0, last: 0 }
     }
@@ -47,7 +61,7 @@ impl Meter {
     fn grow(&mut self, bytes: u64) -> Result<bool> {
         let wanted = self.used.saturating_add(bytes);
         match self.limit {
-            Some(limit) if wanted > limit => Err(Exhausted { wanted, limit }.into()),
+            Some(limit) if wanted > limit - host(limit) => Err(Exhausted { wanted, limit }.into()),
             _ => {
                 (self.used, self.last) = (wanted, bytes);
                 Ok(true)
@@ -97,7 +111,7 @@ mod tests {
 
     #[test]
     fn memories_and_tables_are_summed() {
-        let mut meter = Meter::new(Some(3 * PAGE as u64));
+        let mut meter = Meter::new(Some(4 * PAGE as u64));
         assert!(meter.memory_growing(0, PAGE, None).unwrap());
         assert!(meter.memory_growing(0, PAGE, None).unwrap());
         assert!(meter.table_growing(0, PAGE / 8, None).unwrap());
@@ -106,7 +120,7 @@ mod tests {
 
     #[test]
     fn growth_that_wasmtime_could_not_do_is_not_counted() {
-        let mut meter = Meter::new(Some(PAGE as u64));
+        let mut meter = Meter::new(Some(2 * PAGE as u64));
         assert!(meter.memory_growing(0, PAGE, None).unwrap());
         meter.memory_grow_failed(wasmtime::Error::msg("no memory")).unwrap();
         assert!(meter.memory_growing(0, PAGE, None).unwrap());
@@ -116,6 +130,16 @@ mod tests {
     fn growth_beyond_the_memorys_own_maximum_fails_without_ending_the_guest() {
         let mut meter = Meter::new(Some(PAGE as u64));
         assert!(!meter.memory_growing(0, 2 * PAGE, Some(PAGE)).unwrap());
+    }
+
+    #[test]
+    fn the_host_has_its_share_of_the_limit() {
+        assert_eq!(host(64 << 20), 2 << 20);
+        assert_eq!(host(4 << 20), 1 << 20);
+        let mut meter = Meter::new(Some(64 << 20));
+        assert!(meter.memory_growing(0, 62 << 20, None).unwrap());
+        let error = meter.memory_growing(62 << 20, (62 << 20) + PAGE, None).unwrap_err().to_string();
+        assert!(error.ends_with("its limit is 64MiB, of which the host itself may need 2MiB"), "{error}");
     }
 
     #[test]
