@@ -28,6 +28,9 @@ pub struct Birth<'a> {
     pub join: &'a [OwnedFd],
     /// A network namespace of its own, with nothing in it.
     pub new_network: bool,
+    /// One heap for all threads: right for a process that is mostly one thread and mostly waits, wrong for one whose
+    /// threads all allocate, as a compiler's do.
+    pub one_heap: bool,
 }
 
 /// A child process: its pid as this process sees it, and a descriptor that stays right when pids are reused.
@@ -71,8 +74,9 @@ pub fn spawn(birth: &Birth<'_>) -> io::Result<Child> {
     let mut argv: Vec<*const c_char> =
         std::iter::once(name.as_ptr()).chain(args.iter().map(|arg| arg.as_ptr())).collect();
     argv.push(std::ptr::null());
-    // Nothing of the shim's environment. One heap for all threads of a process that is mostly one thread.
-    let envp = [c"MALLOC_ARENA_MAX=1".as_ptr(), std::ptr::null::<c_char>()];
+    // Nothing of the shim's environment.
+    let heap = if birth.one_heap { c"MALLOC_ARENA_MAX=1".as_ptr() } else { std::ptr::null() };
+    let envp = [heap, std::ptr::null::<c_char>()];
     let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
     let join: Vec<RawFd> = birth.join.iter().map(AsRawFd::as_raw_fd).collect();
     let moves = [

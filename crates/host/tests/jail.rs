@@ -166,6 +166,7 @@ fn attack(role: &str, jail: &Jail) -> Result<(Report, Vec<String>)> {
         cgroup: None,
         join: &[],
         new_network: false,
+        one_heap: true,
     })?;
     drop((theirs, its_output));
     channel.send(&Request::Enter { jail: jail.clone(), netns: false }, &[])?;

@@ -18,6 +18,10 @@ use crate::reactor::register;
 /// The most that is read of what a crashed host wrote to its stderr, in bytes.
 const LAST_WORDS: usize = 4096;
 
+/// What a child is started as: the first argument of its command line.
+pub const HOST: &str = "host";
+pub const COMPILER: &str = "compile";
+
 /// How a host refused what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
@@ -55,6 +59,7 @@ impl HostProcess {
             cgroup: membership.born_in.as_ref().map(OwnedFd::as_fd),
             join: &membership.join,
             new_network: matches!(network, Network::New),
+            one_heap: role == HOST,
         })
         .context("cannot start a host process")?;
         Ok(HostProcess {

@@ -20,7 +20,7 @@ use super::{Container, Task, Work, ending};
 use crate::cgroup::{Cgroup, Limits};
 use crate::containerd::Containerd;
 use crate::events::Events;
-use crate::host_process::{HostProcess, Refused};
+use crate::host_process::{HOST, HostProcess, Refused};
 use crate::mount::{Attachment, Content, Tree, attach, rootfs};
 use crate::netns::Network;
 use crate::node_config;
@@ -64,7 +64,7 @@ pub async fn create(context: &Context, order: Order, bundle: &Bundle) -> Result<
     tracing::debug!(container = order.id, grants = grants.table(), "granted");
     let network = Network::of(bundle)?;
     let cgroup = cgroup_of(bundle.spec(), &grants)?;
-    let host = match HostProcess::start("host", &order.id, cgroup.as_ref(), &network) {
+    let host = match HostProcess::start(HOST, &order.id, cgroup.as_ref(), &network) {
         Ok(host) => host,
         Err(error) => {
             take_back(None, cgroup).await;

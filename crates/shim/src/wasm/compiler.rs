@@ -8,7 +8,7 @@ use grants::policy::Compile;
 use host::jail::Jail;
 use image::Digest;
 
-use crate::host_process::{HostProcess, Refused};
+use crate::host_process::{COMPILER, HostProcess, Refused};
 use crate::netns::Network;
 
 /// The identity of compilers: nobody's.
@@ -16,7 +16,7 @@ const NOBODY: u32 = 65_534;
 
 /// Compiles `input` into `output`. A refusal is one sentence about the Wasm.
 pub async fn compile(digest: &Digest, input: &File, output: &File, limits: &Compile) -> Result<()> {
-    let compiler = HostProcess::start("compile", &digest.to_string(), None, &Network::New)?;
+    let compiler = HostProcess::start(COMPILER, &digest.to_string(), None, &Network::New)?;
     let work = async {
         compiler.enter(jail(limits), &Network::New).await.context("the compiler's jail")?;
         match compiler.compile(input.as_fd(), output.as_fd()).await {
