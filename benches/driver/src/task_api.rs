@@ -139,7 +139,6 @@ fn mount(line: &str) -> Result<Mount> {
 struct Shim {
     client: Client,
     service: &'static str,
-    pid: u32,
 }
 
 impl Shim {
@@ -157,19 +156,10 @@ impl Shim {
             .with_context(|| format!("cannot run {}", peer.shim()))?;
         let said = String::from_utf8(output.stdout)?;
         ensure!(output.status.success(), "start failed: {said} {}", String::from_utf8_lossy(&output.stderr));
-        let address = address(&said)?;
+        let (address, service) = reply(&said)?;
         let client =
             Client::connect(&address).with_context(|| format!("cannot reach the shim at {address}"))?;
-        // The two services differ in their names alone, and not every shim has both.
-        for service in ["containerd.task.v3.Task", "containerd.task.v2.Task"] {
-            let mut shim = Shim { client: client.clone(), service, pid: 0 };
-            let connect = ConnectRequest { id: bundle.id.clone(), ..Default::default() };
-            if let Ok(response) = shim.call::<ConnectResponse>("Connect", &connect) {
-                shim.pid = response.shim_pid;
-                return Ok(shim);
-            }
-        }
-        bail!("the shim at {address} serves no task service")
+        Ok(Shim { client, service })
     }
 
     fn call<R: Message>(&self, method: &str, message: &impl Message) -> Result<R> {
@@ -189,6 +179,8 @@ impl Shim {
         let wait = WaitRequest { id: id.to_owned(), ..Default::default() };
         let end = self.call::<WaitResponse>("Wait", &wait)?;
         ensure!(end.exit_status == 0, "the guest ended with {}", end.exit_status);
+        let connect = ConnectRequest { id: id.to_owned(), ..Default::default() };
+        let pid = self.call::<ConnectResponse>("Connect", &connect)?.shim_pid;
         let delete = DeleteRequest { id: id.to_owned(), ..Default::default() };
         let begin = Instant::now();
         self.call::<DeleteResponse>("Delete", &delete)?;
@@ -197,7 +189,7 @@ impl Shim {
         // A shim may be gone before it has answered.
         let _ = self.call::<Empty>("Shutdown", &shutdown);
         let begin = Instant::now();
-        while PathBuf::from(format!("/proc/{}/exe", self.pid)).read_link().is_ok() {
+        while PathBuf::from(format!("/proc/{pid}/exe")).read_link().is_ok() {
             ensure!(begin.elapsed() < PATIENCE, "the shim stays after its last task");
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -205,27 +197,31 @@ impl Shim {
     }
 }
 
-/// The address in a shim's reply: plain, or in JSON.
-fn address(said: &str) -> Result<String> {
+/// The address in a shim's reply, and the name of its task service: a plain address means the second generation, JSON
+/// says which.
+fn reply(said: &str) -> Result<(String, &'static str)> {
     if !said.trim_start().starts_with('{') {
-        return Ok(said.trim().to_owned());
+        return Ok((said.trim().to_owned(), "containerd.task.v2.Task"));
     }
     let reply: serde_json::Value = serde_json::from_str(said)?;
     let address = reply.get("address").and_then(|address| address.as_str());
-    Ok(address.context("the shim's reply has no address")?.to_owned())
+    let address = address.context("the shim's reply has no address")?.to_owned();
+    match reply.get("version").and_then(|version| version.as_u64()) {
+        Some(2) => Ok((address, "containerd.task.v2.Task")),
+        Some(3) => Ok((address, "containerd.task.v3.Task")),
+        _ => bail!("the shim speaks a task service that is not known here: {said}"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{address, mount};
+    use super::{mount, reply};
 
     #[test]
-    fn both_forms_of_an_address_are_read() {
-        assert_eq!(address("unix:///a").unwrap(), "unix:///a");
-        assert_eq!(
-            address(r#"{"version":3,"address":"unix:///b","protocol":"ttrpc"}"#).unwrap(),
-            "unix:///b"
-        );
+    fn both_forms_of_a_reply_are_read() {
+        assert_eq!(reply("unix:///a").unwrap(), ("unix:///a".to_owned(), "containerd.task.v2.Task"));
+        let json = r#"{"version":3,"address":"unix:///b","protocol":"ttrpc"}"#;
+        assert_eq!(reply(json).unwrap(), ("unix:///b".to_owned(), "containerd.task.v3.Task"));
     }
 
     #[test]
