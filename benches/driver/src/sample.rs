@@ -31,12 +31,14 @@ impl Sample {
     }
 }
 
+/// One measurement; the argument is different at every call and fit for a container's id.
+pub type Measurement<'a> = Box<dyn FnMut(&str) -> Result<f64> + 'a>;
+
 /// Something to measure again and again.
 pub struct Case<'a> {
     /// Its name in metrics.
     pub name: String,
-    /// One measurement; the argument is different at every call and fit for a container's id.
-    pub run: Box<dyn FnMut(&str) -> Result<f64> + 'a>,
+    pub run: Measurement<'a>,
 }
 
 /// Rounds that do not count: caches fill in them.
