@@ -15,7 +15,7 @@ use wasmtime::Engine;
 
 use crate::compile::Limits;
 use crate::guest::{self, Launch, PrepareError};
-use crate::jail;
+use crate::jail::{self, Jail};
 use crate::protocol::{Channel, Exit, Reply, Request, Stdio, container_dir};
 
 /// The most of a reason that travels in a reply; a backtrace beyond it helps nobody.
@@ -37,10 +37,14 @@ pub fn main() -> ExitCode {
 }
 
 fn serve(channel: &Arc<Channel>) -> io::Result<()> {
-    if !close_jail(channel)? {
+    let Some(jail) = close_jail(channel)? else {
         return Ok(());
-    }
+    };
     let engine = LazyCell::new(crate::engine::engine);
+    if !jail.compiler {
+        // The shim is still busy with the container's image and mounts: by the launch the engine stands.
+        LazyCell::force(&engine);
+    }
     let mut containers: HashMap<String, mpsc::Sender<()>> = HashMap::new();
     while let Some((request, fds)) = channel.receive::<Request>()? {
         match request {
@@ -64,10 +68,10 @@ fn serve(channel: &Arc<Channel>) -> io::Result<()> {
     Ok(())
 }
 
-/// The first message decides who this process is from now on. Returns false when nothing may run.
-fn close_jail(channel: &Channel) -> io::Result<bool> {
+/// The first message decides who this process is from now on. Returns the closed jail, or `None` when nothing may run.
+fn close_jail(channel: &Channel) -> io::Result<Option<Jail>> {
     let Some((Request::Enter { jail, netns }, fds)) = channel.receive::<Request>()? else {
-        return Ok(false);
+        return Ok(None);
     };
     let netns = fds.into_iter().next().filter(|_| netns);
     let (reply, closed) = match jail::enter(&jail, netns) {
@@ -75,7 +79,7 @@ fn close_jail(channel: &Channel) -> io::Result<bool> {
         Err(error) => (Reply::Failed { message: error.to_string() }, false),
     };
     channel.send(&reply, &[])?;
-    Ok(closed)
+    Ok(closed.then_some(jail))
 }
 
 /// What compilers are for. One that has failed has said so and waits for its end.
