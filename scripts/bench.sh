@@ -45,7 +45,7 @@ clean() {
   rm -rf "$work"
 }
 
-[ $# -gt 0 ] || { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0" >&2; exit 2; }
+[[ ${1:--} != -* ]] || { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0" >&2; exit 2; }
 name=$1
 shift
 ensure_build_tools
