@@ -2,6 +2,8 @@
 //! container of it, which wins.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::time::Duration;
 
 use oci_spec::runtime::Spec;
 
@@ -10,22 +12,32 @@ use crate::error::{GrantError, shown};
 use crate::identity;
 use crate::listen::{self, Port};
 use crate::mode::Mode;
+use crate::profile::{Clock, Profile, Random};
+use crate::units;
 
 const PREFIX: &str = "run.wasm/";
+const CLOCK: &str = "clock";
 const EGRESS: &str = "egress";
 const LISTEN: &str = "listen";
 const MODE: &str = "mode";
-const HONOURED: [&str; 3] = [EGRESS, LISTEN, MODE];
+const PROFILE: &str = "profile";
+const RANDOM: &str = "random";
+const TIMEOUT: &str = "timeout";
+const HONOURED: [&str; 7] = [CLOCK, EGRESS, LISTEN, MODE, PROFILE, RANDOM, TIMEOUT];
 /// Keys of the design that later releases honour. Taking them in silence would promise what nobody keeps.
-const LATER: [&str; 5] = ["timeout", "profile", "clock", "random", "plug"];
+const LATER: [&str; 1] = ["plug"];
 const LATER_PREFIX: &str = "http-";
 /// Written by kubelet, passed on by containerd (`container_annotations = ["io.kubernetes.container.*"]`).
 const KUBELET_PORTS: &str = "io.kubernetes.container.ports";
 
+const CLOCK_EXAMPLE: &str = r#"run.wasm/clock: "frozen""#;
 const EGRESS_EXAMPLE: &str =
     r#"run.wasm/egress: "api.example.com:443, 10.0.0.0/8:5432, *.svc.cluster.local""#;
 const LISTEN_EXAMPLE: &str = r#"run.wasm/listen: "8080/tcp, 53/udp""#;
 const MODE_EXAMPLE: &str = r#"run.wasm/mode: "normal""#;
+const PROFILE_EXAMPLE: &str = r#"run.wasm/profile: "strict""#;
+const RANDOM_EXAMPLE: &str = r#"run.wasm/random: "seed:42""#;
+const TIMEOUT_EXAMPLE: &str = r#"run.wasm/timeout: "30s""#;
 const PORTS_EXAMPLE: &str = r#"io.kubernetes.container.ports: [{"containerPort":8080,"protocol":"TCP"}]"#;
 
 /// The annotations that are about one container: key to full name and value.
@@ -94,14 +106,68 @@ impl<'a> Annotations<'a> {
 
     /// The mode, when the pod chooses one, which must be among `allowed`.
     pub(crate) fn mode(&self, allowed: &[Mode]) -> Result<Option<Mode>, GrantError> {
-        let Some(&(name, value)) = self.own.get(MODE) else { return Ok(None) };
-        let mode: Mode = value.parse().map_err(|why| wrong(name, why, MODE_EXAMPLE))?;
+        let Some((name, mode)) = self.word::<Mode>(MODE, MODE_EXAMPLE)? else { return Ok(None) };
         if !allowed.contains(&mode) {
             let why = format!("`{mode}` is not among this node's `modes`");
             return Err(wrong(name, why, MODE_EXAMPLE));
         }
         Ok(Some(mode))
     }
+
+    /// The profile, when the pod chooses one, which must be among `allowed`.
+    pub(crate) fn profile(&self, allowed: &[Profile]) -> Result<Option<Profile>, GrantError> {
+        let Some((name, profile)) = self.word::<Profile>(PROFILE, PROFILE_EXAMPLE)? else { return Ok(None) };
+        if !allowed.contains(&profile) {
+            let why = format!("`{profile}` is not among this node's `profiles`");
+            return Err(wrong(name, why, PROFILE_EXAMPLE));
+        }
+        Ok(Some(profile))
+    }
+
+    /// The clock of a guest with this profile.
+    pub(crate) fn clock(&self, profile: Profile) -> Result<Clock, GrantError> {
+        match self.word(CLOCK, CLOCK_EXAMPLE)? {
+            Some((name, Clock::Real)) if profile == Profile::Strict => {
+                Err(wrong(name, changes("frozen"), CLOCK_EXAMPLE))
+            }
+            chosen => Ok(chosen.map_or(profile.clock(), |(_, clock)| clock)),
+        }
+    }
+
+    /// The randomness of a guest with this profile.
+    pub(crate) fn random(&self, profile: Profile) -> Result<Random, GrantError> {
+        match self.word(RANDOM, RANDOM_EXAMPLE)? {
+            Some((name, Random::Real)) if profile == Profile::Strict => {
+                Err(wrong(name, changes("seed:<number>"), RANDOM_EXAMPLE))
+            }
+            chosen => Ok(chosen.map_or(profile.random(), |(_, random)| random)),
+        }
+    }
+
+    /// How long the guest may run.
+    pub(crate) fn timeout(&self) -> Result<Option<Duration>, GrantError> {
+        let Some(&(name, value)) = self.own.get(TIMEOUT) else { return Ok(None) };
+        let timeout = units::time(value);
+        timeout.map(Some).map_err(|why| wrong(name, why, TIMEOUT_EXAMPLE))
+    }
+
+    /// The annotation of a key that takes one word, and what the word means.
+    fn word<T: FromStr<Err = String>>(
+        &self,
+        key: &str,
+        example: &str,
+    ) -> Result<Option<(&'a str, T)>, GrantError> {
+        let Some(&(name, value)) = self.own.get(key) else { return Ok(None) };
+        value.parse().map(|word| Some((name, word))).map_err(|why| wrong(name, why, example))
+    }
+}
+
+/// Why the strict profile takes no `real`.
+fn changes(instead: &str) -> String {
+    format!(
+        "`real` differs from run to run, and the strict profile does not; write `{instead}`, or run.wasm/profile: \
+         standard"
+    )
 }
 
 /// An error about an egress list that the annotation `name` asks for.

@@ -46,6 +46,12 @@ pub enum GrantError {
     UnsupportedKey { annotation: String, key: String, known: String },
 
     #[error(
+        "the container asks for {asked}, and the strict profile has no network: what comes from it differs from run \
+         to run; remove it, or write run.wasm/profile: standard"
+    )]
+    NetworkInStrict { asked: &'static str },
+
+    #[error(
         "annotation {annotation} is for container `{container}`, but this container has no name (it does not come \
          from Kubernetes); write run.wasm/{key}"
     )]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use crate::mode::Mode;
 use crate::mounts::{DroppedMount, Mounts, Volume};
 use crate::policy::Policy;
 use crate::process::{self, Entry, User};
+use crate::profile::{Clock, Profile, Random};
 use crate::table;
 
 /// What one container may do, and all of it.
@@ -36,6 +38,9 @@ pub struct Grants {
     listen: Listen,
     limits: Limits,
     mode: Mode,
+    profile: Profile,
+    clock: Clock,
+    random: Random,
 }
 
 /// The root filesystem.
@@ -58,7 +63,9 @@ pub fn derive(spec: &Spec, policy: &Policy) -> Result<Grants, GrantError> {
     let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
     let annotations = Annotations::read(spec)?;
     let args = process::args(process)?;
-    Ok(Grants {
+    let chosen = annotations.profile(&policy.profiles)?;
+    let profile = chosen.or(policy.profiles.first().copied()).unwrap_or_default();
+    let grants = Grants {
         entry: process::entry(&args)?,
         args,
         env: process::env(process)?,
@@ -69,9 +76,24 @@ pub fn derive(spec: &Spec, policy: &Policy) -> Result<Grants, GrantError> {
         mounts: Mounts::sort(spec)?,
         egress: egress(&annotations, policy)?,
         listen: Listen::new(annotations.listen()?),
-        limits: Limits::read(process, resources, &policy.limits),
+        limits: Limits::read(process, resources, annotations.timeout()?, profile, &policy.limits),
         mode: annotations.mode(&policy.modes)?.or(policy.modes.first().copied()).unwrap_or(Mode::Normal),
-    })
+        profile,
+        clock: annotations.clock(profile)?,
+        random: annotations.random(profile)?,
+    };
+    refuse_network_in_strict(&grants)?;
+    Ok(grants)
+}
+
+fn refuse_network_in_strict(grants: &Grants) -> Result<(), GrantError> {
+    let asked = match grants.profile {
+        Profile::Standard => return Ok(()),
+        Profile::Strict if !grants.egress.is_closed() => "connections (run.wasm/egress)",
+        Profile::Strict if !grants.listen.is_closed() => "listening (its ports, or run.wasm/listen)",
+        Profile::Strict => return Ok(()),
+    };
+    Err(GrantError::NetworkInStrict { asked })
 }
 
 fn refuse_user_namespace(spec: &Spec) -> Result<(), GrantError> {
@@ -181,6 +203,28 @@ impl Grants {
 
     pub fn mode(&self) -> Mode {
         self.mode
+    }
+
+    pub fn profile(&self) -> Profile {
+        self.profile
+    }
+
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    pub fn random(&self) -> Random {
+        self.random
+    }
+
+    /// How long the guest may run from its start, the lower one of the pod's and the node's limit.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.limits.timeout
+    }
+
+    /// What the guest may compute, about one unit for each Wasm instruction; `None`: without end.
+    pub fn fuel(&self) -> Option<u64> {
+        self.limits.fuel
     }
 
     /// All of it for people: one line a grant, names of the environment without their values.

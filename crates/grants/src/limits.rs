@@ -1,9 +1,12 @@
 //! Ceilings: what the pod says, and never more than the node's own.
 
+use std::time::Duration;
+
 use oci_spec::runtime::{LinuxResources, PosixRlimitType, Process};
 use serde::{Deserialize, Serialize};
 
 use crate::policy;
+use crate::profile::Profile;
 
 /// CPU time, in the terms of the Linux CPU controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,18 +37,25 @@ pub(crate) struct Limits {
     pub memory: Option<u64>,
     pub cpu: Cpu,
     pub open_files: u64,
+    pub timeout: Option<Duration>,
+    /// Units, about one for each Wasm instruction.
+    pub fuel: Option<u64>,
 }
 
 impl Limits {
     pub(crate) fn read(
         process: &Process,
         resources: Option<&LinuxResources>,
+        timeout: Option<Duration>,
+        profile: Profile,
         bound: &policy::Limits,
     ) -> Self {
         Self {
             memory: memory(resources).into_iter().chain(bound.memory.map(|size| size.0)).min(),
             cpu: cpu(resources),
             open_files: open_files(process).map_or(bound.open_files, |own| own.min(bound.open_files)),
+            timeout: timeout.into_iter().chain(bound.timeout).min(),
+            fuel: (profile == Profile::Strict).then_some(bound.fuel),
         }
     }
 }

@@ -12,6 +12,7 @@ use serde::de::{Deserializer, Error as _};
 use crate::egress::{Rule, network_of};
 use crate::error::shown;
 use crate::mode::Mode;
+use crate::profile::Profile;
 use crate::units::{self, ByteSize};
 
 /// What a node's admin decided. Missing keys have the defaults of [`Policy::default`].
@@ -23,6 +24,9 @@ pub struct Policy {
     /// The modes that a pod may choose; the first is the one of pods that do not.
     #[serde(deserialize_with = "modes")]
     pub modes: Vec<Mode>,
+    /// The profiles that a pod may choose; the first is the one of pods that do not.
+    #[serde(deserialize_with = "profiles")]
+    pub profiles: Vec<Profile>,
     pub cache: Cache,
     pub jail: Jail,
     pub limits: Limits,
@@ -79,8 +83,14 @@ impl fmt::Display for JailPart {
 pub struct Limits {
     /// `None`: the pod's own limit, if it has one.
     pub memory: Option<ByteSize>,
-    #[serde(deserialize_with = "at_least_one")]
+    #[serde(deserialize_with = "files")]
     pub open_files: u64,
+    /// How long a guest may run. `None`: as long as its pod says, if it says.
+    #[serde(deserialize_with = "units::some_duration")]
+    pub timeout: Option<Duration>,
+    /// The fuel of every guest with the strict profile.
+    #[serde(deserialize_with = "fuel")]
+    pub fuel: u64,
 }
 
 /// Ceilings of one compilation.
@@ -103,11 +113,15 @@ pub struct EgressBound {
     pub deny_cidrs: Vec<IpNet>,
 }
 
+/// About a quarter of an hour of computing.
+const FUEL: u64 = 1_000_000_000_000;
+
 impl Default for Policy {
     fn default() -> Self {
         Self {
             native: Native::default(),
             modes: vec![Mode::Normal],
+            profiles: vec![Profile::Standard, Profile::Strict],
             cache: Cache::default(),
             jail: Jail::default(),
             limits: Limits::default(),
@@ -125,7 +139,7 @@ impl Default for Cache {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory: None, open_files: 65_536 }
+        Self { memory: None, open_files: 65_536, timeout: None, fuel: FUEL }
     }
 }
 
@@ -165,9 +179,25 @@ fn modes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Mode>, D::Err
     Ok(modes)
 }
 
-fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+fn profiles<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Profile>, D::Error> {
+    let profiles = Vec::<Profile>::deserialize(deserializer)?;
+    if profiles.is_empty() {
+        return Err(D::Error::custom("no profile is left; write `profiles = [\"standard\", \"strict\"]`"));
+    }
+    Ok(profiles)
+}
+
+fn files<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    positive(deserializer, "a guest without a single file cannot start; write a number above 0")
+}
+
+fn fuel<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    positive(deserializer, "a guest without fuel cannot run; write a number above 0")
+}
+
+fn positive<'de, D: Deserializer<'de>>(deserializer: D, why_not_zero: &str) -> Result<u64, D::Error> {
     match u64::deserialize(deserializer)? {
-        0 => Err(D::Error::custom("a guest without a single file cannot start; write a number above 0")),
+        0 => Err(D::Error::custom(why_not_zero)),
         number => Ok(number),
     }
 }

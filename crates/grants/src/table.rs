@@ -34,7 +34,13 @@ pub(crate) fn print(grants: &Grants) -> String {
     );
     table.row("cpu", cpu(grants.cpu()));
     table.row("open files", grants.open_files());
+    let unlimited = || "no limit".to_owned();
+    table.row("timeout", grants.timeout().map_or_else(unlimited, |timeout| format!("{timeout:?}")));
+    table.row("fuel", grants.fuel().map_or_else(unlimited, |units| format!("{units} units")));
     table.row("mode", grants.mode());
+    table.row("profile", grants.profile());
+    table.row("clock", grants.clock());
+    table.row("random", grants.random());
     table.0
 }
 

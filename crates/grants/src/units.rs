@@ -1,4 +1,4 @@
-//! Sizes and times as people write them in a config file: `"512MiB"`, `"90s"`, or a plain number of bytes or seconds.
+//! Sizes and times as people write them: `"512MiB"`, `"90s"`, `"1m30s"`, or a plain number of bytes or seconds.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,8 +6,16 @@ use std::time::Duration;
 use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize};
 
-const SIZES: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-const TIMES: [(&str, u64); 3] = [("h", 3600), ("m", 60), ("s", 1)];
+use crate::error::shown;
+
+/// The last is that of a number alone, here as below.
+const SIZES: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("", 1)];
+/// In milliseconds.
+const TIMES: [(&str, u64); 5] = [("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1), ("", 1000)];
+const SIZE: Quantity =
+    Quantity { units: &SIZES, expecting: "a size such as \"512MiB\", \"2GiB\" or a number of bytes" };
+const TIME: Quantity =
+    Quantity { units: &TIMES, expecting: "a time such as \"90s\", \"5m\", \"500ms\" or a number of seconds" };
 
 /// A number of bytes. Prints and parses as `2GiB`, `64MiB`, `1500` (bytes).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -24,20 +32,30 @@ impl fmt::Display for ByteSize {
 
 impl<'de> Deserialize<'de> for ByteSize {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let quantity =
-            Quantity { units: &SIZES, expecting: "a size such as \"512MiB\", \"2GiB\" or a number of bytes" };
-        deserializer.deserialize_any(quantity).map(ByteSize)
+        deserializer.deserialize_any(SIZE).map(ByteSize)
     }
 }
 
-/// A time in whole seconds.
+/// A time in a config file.
 pub(crate) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let quantity =
-        Quantity { units: &TIMES, expecting: "a time such as \"90s\", \"5m\" or a number of seconds" };
-    deserializer.deserialize_any(quantity).map(Duration::from_secs)
+    deserializer.deserialize_any(TIME).map(Duration::from_millis)
 }
 
-/// A positive whole number, alone or in a string before one of `units`.
+/// The same, where it may be left out.
+pub(crate) fn some_duration<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Duration>, D::Error> {
+    duration(deserializer).map(Some)
+}
+
+/// A time in an annotation.
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
+    let milliseconds =
+        TIME.read(text).ok_or_else(|| format!("`{}` is not {}", shown(text), TIME.expecting))?;
+    Ok(Duration::from_millis(milliseconds))
+}
+
+/// A positive whole number, alone, or as numbers with `units` that are summed: `1m30s`.
 struct Quantity {
     units: &'static [(&'static str, u64)],
     expecting: &'static str,
@@ -45,14 +63,20 @@ struct Quantity {
 
 impl Quantity {
     fn read(&self, text: &str) -> Option<u64> {
-        let text = text.trim();
-        let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-        let (number, unit) = text.split_at(end);
-        let factor = match unit.trim() {
-            "" => 1,
-            unit => self.units.iter().find(|(name, _)| *name == unit)?.1,
-        };
-        number.parse::<u64>().ok()?.checked_mul(factor).filter(|n| *n > 0)
+        let mut rest = text.trim();
+        let alone = rest.bytes().all(|byte| byte.is_ascii_digit());
+        let mut sum = 0u64;
+        while !rest.is_empty() {
+            let (number, unit) =
+                rest.split_at(rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len()));
+            let (unit, next) = unit.split_at(unit.find(|c: char| c.is_ascii_digit()).unwrap_or(unit.len()));
+            let unit = unit.trim();
+            let (_, factor) =
+                self.units.iter().find(|(name, _)| *name == unit && unit.is_empty() == alone)?;
+            sum = sum.checked_add(number.parse::<u64>().ok()?.checked_mul(*factor)?)?;
+            rest = next;
+        }
+        Some(sum).filter(|sum| *sum > 0)
     }
 }
 
@@ -64,11 +88,11 @@ impl Visitor<'_> for Quantity {
     }
 
     fn visit_i64<E: Error>(self, number: i64) -> Result<u64, E> {
-        u64::try_from(number).ok().filter(|n| *n > 0).ok_or_else(|| wrong(number, self.expecting))
+        self.read(&number.to_string()).ok_or_else(|| wrong(number, self.expecting))
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<u64, E> {
-        if number > 0 { Ok(number) } else { Err(wrong(number, self.expecting)) }
+        self.read(&number.to_string()).ok_or_else(|| wrong(number, self.expecting))
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<u64, E> {

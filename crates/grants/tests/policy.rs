@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use grants::{ByteSize, JailPart, Mode, Policy};
+use grants::{ByteSize, JailPart, Mode, Policy, Profile};
 
 fn refused(text: &str) -> String {
     Policy::parse(text).unwrap_err().to_string()
@@ -27,6 +27,7 @@ fn every_key_is_read() {
         r#"
         native = "deny"
         modes = ["normal"]
+        profiles = ["strict"]
         [cache]
         dir = "/var/cache/aot"
         max-bytes = "512MiB"
@@ -35,6 +36,8 @@ fn every_key_is_read() {
         [limits]
         memory = 67108864
         open-files = 128
+        timeout = "1h30m"
+        fuel = 1_000_000
         [compile]
         memory = "1GiB"
         timeout = "5m"
@@ -50,6 +53,8 @@ fn every_key_is_read() {
     );
     assert_eq!(policy.jail.require, [JailPart::Landlock, JailPart::Seccomp]);
     assert_eq!((policy.limits.memory, policy.limits.open_files), (Some(ByteSize(64 << 20)), 128));
+    assert_eq!(policy.profiles, [Profile::Strict]);
+    assert_eq!((policy.limits.timeout, policy.limits.fuel), (Some(Duration::from_secs(5400)), 1_000_000));
     assert_eq!(
         (policy.compile.memory, policy.compile.timeout),
         (ByteSize(1 << 30), Duration::from_secs(300))
@@ -63,7 +68,7 @@ fn a_mistake_names_its_line_and_key() {
     for (text, expected) in [
         (
             "\n\n[limits]\nmemori = 5",
-            "line 4 (`memori = 5`): unknown field `memori`, expected `memory` or `open-files`",
+            "line 4 (`memori = 5`): unknown field `memori`, expected one of `memory`, `open-files`, `timeout`, `fuel`",
         ),
         ("frobnicate = 1", "line 1 (`frobnicate = 1`): unknown field `frobnicate`, expected one of"),
         (
@@ -80,6 +85,10 @@ fn a_mistake_names_its_line_and_key() {
             "line 2 (`require = [\"selinux\"]`): unknown variant `selinux`, expected `seccomp` or `landlock`",
         ),
         ("native = \"allow\"", "line 1 (`native = \"allow\"`): unknown variant `allow`, expected `deny`"),
+        ("[limits]\ntimeout = 0", "line 2 (`timeout = 0`): 0 is not a time such as"),
+        ("[limits]\nfuel = 0", "line 2 (`fuel = 0`): a guest without fuel cannot run"),
+        ("profiles = []", "line 1 (`profiles = []`): no profile is left"),
+        ("profiles = [\"fast\"]", "line 1 (`profiles = [\"fast\"]`): unknown variant `fast`, expected"),
         ("modes = []", "line 1 (`modes = []`): no mode is left"),
         (
             "modes = [\"shared\"]",
