@@ -6,6 +6,8 @@
 #   unit         every crate by itself
 #   containerd   pods under containerd 1.7 and 2.1
 #   jail         what a native attacker in place of the guest can reach
+#   grants       the table of grants, granted and not granted
+#   escapes      hostile guests after what was not granted
 #   faults       broken input, full disks, kill -9 at every step
 #   kubernetes   pods under a real kubelet
 # A stage that fails does not keep the next from running. The last line is the sum.
@@ -14,7 +16,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 for part in common debian go rust prerequisites containerd kubernetes; do . "$here/lib/$part.sh"; done
 cd "$ROOT"
 
-stages=(lint build guests unit containerd jail faults kubernetes)
+stages=(lint build guests unit containerd jail grants escapes faults kubernetes)
 longest_file=600
 export CONTAINERD_1_7 CONTAINERD_2_1 SHIM_DIR=$BUILT GUESTS=$ROOT/target/guests
 
@@ -70,6 +72,9 @@ e2e() {
 stage_containerd() { e2e containerd; }
 # Shows what was tried and what was reached.
 stage_jail() { e2e jail --nocapture; }
+# Print a table of their own.
+stage_grants() { e2e grants; }
+stage_escapes() { e2e escapes; }
 stage_faults() { e2e faults; }
 
 stage_kubernetes() {

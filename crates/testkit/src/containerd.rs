@@ -107,6 +107,14 @@ impl Containerd {
         fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
+    /// The log's last lines, for whoever looks into a failure.
+    pub fn log_end(&self) -> String {
+        const LINES: usize = 40;
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines.get(lines.len().saturating_sub(LINES)..).unwrap_or_default().join("\n")
+    }
+
     fn log_file(&self) -> PathBuf {
         self.nest.folder().join("containerd.log")
     }

@@ -13,6 +13,7 @@
 //! The environment says what is tested: `CONTAINERD_1_7` and `CONTAINERD_2_1` (folders with `containerd` and `ctr`),
 //! `SHIM_DIR` (with `containerd-shim-run-v2`) and `GUESTS` (with the Wasm). Needs root.
 
+mod cgroup;
 mod containerd;
 mod environment;
 mod events;
@@ -23,7 +24,9 @@ mod run;
 mod running;
 mod shim;
 mod story;
+mod tally;
 mod terminal;
+mod wasi;
 
 pub use containerd::{Containerd, NODES_OWN, Version};
 pub use environment::{guest, shim_binary};
@@ -34,3 +37,5 @@ pub use run::{Outcome, Run};
 pub use running::Running;
 pub use shim::{Bundle, Generation, Shim};
 pub use story::{alone, told};
+pub use tally::{Tally, wanted};
+pub use wasi::Wasi;

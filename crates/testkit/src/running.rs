@@ -3,9 +3,11 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Child;
+use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::cgroup;
 use crate::containerd::Containerd;
 use crate::patience::{eventually, until};
 use crate::run::{Outcome, code_of};
@@ -52,6 +54,16 @@ impl<'a> Running<'a> {
             }
             Ok(self.stdout().contains(text))
         })
+    }
+
+    /// The CPU time that the kernel counts for its cgroup.
+    pub fn cpu_time(&self) -> Result<Duration> {
+        cgroup::cpu_time(self.daemon.nest().name(), &self.id)
+    }
+
+    /// Whether its CPU quota ever held it back.
+    pub fn throttled(&self) -> Result<bool> {
+        cgroup::throttled(self.daemon.nest().name(), &self.id)
     }
 
     /// Sends a signal by its name, `SIGTERM`.

@@ -5,20 +5,12 @@ use anyhow::Result;
 use crate::containerd::{Containerd, Version};
 use crate::nest::Nest;
 
-/// How much of a log is shown beside a failure, in lines.
-const LOG: usize = 40;
-
 /// Tells a story with a containerd of its own, then checks that nothing is left of it.
 pub fn told(version: Version, story: impl FnOnce(&Containerd) -> Result<()>) -> Result<()> {
     let daemon = Containerd::start(version)?;
     let result = story(&daemon).and_then(|()| daemon.nest().assert_clean());
     if result.is_err() {
-        let log = daemon.log();
-        let lines: Vec<&str> = log.lines().collect();
-        eprintln!(
-            "containerd's log ends with:\n{}",
-            lines.get(lines.len().saturating_sub(LOG)..).unwrap_or_default().join("\n")
-        );
+        eprintln!("containerd's log ends with:\n{}", daemon.log_end());
     }
     result
 }

@@ -1,0 +1,34 @@
+//! What is not built yet: refused when the container is created, never half granted.
+
+use anyhow::{Result, ensure};
+
+use crate::row::{ALL, Place, Row};
+
+pub const PLUG: Row = Row {
+    grant: "run.wasm/plug",
+    on: ALL,
+    granted: |place| refused(place, "run.wasm/plug", "/deps/math.wasm"),
+    not_granted: |place| {
+        let refusal = place.run("unknown-import").outcome()?.refusal()?;
+        ensure!(refusal.contains("example:unknown/thing"), "{refusal}");
+        Ok("an import that nobody has is refused at create".to_owned())
+    },
+};
+
+pub const MODE: Row = Row {
+    grant: "run.wasm/mode",
+    on: ALL,
+    granted: |place| {
+        let hello = place.run("hello").annotation("run.wasm/mode", "normal").outcome()?.success()?;
+        ensure!(hello == "hello from run-wasm\n", "{hello}");
+        Ok("normal: runs".to_owned())
+    },
+    not_granted: |place| refused(place, "run.wasm/mode", "shared"),
+};
+
+/// A container with that annotation is refused in a sentence that names it.
+fn refused(place: &Place<'_>, annotation: &str, value: &str) -> Result<String> {
+    let refusal = place.run("hello").annotation(annotation, value).outcome()?.refusal()?;
+    ensure!(refusal.contains(annotation), "{refusal}");
+    Ok(format!("{value}: refused at create"))
+}
