@@ -24,6 +24,6 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
         stdout: Some(std::io::stdout().as_fd().try_clone_to_owned()?),
         stderr: Some(std::io::stderr().as_fd().try_clone_to_owned()?),
     };
-    let prepared = guest::prepare(&host::engine::engine()?, launch)?;
+    let prepared = guest::prepare(&host::engine::Engines::default(), launch)?;
     Ok(ExitCode::from(guest::run(prepared).code))
 }

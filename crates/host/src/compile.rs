@@ -6,7 +6,8 @@ use std::io::{self, Read, Write};
 
 use wasmtime::Engine;
 
-use crate::engine;
+use crate::concurrency;
+use crate::engine::{self, Flavour};
 
 /// What a compilation may use.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +20,8 @@ pub struct Limits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CompileReport {
     pub kind: Kind,
+    /// The flavour of the engine that can run it.
+    pub flavour: Flavour,
     /// Bytes read and bytes written.
     pub input: u64,
     pub output: u64,
@@ -62,14 +65,16 @@ pub fn compile(input: File, mut output: File, limits: Limits) -> Result<CompileR
     let bytes = read(input, limits.input)?;
     let wasm = binary(&bytes)?;
     let kind = kind(&wasm)?;
-    let engine = engine::compiler().map_err(|error| CompileError::Engine(sentence(&error)))?;
+    let concurrent = kind == Kind::Component && concurrency::is_used_by(&wasm);
+    let flavour = Flavour { concurrent };
+    let engine = engine::compiler(flavour).map_err(|error| CompileError::Engine(sentence(&error)))?;
     let code = match kind {
         Kind::Component => engine.precompile_component(&wasm),
         Kind::Module => engine.precompile_module(&wasm),
     };
     let code = code.map_err(|error| CompileError::Invalid(sentence(&error)))?;
     output.write_all(&code).map_err(|source| CompileError::Io { step: "write the compiled code", source })?;
-    Ok(CompileReport { kind, input: bytes.len() as u64, output: code.len() as u64 })
+    Ok(CompileReport { kind, flavour, input: bytes.len() as u64, output: code.len() as u64 })
 }
 
 fn read(input: File, limit: u64) -> Result<Vec<u8>, CompileError> {

@@ -1,13 +1,14 @@
-//! The one Wasmtime configuration: hosts and compilers share it, or compiled code would fit no host.
+//! The Wasmtime configurations: hosts and compilers share them, or compiled code would fit no host.
 
 use std::num::NonZeroUsize;
+use std::sync::{Mutex, PoisonError};
 
 use wasmtime::{Config, Engine, ModuleVersionStrategy, Result, WasmBacktraceDetails};
 
 /// The Wasmtime that this program is built with. Code of another patch release is not run.
 const WASMTIME: &str = "48.0.8";
 
-/// Counted up with every change of [`config`] that Wasmtime itself would not notice in compiled code.
+/// Counted up with every change of [`Flavour::config`] that Wasmtime itself would not notice in compiled code.
 const REVISION: u32 = 1;
 
 /// What a guest may use of its stack; the rest of [`ASYNC_STACK`] is left to the host's functions.
@@ -19,36 +20,69 @@ const ASYNC_STACK: usize = 2 << 20;
 /// Frames in the backtrace of a trap.
 const BACKTRACE_FRAMES: NonZeroUsize = NonZeroUsize::new(32).unwrap();
 
-/// Names the engine and its configuration: a part of the key of compiled code.
+/// One configuration. Code says of which flavour it is, and an engine of another refuses to load it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flavour {
+    /// Async functions, streams and futures, which WASI 0.3 is made of. With them each call between components costs
+    /// several times as much: the compiler sets this for components that have any, and for no others.
+    pub concurrent: bool,
+}
+
+impl Flavour {
+    /// The flavour of most code.
+    pub const PLAIN: Flavour = Flavour { concurrent: false };
+
+    /// The same with all that WASI 0.3 needs.
+    pub const CONCURRENT: Flavour = Flavour { concurrent: true };
+
+    /// What its code says of itself.
+    fn version(self) -> String {
+        format!("{}{}", tag(), if self.concurrent { "+concurrent" } else { "" })
+    }
+
+    fn config(self) -> Result<Config> {
+        let mut config = Config::new();
+        config
+            .module_version(ModuleVersionStrategy::Custom(self.version()))?
+            .concurrency_support(self.concurrent)
+            .max_wasm_stack(WASM_STACK)
+            .async_stack_size(ASYNC_STACK)
+            .memory_init_cow(true)
+            .wasm_backtrace_max_frames(Some(BACKTRACE_FRAMES))
+            // File and line numbers where the guest brings them. They are read when it traps, not before.
+            .wasm_backtrace_details(WasmBacktraceDetails::Enable);
+        Ok(config)
+    }
+}
+
+/// Names the engine and all of its configuration that is known before the Wasm is: a part of the key of compiled code.
 ///
-/// Code that was compiled under another tag is refused when it is loaded. Does not initialise Wasmtime.
+/// What the Wasm itself decides, [`Flavour::concurrent`], is no part of it. Does not initialise Wasmtime.
 pub fn tag() -> String {
     format!("wasmtime-{WASMTIME}-{}-commands.{REVISION}", std::env::consts::ARCH)
 }
 
-/// The engine that runs code; it cannot compile any. A process needs one.
-pub fn engine() -> Result<Engine> {
-    Engine::new(config()?.enable_compiler(false))
+/// The engines of one process that runs code, each made when it is first needed. They cannot compile.
+#[derive(Debug, Default)]
+pub struct Engines(Mutex<Vec<(Flavour, Engine)>>);
+
+impl Engines {
+    /// The engine of one flavour.
+    pub fn get(&self, flavour: Flavour) -> Result<Engine> {
+        let mut engines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, engine)) = engines.iter().find(|(of, _)| *of == flavour) {
+            return Ok(engine.clone());
+        }
+        let engine = Engine::new(flavour.config()?.enable_compiler(false))?;
+        engines.push((flavour, engine.clone()));
+        Ok(engine)
+    }
 }
 
 /// The engine that compiles, for compiler processes.
-pub(crate) fn compiler() -> Result<Engine> {
+pub(crate) fn compiler(flavour: Flavour) -> Result<Engine> {
     // Nothing here unwinds through guest code, and to register its tables costs each start.
-    Engine::new(config()?.native_unwind_info(false))
-}
-
-fn config() -> Result<Config> {
-    let mut config = Config::new();
-    config
-        .module_version(ModuleVersionStrategy::Custom(tag()))?
-        .concurrency_support(false)
-        .max_wasm_stack(WASM_STACK)
-        .async_stack_size(ASYNC_STACK)
-        .memory_init_cow(true)
-        .wasm_backtrace_max_frames(Some(BACKTRACE_FRAMES))
-        // File and line numbers where the guest brings them. They are read when it traps, not before.
-        .wasm_backtrace_details(WasmBacktraceDetails::Enable);
-    Ok(config)
+    Engine::new(flavour.config()?.native_unwind_info(false))
 }
 
 #[cfg(test)]

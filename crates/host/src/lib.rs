@@ -10,5 +10,6 @@ pub mod serve;
 pub mod spawn;
 
 pub mod compile;
+mod concurrency;
 pub mod engine;
 pub mod guest;

@@ -2,7 +2,6 @@
 //!
 //! The main thread owns the control channel and never runs guest code; each container runs on a thread of its own.
 
-use std::cell::LazyCell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,9 +10,9 @@ use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 
 use grants::Grants;
-use wasmtime::Engine;
 
 use crate::compile::Limits;
+use crate::engine::{Engines, Flavour};
 use crate::guest::{self, Launch, PrepareError};
 use crate::jail::{self, Jail};
 use crate::protocol::{Channel, Exit, Reply, Request, Stdio, container_dir};
@@ -40,20 +39,20 @@ fn serve(channel: &Arc<Channel>) -> io::Result<()> {
     let Some(jail) = close_jail(channel)? else {
         return Ok(());
     };
-    let engine = LazyCell::new(crate::engine::engine);
+    let engines = Arc::new(Engines::default());
     if !jail.compiler {
-        // The shim is still busy with the container's image and mounts: by the launch the engine stands.
-        LazyCell::force(&engine);
+        // The shim is still busy with the container's image and mounts: by the launch the engine that most code needs
+        // stands.
+        engines.get(Flavour::PLAIN).map_err(|error| io::Error::other(format!("{error:#}")))?;
     }
     let mut containers: HashMap<String, mpsc::Sender<()>> = HashMap::new();
     while let Some((request, fds)) = channel.receive::<Request>()? {
         match request {
             Request::Launch { id, stdio } => {
-                let engine = engine.as_ref().map_err(|error| io::Error::other(format!("{error:#}")))?;
                 let launch = unpack(&id, stdio, fds)?;
                 let (start, started) = mpsc::channel();
                 let container =
-                    Container { id: id.clone(), engine: engine.clone(), channel: channel.clone() };
+                    Container { id: id.clone(), engines: engines.clone(), channel: channel.clone() };
                 std::thread::Builder::new()
                     .name("guest".into())
                     .spawn(move || container.live(launch, &started))?;
@@ -116,14 +115,14 @@ fn unpack(id: &str, stdio: Stdio, fds: Vec<OwnedFd>) -> io::Result<Launch> {
 /// One container on its thread.
 struct Container {
     id: String,
-    engine: Engine,
+    engines: Arc<Engines>,
     channel: Arc<Channel>,
 }
 
 impl Container {
     fn live(self, launch: Launch, started: &mpsc::Receiver<()>) {
         let _end_process = AbortOnPanic;
-        let prepared = match guest::prepare(&self.engine, launch) {
+        let prepared = match guest::prepare(&self.engines, launch) {
             Ok(prepared) => prepared,
             Err(error) => {
                 let stale = matches!(error, PrepareError::Stale(_));

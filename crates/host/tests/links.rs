@@ -39,7 +39,7 @@ fn a_missing_import_is_named_with_what_there_is() {
         guest(&format!("{component}{rest}")).refused().to_string(),
         "the Wasm imports `acme:store/kv@1.0.0`, which this host does not have (function implementation is missing); \
          components find wasi:cli, wasi:clocks, wasi:filesystem, wasi:http, wasi:io, wasi:random and wasi:sockets here, \
-         version 0.2.12 or an earlier 0.2: build it for these, or compose it with what it misses"
+         version 0.2.12 or an earlier 0.2, and all of them but wasi:io in version 0.3.0: build it for these, or compose it with what it misses"
     );
     let module = r#"(module (import "env" "magic" (func)) (func (export "_start")))"#;
     assert_eq!(
@@ -53,7 +53,7 @@ fn a_missing_import_is_named_with_what_there_is() {
 fn wasm_without_an_entry_point_is_refused_with_what_it_exports() {
     assert_eq!(
         guest(LIBRARY).refused().to_string(),
-        "the Wasm has nothing to run: a component has `wasi:cli/run@0.2`, or a function that is named as \
+        "the Wasm has nothing to run: a component has `wasi:cli/run`, 0.2 or 0.3, or a function that is named as \
          `path#function`; it exports `add`, `acme:tools/calc@1.2.3`, `answer`, `greet`, `fails` and `quiet`"
     );
     assert_eq!(
@@ -150,5 +150,5 @@ fn prepare(code: &std::path::Path) -> PrepareError {
         stdout: None,
         stderr: None,
     };
-    host::guest::prepare(&host::engine::engine().unwrap(), launch).err().unwrap()
+    host::guest::prepare(&host::engine::Engines::default(), launch).err().unwrap()
 }

@@ -8,6 +8,8 @@ pub enum PrepareError {
     /// The Wasm must be compiled again; nothing is wrong with the Wasm itself.
     #[error("the compiled code is not of this engine: {0}")]
     Stale(String),
+    #[error("cannot make the engine: {0}")]
+    Engine(String),
     #[error("cannot open the compiled code: {0}")]
     Code(io::Error),
     #[error("cannot use the standard streams: {0}")]

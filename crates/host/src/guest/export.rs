@@ -6,16 +6,17 @@ use wasmtime::component::{Component, ComponentExportIndex};
 use super::PrepareError;
 use super::errors::list;
 
-/// Any 0.2 release matches: exports are found on their semver track.
-const COMMAND: &str = "wasi:cli/run@0.2.12";
-const EXPECTED: &str = "a component has `wasi:cli/run@0.2`, or a function that is named as `path#function`";
+/// The newest comes first. Any release of a 0.x matches: exports are found on their semver track.
+const COMMANDS: [&str; 2] = ["wasi:cli/run@0.3.0", "wasi:cli/run@0.2.12"];
+const EXPECTED: &str =
+    "a component has `wasi:cli/run`, 0.2 or 0.3, or a function that is named as `path#function`";
 
 /// Interfaces of components that serve, without versions.
 const SERVERS: [&str; 2] = ["wasi:http/incoming-handler", "wasi:http/handler"];
 
 /// The function to call.
 pub(super) enum Target {
-    /// `run` of a command.
+    /// `run` of a command, async or not.
     Run(ComponentExportIndex),
     /// A function without parameters.
     Function { index: ComponentExportIndex, results: usize },
@@ -30,9 +31,11 @@ pub(super) fn target(component: &Component, wanted: Option<&str>) -> Result<Targ
 }
 
 fn command(component: &Component) -> Result<Target, PrepareError> {
-    let interface = component.get_export_index(None, COMMAND);
-    let run = interface.and_then(|interface| component.get_export_index(Some(&interface), "run"));
-    run.map(Target::Run).ok_or_else(|| nothing_to_run(component))
+    let run = |name| {
+        let interface = component.get_export_index(None, name)?;
+        component.get_export_index(Some(&interface), "run")
+    };
+    COMMANDS.into_iter().find_map(run).map(Target::Run).ok_or_else(|| nothing_to_run(component))
 }
 
 fn nothing_to_run(component: &Component) -> PrepareError {

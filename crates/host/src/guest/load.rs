@@ -7,29 +7,41 @@ use wasmtime::component::Component;
 use wasmtime::{Engine, Module, Precompiled};
 
 use super::PrepareError;
+use crate::engine::{Engines, Flavour};
 
 pub(super) enum Code {
     Component(Component),
     Module(Module),
 }
 
-/// Maps the code at `path`. What does not fit this engine, or is no code at all, is [`PrepareError::Stale`].
-pub(super) fn load(engine: &Engine, path: &Path) -> Result<Code, PrepareError> {
-    let stale = |error: wasmtime::Error| PrepareError::Stale(format!("{error:#}"));
+/// Maps the code at `path`. What does not fit any of these engines, or is no code at all, is [`PrepareError::Stale`].
+pub(super) fn load(engines: &Engines, path: &Path) -> Result<Code, PrepareError> {
     std::fs::File::open(path).map_err(PrepareError::Code)?;
-    // Most code is a component, and to ask first would mean to read the file twice.
-    //
-    // SAFETY: the file was written by this program's compiler and is writable for root alone; Wasmtime checks that
-    // version and configuration are this engine's.
-    let error = match unsafe { Component::deserialize_file(engine, path) } {
-        Ok(component) => return Ok(Code::Component(component)),
+    let plain = engine(engines, Flavour::PLAIN)?;
+    // Most code is a plain component, and to ask first would mean to read the file twice.
+    let error = match component(&plain, path) {
+        Ok(component) => return Ok(component),
         Err(error) => error,
     };
     match Engine::detect_precompiled_file(path) {
-        Ok(Some(Precompiled::Module)) => {
-            // SAFETY: as above.
-            unsafe { Module::deserialize_file(engine, path) }.map(Code::Module).map_err(stale)
-        }
-        _ => Err(stale(error)),
+        Ok(Some(Precompiled::Module)) => module(&plain, path),
+        Ok(Some(Precompiled::Component)) => component(&engine(engines, Flavour::CONCURRENT)?, path),
+        _ => Err(error),
     }
+    .map_err(|error| PrepareError::Stale(format!("{error:#}")))
+}
+
+fn engine(engines: &Engines, flavour: Flavour) -> Result<Engine, PrepareError> {
+    engines.get(flavour).map_err(|error| PrepareError::Engine(format!("{error:#}")))
+}
+
+fn component(engine: &Engine, path: &Path) -> wasmtime::Result<Code> {
+    // SAFETY: the file was written by this program's compiler and is writable for root alone; Wasmtime checks that
+    // version and configuration are this engine's.
+    unsafe { Component::deserialize_file(engine, path) }.map(Code::Component)
+}
+
+fn module(engine: &Engine, path: &Path) -> wasmtime::Result<Code> {
+    // SAFETY: as above.
+    unsafe { Module::deserialize_file(engine, path) }.map(Code::Module)
 }

@@ -23,7 +23,8 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use grants::Grants;
-use wasmtime::Engine;
+
+use crate::engine::Engines;
 
 pub use errors::PrepareError;
 pub use outcome::Outcome;
@@ -34,7 +35,7 @@ use stdio::Stdio;
 /// What a guest is started with.
 #[derive(Debug)]
 pub struct Launch {
-    /// Code that [`crate::compile`] wrote under [`crate::engine::tag`]. It is trusted: whoever can write it can run
+    /// Code that [`crate::compile`] wrote. It is trusted: whoever can write it can run
     /// anything in this process.
     pub code: PathBuf,
     /// The directory that is the guest's `/`. Without it the guest has no file.
@@ -59,10 +60,10 @@ enum Program {
 }
 
 /// Loads, links and checks a guest. Errors are the pod's, or ask for new code ([`PrepareError::Stale`]).
-pub fn prepare(engine: &Engine, launch: Launch) -> Result<Prepared, PrepareError> {
+pub fn prepare(engines: &Engines, launch: Launch) -> Result<Prepared, PrepareError> {
     let Launch { code, root, grants, stdin, stdout, stderr } = launch;
     let stdio = Stdio::new(stdin, stdout, stderr).map_err(PrepareError::Stdio)?;
-    let code = load::load(engine, &code)?;
+    let code = load::load(engines, &code)?;
     let wasi = wasi::context(&grants, root.as_deref(), &stdio)?;
     let program = match code {
         Code::Component(component) => Program::Component(command::prepare(&component, grants, wasi)?),

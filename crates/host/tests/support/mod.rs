@@ -151,9 +151,8 @@ impl Guest {
 
     fn prepare(self) -> (TempPath, Result<guest::Prepared, PrepareError>) {
         let Self { code, grants, stdin, stdout, stderr } = self;
-        let engine = host::engine::engine().unwrap();
         let launch = Launch { code: code.to_path_buf(), root: None, grants, stdin, stdout, stderr };
-        let prepared = guest::prepare(&engine, launch);
+        let prepared = guest::prepare(&host::engine::Engines::default(), launch);
         (code, prepared)
     }
 }

@@ -1,10 +1,6 @@
-//! The WASI interfaces of this host, each linked only for components that import it: to link all of them would take
-//! longer than most commands run.
+//! WASI 0.2.
 
-use std::collections::BTreeSet;
-
-use wasmtime::Result;
-use wasmtime::component::{Component, HasData, Linker, ResourceTable};
+use wasmtime::component::{HasData, ResourceTable};
 use wasmtime_wasi::WasiView as _;
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
@@ -16,18 +12,11 @@ use wasmtime_wasi_http::p2::bindings::http;
 use wasmtime_wasi_http::{WasiHttp, WasiHttpView};
 use wasmtime_wasi_io::bindings::wasi::io;
 
-use super::fair;
-use super::state::ComponentState;
+use super::super::fair;
+use super::super::state::ComponentState;
+use super::Interface;
 
-/// What every component finds here, granted or not: what is not granted denies access when it is called.
-pub(super) const PROVIDED: &str = "components find wasi:cli, wasi:clocks, wasi:filesystem, wasi:http, wasi:io, \
-                                   wasi:random and wasi:sockets here, version 0.2.12 or an earlier 0.2";
-
-type Host = Linker<ComponentState>;
-type Link = fn(&mut Host) -> Result<()>;
-
-/// Names without their version, and what links them.
-const INTERFACES: [(&str, Link); 29] = [
+pub(super) const INTERFACES: &[Interface] = &[
     ("wasi:cli/environment", |l| cli::environment::add_to_linker::<_, WasiCli>(l, WasiCliView::cli)),
     ("wasi:cli/exit", |l| cli::exit::add_to_linker::<_, WasiCli>(l, WasiCliView::cli)),
     ("wasi:cli/stdin", |l| cli::stdin::add_to_linker::<_, WasiCli>(l, WasiCliView::cli)),
@@ -98,20 +87,4 @@ impl HasData for Table {
 
 fn table(state: &mut ComponentState) -> &mut ResourceTable {
     state.ctx().table
-}
-
-/// A linker with what `component` imports, as far as this host has it.
-pub(super) fn linker(component: &Component) -> Result<Host> {
-    let mut linker = Linker::new(component.engine());
-    let ty = component.component_type();
-    // A composed component may import one interface in several versions: the linker serves them all with one.
-    let imports: BTreeSet<&str> = ty.imports(component.engine()).map(|(name, _)| unversioned(name)).collect();
-    for (_, link) in INTERFACES.iter().filter(|(name, _)| imports.contains(name)) {
-        link(&mut linker)?;
-    }
-    Ok(linker)
-}
-
-fn unversioned(name: &str) -> &str {
-    name.split_once('@').map_or(name, |(name, _)| name)
 }
