@@ -40,6 +40,16 @@ impl Listen {
         self.ports.iter().any(|own| own.number.get() == port && own.transport == transport)
     }
 
+    /// What would allow a guest to listen on a port that is not declared.
+    pub fn cure(&self, port: u16, transport: Transport) -> String {
+        match port {
+            0 => "no grant allows it: whoever is to be reached needs a port that is declared".to_owned(),
+            port => {
+                format!("run.wasm/listen: \"{port}/{transport}\" allows it, and so does `ports` of the pod")
+            }
+        }
+    }
+
     /// Whether the guest may listen nowhere.
     pub fn is_closed(&self) -> bool {
         self.ports.is_empty()

@@ -177,3 +177,11 @@ fn udp_and_tcp_are_told_apart() {
     let grants = granted(annotated("run.wasm/listen", "53/udp"));
     assert!(grants.listen().allows(53, Transport::Udp) && !grants.listen().allows(53, Transport::Tcp));
 }
+
+#[test]
+fn a_port_that_is_not_declared_says_what_would_allow_it() {
+    let none = granted(json!({}));
+    let cure = none.listen().cure(53, Transport::Udp);
+    assert_eq!(cure, "run.wasm/listen: \"53/udp\" allows it, and so does `ports` of the pod");
+    assert!(none.listen().cure(0, Transport::Tcp).starts_with("no grant allows it"));
+}

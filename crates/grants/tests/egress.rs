@@ -245,3 +245,32 @@ fn denied_networks_stay_closed_whatever_name_leads_there() {
         "{sentence}"
     );
 }
+
+#[test]
+fn what_is_denied_says_what_would_allow_it() {
+    let none = egress("");
+    for (to, transport, name, rule) in [
+        ("10.0.0.1:80", Tcp, None, "10.0.0.1:80"),
+        ("10.0.0.1:53", Udp, None, "udp://10.0.0.1:53"),
+        ("[2001:db8::1]:443", Tcp, None, "[2001:db8::1]:443"),
+        ("[::ffff:10.0.0.1]:80", Tcp, None, "10.0.0.1:80"),
+        ("203.0.113.7:443", Tcp, Some("API.example.com."), "api.example.com:443"),
+        ("203.0.113.7:443", Tcp, Some("not a name"), "203.0.113.7:443"),
+        ("127.0.0.1:80", Tcp, Some("localhost"), "localhost:80"),
+        ("169.254.169.254:80", Tcp, Some("rebound.example.com"), "169.254.169.254:80"),
+    ] {
+        assert_eq!(none.cure(&at(to), transport, name), format!("run.wasm/egress: \"{rule}\" allows it"));
+        assert!(egress(rule).allows(&at(to), transport, name), "{rule} does not allow {to}");
+    }
+    assert_eq!(none.cure_name("Db.store."), "run.wasm/egress: \"db.store\" allows it");
+    assert!(none.cure_name("127.1").starts_with("no grant allows it: `127.1` is not"));
+    for this_host in ["0.0.0.0:80", "[::]:80"] {
+        assert!(none.cure(&at(this_host), Tcp, None).starts_with("no grant allows it: it means this host"));
+    }
+    let policy = Policy::parse("[egress]\ndeny-cidrs = [\"10.96.0.0/12\"]").unwrap();
+    let bounded = derive(&spec(annotated("run.wasm/egress", "0.0.0.0/0")), &policy).unwrap();
+    assert_eq!(
+        bounded.egress().cure(&at("10.96.0.1:443"), Tcp, None),
+        "the node's config forbids it (`egress.deny-cidrs`)"
+    );
+}

@@ -20,6 +20,7 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
         code: grants.entry().path.clone(),
         root: None,
         grants,
+        denials: host::guest::Denials::new(|denial| eprintln!("{}", denial.sentence)),
         stdin: Some(std::io::stdin().as_fd().try_clone_to_owned()?),
         stdout: Some(std::io::stdout().as_fd().try_clone_to_owned()?),
         stderr: Some(std::io::stderr().as_fd().try_clone_to_owned()?),

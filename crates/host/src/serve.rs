@@ -13,7 +13,7 @@ use grants::Grants;
 
 use crate::compile::Limits;
 use crate::engine::{Engines, Flavour};
-use crate::guest::{self, Launch, PrepareError};
+use crate::guest::{self, Denials, Launch, PrepareError};
 use crate::jail::{self, Jail};
 use crate::protocol::{Channel, Exit, Reply, Request, Stdio, container_dir};
 
@@ -49,7 +49,7 @@ fn serve(channel: &Arc<Channel>) -> io::Result<()> {
     while let Some((request, fds)) = channel.receive::<Request>()? {
         match request {
             Request::Launch { id, stdio } => {
-                let launch = unpack(&id, stdio, fds)?;
+                let launch = unpack(&id, stdio, fds, denials(&id, channel))?;
                 let (start, started) = mpsc::channel();
                 let container =
                     Container { id: id.clone(), engines: engines.clone(), channel: channel.clone() };
@@ -93,7 +93,16 @@ fn compile(fds: Vec<OwnedFd>) -> Reply {
     }
 }
 
-fn unpack(id: &str, stdio: Stdio, fds: Vec<OwnedFd>) -> io::Result<Launch> {
+/// The denied calls of a container; the shim hears of few of them.
+fn denials(id: &str, channel: &Arc<Channel>) -> Denials {
+    let (id, channel) = (id.to_owned(), channel.clone());
+    Denials::new(move |mut denial| {
+        denial.sentence = cut(denial.sentence);
+        tell(&channel, &Reply::Denied { id: id.clone(), denial });
+    })
+}
+
+fn unpack(id: &str, stdio: Stdio, fds: Vec<OwnedFd>, denials: Denials) -> io::Result<Launch> {
     let mut fds = fds.into_iter();
     let missing = || io::Error::new(io::ErrorKind::InvalidData, "a launch lacks a descriptor");
     let mut payload = Vec::new();
@@ -106,6 +115,7 @@ fn unpack(id: &str, stdio: Stdio, fds: Vec<OwnedFd>) -> io::Result<Launch> {
         code: dir.join("code"),
         root: Some(dir.join("root")),
         grants,
+        denials,
         stdin: stream(stdio.stdin)?,
         stdout: stream(stdio.stdout)?,
         stderr: stream(stdio.stderr)?,
@@ -122,6 +132,7 @@ struct Container {
 impl Container {
     fn live(self, launch: Launch, started: &mpsc::Receiver<()>) {
         let _end_process = AbortOnPanic;
+        let denials = launch.denials.clone();
         let prepared = match guest::prepare(&self.engines, launch) {
             Ok(prepared) => prepared,
             Err(error) => {
@@ -142,15 +153,20 @@ impl Container {
                 code: outcome.code,
                 reason: outcome.reason.map(cut),
                 oom: outcome.oom,
+                denied: denials.counts(),
             }));
         }
     }
 
-    /// Without a shim to hear it there is nobody to tell, and the process ends with the channel.
     fn reply(&self, reply: &Reply) {
-        if let Err(error) = self.channel.send(reply, &[]) {
-            eprintln!("host: cannot reply: {error}");
-        }
+        tell(&self.channel, reply);
+    }
+}
+
+/// Without a shim to hear it there is nobody to tell, and the process ends with the channel.
+fn tell(channel: &Channel, reply: &Reply) {
+    if let Err(error) = channel.send(reply, &[]) {
+        eprintln!("host: cannot reply: {error}");
     }
 }
 

@@ -146,6 +146,7 @@ fn prepare(code: &std::path::Path) -> PrepareError {
         code: code.to_owned(),
         root: None,
         grants: support::granted(serde_json::json!({})),
+        denials: host::guest::Denials::new(|_| {}),
         stdin: None,
         stdout: None,
         stderr: None,

@@ -12,6 +12,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::cgroup::Cgroup;
+use crate::denied::Denied;
 use crate::netns::Network;
 use crate::reactor::register;
 
@@ -129,14 +130,30 @@ impl HostProcess {
         self.send(&Request::Start { id: id.to_owned() }, &[])
     }
 
-    /// Waits for the end of the container; `None` when the host went without a word.
-    pub async fn exit(&self) -> Option<Exit> {
-        match self.reply().await {
-            Ok(Some(Reply::Exited(exit))) => Some(exit),
-            Ok(_) => None,
-            Err(error) => {
-                tracing::warn!(error = format!("{error:#}"), "a host broke the protocol");
-                None
+    /// Waits for the end of the container `id`; `None` when the host went without a word.
+    pub async fn exit(&self, id: &str) -> Option<Exit> {
+        let mut denied = Denied::default();
+        let end = self.hear_out(id, &mut denied).await.unwrap_or_else(|error| {
+            tracing::warn!(container = id, error = format!("{error:#}"), "a host broke the protocol");
+            None
+        });
+        if let Some(calls) = denied.sum(end.as_ref().map(|exit| &exit.denied)) {
+            tracing::warn!(container = id, "denied calls: {calls}");
+        }
+        end
+    }
+
+    async fn hear_out(&self, id: &str, denied: &mut Denied) -> Result<Option<Exit>> {
+        loop {
+            match self.reply().await? {
+                Some(Reply::Denied { denial, .. }) => {
+                    if let Some(sentence) = denied.take(&denial)? {
+                        tracing::warn!(container = id, "{sentence}");
+                    }
+                }
+                Some(Reply::Exited(exit)) => return Ok(Some(exit)),
+                Some(_) => bail!("it answers out of turn"),
+                None => return Ok(None),
             }
         }
     }

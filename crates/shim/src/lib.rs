@@ -9,6 +9,7 @@ mod command_line;
 mod containerd;
 mod daemon;
 mod delete;
+mod denied;
 mod error;
 mod events;
 mod fork;

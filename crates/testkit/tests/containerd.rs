@@ -2,6 +2,8 @@
 
 #[path = "containerd/basics.rs"]
 mod basics;
+#[path = "containerd/denials.rs"]
+mod denials;
 #[path = "containerd/files.rs"]
 mod files;
 #[path = "containerd/images.rs"]

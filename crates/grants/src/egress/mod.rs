@@ -5,6 +5,7 @@
 //! IPv4-mapped one or a redirect finds the same answer. The caller keeps the record of which addresses came from which
 //! lookup and passes that name along.
 
+mod cure;
 mod name;
 mod rule;
 mod special;

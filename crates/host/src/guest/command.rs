@@ -9,7 +9,7 @@ use super::export::{self, Target};
 use super::interfaces::{self, PROVIDED};
 use super::state::{self, ComponentState};
 use super::stdio::Stdio;
-use super::{Outcome, PrepareError, value};
+use super::{Denials, Outcome, PrepareError, value};
 
 /// A component that is linked and ready to be instantiated.
 pub(super) struct Command {
@@ -21,6 +21,7 @@ pub(super) struct Command {
 pub(super) fn prepare(
     component: &Component,
     grants: Grants,
+    denials: Denials,
     wasi: WasiCtxBuilder,
 ) -> Result<Command, PrepareError> {
     let target = export::target(component, grants.entry().function.as_deref())?;
@@ -28,7 +29,7 @@ pub(super) fn prepare(
     let component = interfaces::linker(component)
         .and_then(|linker| linker.instantiate_pre(component))
         .map_err(|error| PrepareError::import(&error, PROVIDED))?;
-    Ok(Command { store: state::component(engine, grants, wasi), component, target })
+    Ok(Command { store: state::component(engine, grants, denials, wasi), component, target })
 }
 
 impl Command {

@@ -19,6 +19,9 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
+use super::Denials;
+use crate::protocol::Kind;
+
 const HTTP_PORT: u16 = 80;
 const HTTPS_PORT: u16 = 443;
 
@@ -31,12 +34,13 @@ type Sent = Result<(Response<WasiBody>, Io), Error>;
 /// The HTTP client of one guest.
 pub(super) struct Client {
     egress: Egress,
+    denials: Denials,
 }
 
 impl Client {
-    /// Sends to where `egress` allows.
-    pub(super) fn new(egress: Egress) -> Self {
-        Self { egress }
+    /// Sends to where `egress` allows; `denials` hears of the rest.
+    pub(super) fn new(egress: Egress, denials: Denials) -> Self {
+        Self { egress, denials }
     }
 
     /// Where `uri` leads, if the guest may go there. What it may not is never looked at any closer.
@@ -44,31 +48,44 @@ impl Client {
         let authority = uri.authority().ok_or(Error::HttpRequestUriInvalid)?;
         let secure = uri.scheme() == Some(&Scheme::HTTPS);
         let port = authority.port_u16().unwrap_or(if secure { HTTPS_PORT } else { HTTP_PORT });
-        let (addresses, name) = addresses(authority)?;
+        let Some((addresses, name)) = addresses(authority) else {
+            let cure = self.egress.cure_name(authority.host());
+            return Err(self.denied(authority, port, &cure));
+        };
+        let first = addresses.first().map(|address| SocketAddr::new(*address, port));
         let reachable = addresses.into_iter().map(|address| SocketAddr::new(address, port));
         let allowed: Vec<_> = reachable.filter(|to| self.egress.allows(to, Transport::Tcp, name)).collect();
         match (allowed.is_empty(), secure) {
-            (true, _) => Err(Error::HttpRequestDenied),
+            (true, _) => {
+                let cure = first.map(|to| self.egress.cure(&to, Transport::Tcp, name)).unwrap_or_default();
+                Err(self.denied(authority, port, &cure))
+            }
             (false, true) => {
                 Err(Error::InternalError(Some("HTTPS is not supported by this release; use HTTP".to_owned())))
             }
             (false, false) => Ok(allowed),
         }
     }
+
+    /// The path and the user of a URI may be secrets.
+    fn denied(&self, authority: &Authority, port: u16, cure: &str) -> Error {
+        self.denials
+            .note(Kind::Http, || format!("HTTP request to {}:{port} denied: {cure}", authority.host()));
+        Error::HttpRequestDenied
+    }
 }
 
-/// The addresses of a host, and its name if it was given by one.
-fn addresses(authority: &Authority) -> Result<(Vec<IpAddr>, Option<&str>), Error> {
+/// The addresses of a host, and its name if it was given by one. No name but `localhost` can have been granted.
+fn addresses(authority: &Authority) -> Option<(Vec<IpAddr>, Option<&str>)> {
     let host = authority.host();
     let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     if let Ok(address) = address.parse() {
-        return Ok((vec![address], None));
+        return Some((vec![address], None));
     }
     if host.eq_ignore_ascii_case("localhost") {
-        return Ok((vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()], Some(host)));
+        return Some((vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()], Some(host)));
     }
-    // No other name can have been granted.
-    Err(Error::HttpRequestDenied)
+    None
 }
 
 impl WasiHttpHooks for Client {
@@ -153,7 +170,7 @@ mod tests {
         });
         let grants =
             grants::derive(&serde_json::from_value(spec).unwrap(), &grants::Policy::default()).unwrap();
-        Client::new(grants.egress().clone())
+        Client::new(grants.egress().clone(), Denials::new(|_| {}))
     }
 
     /// Sends GET to `uri` and returns the body of the response.

@@ -4,6 +4,7 @@
 //! what [`Launch`] does not carry, the guest does not have.
 
 mod command;
+mod denials;
 mod errors;
 mod export;
 mod fair;
@@ -14,6 +15,7 @@ mod load;
 mod module;
 mod network;
 mod outcome;
+mod socketless;
 mod state;
 mod stdio;
 mod value;
@@ -26,6 +28,7 @@ use grants::Grants;
 
 use crate::engine::Engines;
 
+pub use denials::Denials;
 pub use errors::PrepareError;
 pub use outcome::Outcome;
 
@@ -41,6 +44,8 @@ pub struct Launch {
     /// The directory that is the guest's `/`. Without it the guest has no file.
     pub root: Option<PathBuf>,
     pub grants: Grants,
+    /// Hears of each call that the grants do not allow.
+    pub denials: Denials,
     /// The standard streams; they are made non-blocking. Without stdin the guest reads an end of file, without stdout
     /// and stderr what it writes is gone.
     pub stdin: Option<OwnedFd>,
@@ -61,12 +66,14 @@ enum Program {
 
 /// Loads, links and checks a guest. Errors are the pod's, or ask for new code ([`PrepareError::Stale`]).
 pub fn prepare(engines: &Engines, launch: Launch) -> Result<Prepared, PrepareError> {
-    let Launch { code, root, grants, stdin, stdout, stderr } = launch;
+    let Launch { code, root, grants, denials, stdin, stdout, stderr } = launch;
     let stdio = Stdio::new(stdin, stdout, stderr).map_err(PrepareError::Stdio)?;
     let code = load::load(engines, &code)?;
-    let wasi = wasi::context(&grants, root.as_deref(), &stdio)?;
+    let wasi = wasi::context(&grants, &denials, root.as_deref(), &stdio)?;
     let program = match code {
-        Code::Component(component) => Program::Component(command::prepare(&component, grants, wasi)?),
+        Code::Component(component) => {
+            Program::Component(command::prepare(&component, grants, denials, wasi)?)
+        }
         Code::Module(module) => Program::Module(module::prepare(&module, &grants, wasi)?),
     };
     Ok(Prepared { program, stdio })

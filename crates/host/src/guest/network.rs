@@ -8,22 +8,30 @@ use grants::{Grants, Transport};
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::sockets::SocketAddrUse;
 
-use super::PrepareError;
+use super::{Denials, PrepareError};
+use crate::protocol::Kind;
 
 /// Peers of a UDP server that it may still answer; the one that was silent for longest is forgotten first.
 const PEERS: usize = 1024;
 
 /// Gives the guest the sockets that its grants open, if any. A grant that could not be honoured is refused.
-pub(super) fn allow(wasi: &mut WasiCtxBuilder, grants: &Grants) -> Result<(), PrepareError> {
+pub(super) fn allow(
+    wasi: &mut WasiCtxBuilder,
+    grants: &Grants,
+    denials: &Denials,
+) -> Result<(), PrepareError> {
     if let Some(rule) = grants.egress().rules().iter().find(|rule| rule.needs_lookup()) {
         return Err(PrepareError::Lookup(rule.to_string()));
     }
     if !grants.uses_network() {
         return Ok(());
     }
-    let gate = Gate { grants: grants.clone(), peers: Mutex::default() };
+    let gate = Gate { grants: grants.clone(), denials: denials.clone(), peers: Mutex::default() };
     wasi.allow_tcp(true).allow_udp(true).socket_addr_check(move |address, purpose| {
         let allowed = gate.allows(address, purpose);
+        if !allowed {
+            gate.denied(address, purpose);
+        }
         Box::pin(std::future::ready(allowed))
     });
     Ok(())
@@ -31,6 +39,7 @@ pub(super) fn allow(wasi: &mut WasiCtxBuilder, grants: &Grants) -> Result<(), Pr
 
 struct Gate {
     grants: Grants,
+    denials: Denials,
     /// Who sent a datagram to a declared port, most recent first.
     peers: Mutex<VecDeque<SocketAddr>>,
 }
@@ -74,8 +83,40 @@ impl Gate {
         serves
     }
 
+    fn denied(&self, address: SocketAddr, purpose: SocketAddrUse) {
+        let (kind, transport) = kind_of(purpose);
+        self.denials.note(kind, || {
+            let cure = match kind {
+                Kind::Bind if address.port() == 0 => CLIENT.to_owned(),
+                Kind::Bind | Kind::Listen => self.grants.listen().cure(address.port(), transport),
+                _ => self.grants.egress().cure(&address, transport, None),
+            };
+            let to = match kind {
+                Kind::Connect | Kind::Send => " to",
+                Kind::Receive => " from",
+                _ => "",
+            };
+            format!("{kind}{to} {address}/{transport} denied: {cure}")
+        });
+    }
+
     fn heard_from(&self, peer: SocketAddr) -> bool {
         self.peers.lock().unwrap_or_else(PoisonError::into_inner).contains(&peer)
+    }
+}
+
+/// What lets a guest bind any free port, which a client needs.
+const CLIENT: &str = "a rule in run.wasm/egress allows it, such as \"10.0.0.7:443\"";
+
+fn kind_of(purpose: SocketAddrUse) -> (Kind, Transport) {
+    match purpose {
+        SocketAddrUse::TcpBind => (Kind::Bind, Transport::Tcp),
+        // An accept is never denied.
+        SocketAddrUse::TcpListen | SocketAddrUse::TcpAccept => (Kind::Listen, Transport::Tcp),
+        SocketAddrUse::TcpConnect => (Kind::Connect, Transport::Tcp),
+        SocketAddrUse::UdpBind => (Kind::Bind, Transport::Udp),
+        SocketAddrUse::UdpSend => (Kind::Send, Transport::Udp),
+        SocketAddrUse::UdpReceive => (Kind::Receive, Transport::Udp),
     }
 }
 
@@ -92,7 +133,7 @@ mod tests {
         });
         let spec = serde_json::from_value(spec).unwrap();
         let grants = grants::derive(&spec, &grants::Policy::default()).unwrap();
-        Gate { grants, peers: Mutex::default() }
+        Gate { grants, denials: Denials::new(|_| {}), peers: Mutex::default() }
     }
 
     fn address(text: &str) -> SocketAddr {
@@ -148,5 +189,29 @@ mod tests {
         let gate = gate("192.0.2.1:53", "");
         assert!(gate.allows(address("192.0.2.1:53"), SocketAddrUse::UdpReceive));
         assert!(!gate.allows(address("192.0.2.2:53"), SocketAddrUse::UdpReceive));
+    }
+
+    #[test]
+    fn what_is_denied_is_told_with_what_would_allow_it() {
+        let told = std::sync::Arc::new(Mutex::new(Vec::new()));
+        let heard = told.clone();
+        let denials = Denials::new(move |denial| heard.lock().unwrap().push(denial.sentence));
+        let gate = Gate { denials, ..gate("", "53/udp") };
+        for (to, purpose) in [
+            ("10.0.0.1:80", SocketAddrUse::TcpConnect),
+            ("[2001:db8::1]:53", SocketAddrUse::UdpSend),
+            ("0.0.0.0:8080", SocketAddrUse::TcpBind),
+            ("10.0.0.1:81", SocketAddrUse::TcpConnect),
+        ] {
+            gate.denied(address(to), purpose);
+        }
+        assert_eq!(
+            *told.lock().unwrap(),
+            [
+                r#"connect to 10.0.0.1:80/tcp denied: run.wasm/egress: "10.0.0.1:80" allows it"#,
+                r#"send to [2001:db8::1]:53/udp denied: run.wasm/egress: "udp://[2001:db8::1]:53" allows it"#,
+                r#"bind 0.0.0.0:8080/tcp denied: run.wasm/listen: "8080/tcp" allows it, and so does `ports` of the pod"#,
+            ]
+        );
     }
 }

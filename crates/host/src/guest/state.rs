@@ -7,6 +7,7 @@ use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use super::Denials;
 use super::http::Client;
 use super::limits::{self, Meter};
 
@@ -17,6 +18,9 @@ pub(super) struct ComponentState {
     http: WasiHttpCtx,
     client: Client,
     meter: Meter,
+    /// Whether any socket could be of use to the guest.
+    pub(super) network: bool,
+    pub(super) denials: Denials,
 }
 
 /// Of a core module with WASI preview 1.
@@ -26,7 +30,12 @@ pub(super) struct ModuleState {
 }
 
 /// A component's store, with all limits set.
-pub(super) fn component(engine: &Engine, grants: Grants, mut wasi: WasiCtxBuilder) -> Store<ComponentState> {
+pub(super) fn component(
+    engine: &Engine,
+    grants: Grants,
+    denials: Denials,
+    mut wasi: WasiCtxBuilder,
+) -> Store<ComponentState> {
     let limit = grants.memory_limit();
     let mut table = ResourceTable::new();
     table.set_max_capacity(limits::HANDLES);
@@ -34,8 +43,10 @@ pub(super) fn component(engine: &Engine, grants: Grants, mut wasi: WasiCtxBuilde
         wasi: wasi.build(),
         table,
         http: WasiHttpCtx::new(),
-        client: Client::new(grants.egress().clone()),
+        client: Client::new(grants.egress().clone(), denials.clone()),
         meter: Meter::new(limit),
+        network: grants.uses_network(),
+        denials,
     };
     let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.meter);

@@ -6,11 +6,12 @@ use grants::Grants;
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
 use super::stdio::Stdio;
-use super::{PrepareError, network};
+use super::{Denials, PrepareError, network};
 
 /// The context of a guest, which has what its grants say and `root` as `/`.
 pub(super) fn context(
     grants: &Grants,
+    denials: &Denials,
     root: Option<&Path>,
     stdio: &Stdio,
 ) -> Result<WasiCtxBuilder, PrepareError> {
@@ -23,7 +24,7 @@ pub(super) fn context(
         .stderr(stdio.error.clone())
         // The guest has the thread to itself: what blocks it may block the thread, and no pool of threads is needed.
         .allow_blocking_current_thread(true);
-    network::allow(&mut wasi, grants)?;
+    network::allow(&mut wasi, grants, denials)?;
     if let Some(root) = root {
         // The kernel keeps a read-only root read-only, mount by mount. One preopen has one permission for the root and
         // for the volumes in it: it can say so as well only where none of them is writable.

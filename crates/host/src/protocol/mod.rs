@@ -5,8 +5,10 @@
 //! carry no descriptors and are bounded before they are parsed.
 
 mod channel;
+mod denial;
 
 pub use channel::{Channel, MAX_PACKET};
+pub use denial::{Counts, Denial, Kind};
 
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +48,8 @@ pub enum Reply {
     Ready { id: String },
     /// The container cannot run. `stale` asks for the code to be compiled anew.
     Refused { id: String, message: String, stale: bool },
+    /// The container was denied a call; it goes on.
+    Denied { id: String, denial: Denial },
     /// The container ended.
     Exited(Exit),
     /// The jail could not be closed: nothing was run.
@@ -62,6 +66,8 @@ pub struct Exit {
     pub reason: Option<String>,
     /// The memory limit ended it.
     pub oom: bool,
+    /// What it was denied.
+    pub denied: Counts,
 }
 
 /// Where a container's mounts stand in its host's mount namespace: `<dir>/root` is the guest's `/`, `<dir>/code` the

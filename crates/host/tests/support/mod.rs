@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 
 use grants::{Grants, Policy};
 use host::compile::{CompileError, CompileReport, Limits, compile};
-use host::guest::{self, Launch, Outcome, PrepareError};
+use host::guest::{self, Denials, Launch, Outcome, PrepareError};
 use serde_json::{Value, json};
 use tempfile::{NamedTempFile, TempPath};
 
@@ -151,7 +151,8 @@ impl Guest {
 
     fn prepare(self) -> (TempPath, Result<guest::Prepared, PrepareError>) {
         let Self { code, grants, stdin, stdout, stderr } = self;
-        let launch = Launch { code: code.to_path_buf(), root: None, grants, stdin, stdout, stderr };
+        let denials = Denials::new(|_| {});
+        let launch = Launch { code: code.to_path_buf(), root: None, grants, denials, stdin, stdout, stderr };
         let prepared = guest::prepare(&host::engine::Engines::default(), launch);
         (code, prepared)
     }

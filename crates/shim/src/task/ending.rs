@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use containerd_shim_protos::events::task::{TaskExit, TaskOOM};
 use containerd_shim_protos::topics::{TASK_EXIT_EVENT_TOPIC, TASK_OOM_EVENT_TOPIC};
-use host::protocol::Exit;
+use host::protocol::{Counts, Exit};
 
 use super::container::lock;
 use super::{Container, End, Task, Work};
@@ -41,7 +41,7 @@ pub fn signal_ends(signal: i32) -> bool {
 /// Watches over a task from create to its end.
 pub async fn watch(task: Arc<Task>, events: Events) {
     let Work::Container(container) = &task.work else { return };
-    let exit = match container.host.exit().await {
+    let exit = match container.host.exit(&task.id).await {
         Some(exit) => exit,
         None => without_a_word(&task.id, container).await,
     };
@@ -92,7 +92,7 @@ pub fn end(task: &Task, events: &Events, code: u32) {
 async fn without_a_word(id: &str, container: &Container) -> Exit {
     container.host.kill();
     let signal = container.host.reaped().await;
-    let exit = |code, oom, reason| Exit { id: id.to_owned(), code, oom, reason };
+    let exit = |code, oom, reason| Exit { id: id.to_owned(), code, oom, reason, denied: Counts::new() };
     let asked = container.ended_by.load(Ordering::SeqCst);
     if let (true, Ok(signal)) = (asked > 0, u8::try_from(asked)) {
         return exit(128u8.saturating_add(signal), false, None);

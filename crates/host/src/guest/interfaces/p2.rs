@@ -12,8 +12,8 @@ use wasmtime_wasi_http::p2::bindings::http;
 use wasmtime_wasi_http::{WasiHttp, WasiHttpView};
 use wasmtime_wasi_io::bindings::wasi::io;
 
-use super::super::fair;
 use super::super::state::ComponentState;
+use super::super::{fair, socketless};
 use super::Interface;
 
 pub(super) const INTERFACES: &[Interface] = &[
@@ -71,11 +71,13 @@ pub(super) const INTERFACES: &[Interface] = &[
     }),
     ("wasi:sockets/tcp", |l| sockets::tcp::add_to_linker::<_, WasiSockets>(l, WasiSocketsView::sockets)),
     ("wasi:sockets/tcp-create-socket", |l| {
-        sockets::tcp_create_socket::add_to_linker::<_, WasiSockets>(l, WasiSocketsView::sockets)
+        sockets::tcp_create_socket::add_to_linker::<_, WasiSockets>(l, WasiSocketsView::sockets)?;
+        socketless::tcp(l)
     }),
     ("wasi:sockets/udp", |l| sockets::udp::add_to_linker::<_, WasiSockets>(l, WasiSocketsView::sockets)),
     ("wasi:sockets/udp-create-socket", |l| {
-        sockets::udp_create_socket::add_to_linker::<_, WasiSockets>(l, WasiSocketsView::sockets)
+        sockets::udp_create_socket::add_to_linker::<_, WasiSockets>(l, WasiSocketsView::sockets)?;
+        socketless::udp(l)
     }),
 ];
 

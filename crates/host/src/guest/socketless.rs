@@ -1,0 +1,63 @@
+//! Guests without any network are denied their very first step, to create a socket: WASI and the jail both refuse it
+//! before there is an address to decide on. Here it is noted.
+
+use wasmtime::component::{Linker, Resource};
+use wasmtime::{Result, StoreContextMut};
+use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, Host as _, IpAddressFamily};
+use wasmtime_wasi::p2::bindings::sockets::tcp_create_socket::Host as _;
+use wasmtime_wasi::p2::bindings::sockets::udp_create_socket::Host as _;
+use wasmtime_wasi::p2::{TcpSocket, UdpSocket};
+use wasmtime_wasi::sockets::WasiSocketsView as _;
+
+use super::state::ComponentState;
+use crate::protocol::Kind;
+
+/// Replaces `create-tcp-socket` in `linker`, which has it already.
+pub(super) fn tcp(linker: &mut Linker<ComponentState>) -> Result<()> {
+    linker.allow_shadowing(true).instance("wasi:sockets/tcp-create-socket@0.2.12")?.func_wrap(
+        "create-tcp-socket",
+        |mut store: StoreContextMut<'_, ComponentState>, (family,): (IpAddressFamily,)| {
+            note(store.data(), "TCP");
+            let mut sockets = store.data_mut().sockets();
+            let made: Result<Resource<TcpSocket>, ErrorCode> = match sockets.create_tcp_socket(family) {
+                Ok(socket) => Ok(socket),
+                Err(error) => Err(sockets.convert_error_code(error)?),
+            };
+            Ok((made,))
+        },
+    )?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// Replaces `create-udp-socket` in `linker`, which has it already.
+pub(super) fn udp(linker: &mut Linker<ComponentState>) -> Result<()> {
+    linker.allow_shadowing(true).instance("wasi:sockets/udp-create-socket@0.2.12")?.func_wrap_async(
+        "create-udp-socket",
+        |mut store: StoreContextMut<'_, ComponentState>, (family,): (IpAddressFamily,)| {
+            Box::new(async move {
+                note(store.data(), "UDP");
+                let mut sockets = store.data_mut().sockets();
+                let made: Result<Resource<UdpSocket>, ErrorCode> =
+                    match sockets.create_udp_socket(family).await {
+                        Ok(socket) => Ok(socket),
+                        Err(error) => Err(sockets.convert_error_code(error)?),
+                    };
+                Ok((made,))
+            })
+        },
+    )?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+fn note(state: &ComponentState, transport: &str) {
+    if !state.network {
+        state.denials.note(Kind::Socket, || {
+            format!(
+                "{transport} socket denied: this container has no network; run.wasm/egress: \"10.0.0.7:443\" lets it \
+                 connect there, `ports` of the pod or run.wasm/listen: \"8080/tcp\" lets it listen"
+            )
+        });
+    }
+}
