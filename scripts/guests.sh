@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # scripts/guests.sh [--list] [NAME...]: builds the guests of test-images/ into target/guests, all or those named (`hello`
-# stands for hello.wasm and hello.p1.wasm), and prints each file with its size. `--list` prints the names alone.
+# stands for hello.wasm, hello.p1.wasm and hello.p3.wasm), and prints each file with its size. `--list` prints the names alone.
 # A family of guests is built again only when its sources or the way of building it have changed.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
@@ -12,7 +12,7 @@ set -euo pipefail
 # Rust's release and cargo's settings are looked up from here.
 cd "$ROOT"
 
-FAMILIES=(rust wat c javascript python)
+FAMILIES=(rust rust_p3 wat c javascript python)
 GUESTS=$ROOT/target/guests
 
 # files_of FAMILY: what it makes, one file a line.
@@ -25,7 +25,7 @@ wanted() {
   for file in $(files_of "$family"); do
     [ $# = 0 ] && echo "$file"
     for name in "$@"; do
-      case $file in "$name" | "$name.wasm" | "$name.p1.wasm") echo "$file" ;; esac
+      case $file in "$name" | "$name.wasm" | "$name.p1.wasm" | "$name.p3.wasm") echo "$file" ;; esac
     done
   done
 }

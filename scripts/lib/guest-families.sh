@@ -62,6 +62,23 @@ build_rust() {
   done
 }
 
+# --- Rust for WASI 0.3: components alone
+
+sources_of_rust_p3() { echo rust-p3; }
+
+files_of_rust_p3() { names_in rust-p3/examples rs | sed 's/$/.p3.wasm/'; }
+
+build_rust_p3() {
+  local target=$CACHE/guests/target-rust-p3 name
+  ensure_guest_rust forky
+  # The target is WASI 0.2's: what std asks of the host is of that release still, as in any such guest today.
+  CARGO_TARGET_DIR=$target guest_cargo build --quiet --locked --release --examples --target wasm32-wasip2 \
+    --manifest-path "$TEST_IMAGES/rust-p3/Cargo.toml"
+  for name in $(names_in rust-p3/examples rs); do
+    cp "$target/wasm32-wasip2/release/examples/${name//-/_}.wasm" "$1/$name.p3.wasm"
+  done
+}
+
 # --- WAT: NAME.wat becomes NAME.wasm; the one whose name a Rust guest has becomes hello-wat.p1.wasm
 
 sources_of_wat() { printf '%s\n' wat tools; }

@@ -9,14 +9,17 @@ pub enum Wasi {
     P1,
     /// 0.2: a component.
     P2,
+    /// 0.3: a component with async functions.
+    P3,
 }
 
 impl Wasi {
-    /// The file of a guest in this form: `hello` is `hello.p1.wasm`, or `hello.wasm`.
+    /// The file of a guest in this form: `hello` is `hello.p1.wasm`, `hello.wasm` or `hello.p3.wasm`.
     pub fn file(self, guest: &str) -> String {
         match self {
             Wasi::P1 => format!("{guest}.p1.wasm"),
             Wasi::P2 => format!("{guest}.wasm"),
+            Wasi::P3 => format!("{guest}.p3.wasm"),
         }
     }
 }
@@ -26,6 +29,7 @@ impl fmt::Display for Wasi {
         f.pad(match self {
             Wasi::P1 => "p1",
             Wasi::P2 => "p2",
+            Wasi::P3 => "p3",
         })
     }
 }

@@ -24,7 +24,7 @@ use testkit::{Containerd, Tally, Version, Wasi};
 use row::Row;
 
 /// The columns of the table.
-const COLUMNS: [Wasi; 2] = [Wasi::P1, Wasi::P2];
+const COLUMNS: [Wasi; 3] = [Wasi::P1, Wasi::P2, Wasi::P3];
 
 /// The lines of the table, in the order of the documentation.
 const ROWS: [Row; 11] = [

@@ -18,7 +18,7 @@ testkit::stories! {
         let folder = daemon.nest().folder().join("volume");
         fs::create_dir(&folder)?;
         fs::write(folder.join("question"), "what is it")?;
-        for file in ["files.wasm", "files.p1.wasm"] {
+        for file in ["files.wasm", "files.p1.wasm", "files.p3.wasm"] {
             let files = || daemon.run(file).mount(&folder, "/data", "rbind:rw");
             assert_eq!(files().args(["read", "/data/question"]).outcome()?.stdout, "what is it\n");
             assert_eq!(files().args(["write", "/data/answer", "forty-two"]).outcome()?.stdout, "ok\n");
@@ -31,7 +31,7 @@ testkit::stories! {
         let folder = daemon.nest().folder().join("volume");
         fs::create_dir(&folder)?;
         fs::write(folder.join("fixed"), "as it was")?;
-        for file in ["files.wasm", "files.p1.wasm"] {
+        for file in ["files.wasm", "files.p1.wasm", "files.p3.wasm"] {
             let files = || daemon.run(file).mount(&folder, "/data", "rbind:ro");
             assert_eq!(files().args(["read", "/data/fixed"]).outcome()?.stdout, "as it was\n");
             for words in [["write", "/data/fixed", "x"].as_slice(), &["remove", "/data/fixed"], &["mkdir", "/data/new"]] {
@@ -77,7 +77,7 @@ testkit::stories! {
     }
 
     fn the_root_of_a_pure_image_is_empty_and_closed(daemon) {
-        for file in ["files.wasm", "files.p1.wasm"] {
+        for file in ["files.wasm", "files.p1.wasm", "files.p3.wasm"] {
             let list = daemon.run(file).args(["list", "/"]).outcome()?;
             assert_eq!((list.code, list.stdout.trim()), (0, ""), "{list}");
             let write = daemon.run(file).args(["write", "/new", "x"]).outcome()?;
@@ -100,7 +100,7 @@ testkit::stories! {
         let volume = daemon.nest().folder().join("volume");
         fs::create_dir(&volume)?;
         for target in ["/etc/passwd", "/etc/hostname"] {
-            for file in ["files.wasm", "files.p1.wasm"] {
+            for file in ["files.wasm", "files.p1.wasm", "files.p3.wasm"] {
                 let escape = daemon.run(file).mount(&volume, "/tmp", "rbind:rw").args(["escape", target]).outcome()?;
                 assert!(escape.code == 0 && !escape.stdout.contains("REACHED"), "{escape}");
                 assert!(escape.stdout.lines().count() >= 7, "{escape}");

@@ -26,7 +26,7 @@ fn cached(daemon: &testkit::Containerd) -> anyhow::Result<Vec<(String, u64)>> {
 
 testkit::stories! {
     fn wasm_in_a_root_file_system_runs(daemon) {
-        for file in ["hello.wasm", "hello.p1.wasm"] {
+        for file in ["hello.wasm", "hello.p1.wasm", "hello.p3.wasm"] {
             let image = in_a_rootfs("/app/main.wasm", guest(file)?);
             let hello = daemon.run_image(&format!("rootfs-{file}"), image, "/app/main.wasm").outcome()?;
             assert_eq!((hello.code, hello.stdout.as_str()), (0, "hello from run-wasm\n"), "{hello}");

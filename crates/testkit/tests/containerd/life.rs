@@ -4,7 +4,7 @@ use testkit::eventually;
 
 testkit::stories! {
     fn sigterm_ends_a_guest_with_143_and_sigkill_with_137(daemon) {
-        for file in ["sleep.wasm", "sleep.p1.wasm"] {
+        for file in ["sleep.wasm", "sleep.p1.wasm", "sleep.p3.wasm"] {
             for (signal, code) in [("SIGTERM", 143), ("SIGKILL", 137)] {
                 let mut sleep = daemon.run(file).spawn()?;
                 sleep.says("sleeping")?;
@@ -16,7 +16,7 @@ testkit::stories! {
     }
 
     fn a_guest_that_never_pauses_can_be_ended(daemon) {
-        for file in ["spin.wasm", "spin.p1.wasm"] {
+        for file in ["spin.wasm", "spin.p1.wasm", "spin.p3.wasm"] {
             for (signal, code) in [("SIGTERM", 143), ("SIGKILL", 137)] {
                 let mut spin = daemon.run(file).spawn()?;
                 spin.says("spinning")?;

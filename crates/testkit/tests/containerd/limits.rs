@@ -5,7 +5,7 @@ const MIB: u64 = 1 << 20;
 testkit::stories! {
     fn a_guest_over_its_memory_limit_is_137_and_an_oom(daemon) {
         let events = daemon.events()?;
-        for file in ["memory-hog.wasm", "memory-hog.p1.wasm"] {
+        for file in ["memory-hog.wasm", "memory-hog.p1.wasm", "memory-hog.p3.wasm"] {
             let id = file.replace('.', "-");
             let hog = daemon.run(file).id(&id).memory(64 * MIB).args(["256"]).outcome()?;
             assert_eq!(hog.code, 137, "{hog}");

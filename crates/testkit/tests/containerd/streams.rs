@@ -14,7 +14,7 @@ echo \"$CONTAINER_NAMESPACE $CONTAINER_ID\" >\"$2.done\"
 
 testkit::stories! {
     fn stdin_ends(daemon) {
-        for file in ["echo.wasm", "echo.p1.wasm"] {
+        for file in ["echo.wasm", "echo.p1.wasm", "echo.p3.wasm"] {
             let echo = daemon.run(file).stdin("hi\n").outcome()?;
             assert_eq!((echo.code, echo.stdout.as_str()), (0, "hi\n"), "{echo}");
         }
@@ -22,12 +22,14 @@ testkit::stories! {
 
     fn a_megabyte_goes_in_and_comes_out(daemon) {
         let text: String = (0..131_072).map(|number| format!("{number:07}\n")).collect();
-        let echo = daemon.run("echo.wasm").stdin(text.clone()).outcome()?;
-        assert!(echo.code == 0 && echo.stdout == text, "{echo}");
+        for file in ["echo.wasm", "echo.p3.wasm"] {
+            let echo = daemon.run(file).stdin(text.clone()).outcome()?;
+            assert!(echo.code == 0 && echo.stdout == text, "{echo}");
+        }
     }
 
     fn much_output_arrives_whole(daemon) {
-        for file in ["bigout.wasm", "bigout.p1.wasm"] {
+        for file in ["bigout.wasm", "bigout.p1.wasm", "bigout.p3.wasm"] {
             let big = daemon.run(file).args(["16"]).outcome()?;
             let wanted: String = (0..16 * 16 * 1024).map(|number| format!("{number:010} {:x<52}\n", "")).collect();
             assert!(big.code == 0 && big.stdout == wanted, "{} bytes of {}: {big}", big.stdout.len(), wanted.len());
@@ -35,14 +37,14 @@ testkit::stories! {
     }
 
     fn stderr_is_apart_from_stdout(daemon) {
-        for file in ["stderr.wasm", "stderr.p1.wasm"] {
+        for file in ["stderr.wasm", "stderr.p1.wasm", "stderr.p3.wasm"] {
             let both = daemon.run(file).outcome()?;
             assert_eq!((both.stdout.as_str(), both.stderr.as_str()), ("this is stdout\n", "this is stderr\n"), "{both}");
         }
     }
 
     fn a_terminal_shows_both(daemon) {
-        for file in ["stderr.wasm", "stderr.p1.wasm"] {
+        for file in ["stderr.wasm", "stderr.p1.wasm", "stderr.p3.wasm"] {
             let shown = daemon.run(file).in_terminal()?;
             assert_eq!(shown.code, 0, "{shown}");
             // `ctr` keeps output processing on in its own terminal: how many carriage returns there are is its choice.

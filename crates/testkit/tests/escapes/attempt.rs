@@ -36,7 +36,7 @@ pub enum Verdict {
 }
 
 /// Every form that a guest comes in.
-pub const ALL: &[Wasi] = &[Wasi::P1, Wasi::P2];
+pub const ALL: &[Wasi] = &[Wasi::P1, Wasi::P2, Wasi::P3];
 
 impl Attempt {
     /// Makes the attempt in every form, a line each; how many got through.

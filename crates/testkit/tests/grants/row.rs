@@ -20,9 +20,9 @@ pub struct Row {
 pub type Cell = fn(&Place<'_>) -> Result<String>;
 
 /// Every form that a guest comes in.
-pub const ALL: &[Wasi] = &[Wasi::P1, Wasi::P2];
+pub const ALL: &[Wasi] = &[Wasi::P1, Wasi::P2, Wasi::P3];
 /// Those that have sockets and HTTP.
-pub const NETWORKED: &[Wasi] = &[Wasi::P2];
+pub const NETWORKED: &[Wasi] = &[Wasi::P2, Wasi::P3];
 
 /// Where a cell runs its guests.
 pub struct Place<'a> {
