@@ -106,10 +106,24 @@ fn a_container_of_a_pod_gets_what_its_pod_spec_says() {
     assert!(grants.listen().allows(8080, Transport::Tcp) && grants.listen().allows(53, Transport::Udp));
     assert!(!grants.listen().allows(8080, Transport::Udp) && !grants.listen().allows(0, Transport::Tcp));
 
-    assert_eq!((container_type(&spec), sandbox_id(&spec)), (ContainerType::Container, Some("5b2c9e7f")));
+    assert_eq!(
+        (container_type(&spec), sandbox_id(&spec)),
+        (ContainerType::Container, Some("9b833d28843ebf88e5ea1f8ab43e277e47d95550ffa367bc10611a990c972a63"))
+    );
     let pod = pod(&spec).unwrap();
     assert_eq!((pod.name, pod.namespace), ("shop-6d5f", "store"));
-    assert_eq!(network_namespace(&spec), NetNs::Path("/var/run/netns/cni-2b7c1f1e".into()));
+    assert_eq!(network_namespace(&spec), NetNs::Path("/proc/66/ns/net".into()));
+}
+
+#[test]
+fn a_sandbox_stands_for_its_pod_and_names_the_pods_network() {
+    let spec = real("cri-sandbox");
+    let id = "9b833d28843ebf88e5ea1f8ab43e277e47d95550ffa367bc10611a990c972a63";
+    assert_eq!((container_type(&spec), sandbox_id(&spec)), (ContainerType::Sandbox, Some(id)));
+    let pod = pod(&spec).unwrap();
+    assert_eq!((pod.name, pod.namespace), ("shop-6d5f", "store"));
+    let network = NetNs::Path("/var/run/netns/cni-bc2a7662-f2c4-648b-1a16-43132e68fc1b".into());
+    assert_eq!(network_namespace(&spec), network);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use grants::{GrantError, Grants, Policy, derive};
 use oci_spec::runtime::Spec;
 use serde_json::{Value, json};
 
-/// A `tests/data` file: a spec as containerd 2.1 writes it.
+/// A `tests/data` file: a spec as containerd 2.1 writes it, for `ctr` or for the calls of a kubelet.
 pub fn real(name: &str) -> Spec {
     let path = format!("{}/tests/data/{name}.json", env!("CARGO_MANIFEST_DIR"));
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
