@@ -43,6 +43,7 @@ pub struct ImageBuilder {
     labels: BTreeMap<String, String>,
     architecture: Option<String>,
     created: u64,
+    config: Option<Value>,
 }
 
 #[derive(Debug, Clone)]
@@ -86,6 +87,12 @@ impl ImageBuilder {
         let layer =
             Layer { title: title.into(), media_type: media_type.into(), bytes: bytes.into(), checked: false };
         self.layers.push(layer);
+        self
+    }
+
+    /// A config of a stranger's making in place of ours, unchecked; not for [`Format::Rootfs`].
+    pub fn config(mut self, config: Value) -> Self {
+        self.config = Some(config);
         self
     }
 
@@ -236,7 +243,7 @@ impl ImageBuilder {
                 "rootfs": {"type": "layers", "diff_ids": []},
             }),
         );
-        let config = layout.add(config_type, canonical::json(config), None);
+        let config = layout.add(config_type, canonical::json(self.config.unwrap_or(config)), None);
         let layers = self
             .layers
             .into_iter()

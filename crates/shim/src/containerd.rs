@@ -18,6 +18,17 @@ pub struct Containerd {
     namespace: MetadataValue<Ascii>,
 }
 
+/// Where CRI keeps, in a container's record, what the kubelet asked for.
+const CRI_METADATA: &str = "io.cri-containerd.container.metadata";
+
+/// What a container was made from.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    pub image: ImageRef,
+    /// The image's name as the pod says it, where a kubelet has told CRI.
+    pub asked_for: Option<String>,
+}
+
 /// An image as containerd names it.
 #[derive(Debug, Clone)]
 pub struct ImageRef {
@@ -40,23 +51,23 @@ impl Containerd {
         request
     }
 
-    /// The image of a container; `None` for one that was made from a folder, or that containerd does not know (a shim
-    /// driven by hand).
-    pub async fn image_of(&self, container: &str) -> Result<Option<ImageRef>> {
+    /// What a container was made from; `None` for one that was made from a folder, or that containerd does not know (a
+    /// shim driven by hand).
+    pub async fn origin_of(&self, container: &str) -> Result<Option<Origin>> {
         let get = self.request(GetContainerRequest { id: container.to_owned() });
-        let name = match self.client.containers().get(get).await {
-            Ok(response) => {
-                response.into_inner().container.map(|container| container.image).unwrap_or_default()
-            }
+        let container = match self.client.containers().get(get).await {
+            Ok(response) => response.into_inner().container.unwrap_or_default(),
             Err(status) if status.code() == Code::NotFound => return Ok(None),
             Err(status) => {
                 bail!("containerd does not tell about the container {container}: {}", status.message())
             }
         };
-        if name.is_empty() {
+        if container.image.is_empty() {
             return Ok(None);
         }
-        self.image(&name).await.map(Some)
+        let cri = container.extensions.get(CRI_METADATA).map_or([].as_slice(), |cri| &cri.value);
+        let asked_for = name_in_the_pod(cri);
+        Ok(Some(Origin { image: self.image(&container.image).await?, asked_for }))
     }
 
     /// An image by its name.
@@ -103,5 +114,37 @@ impl Containerd {
             into.write_all(&part.data).with_context(|| format!("cannot keep the blob {digest}"))?;
         }
         Ok(())
+    }
+}
+
+/// The name that the pod gave its image. CRI's record is of its own making and no interface: what is not as expected says
+/// nothing.
+fn name_in_the_pod(metadata: &[u8]) -> Option<String> {
+    let metadata: serde_json::Value = serde_json::from_slice(metadata).ok()?;
+    let name = metadata.pointer("/Metadata/Config/image/user_specified_image")?.as_str()?;
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_image_that_a_pod_names_is_read_from_its_containers_record() {
+        let record = |image: &str| {
+            format!(r#"{{"Version":"v1","Metadata":{{"ID":"1","Config":{{"image":{image}}}}}}}"#)
+        };
+        let name = |image: &str| name_in_the_pod(record(image).as_bytes());
+        let told = r#"{"image":"sha256:98","user_specified_image":"localhost/shop:1"}"#;
+        assert_eq!(name(told).as_deref(), Some("localhost/shop:1"));
+        for silent in [
+            r#"{"image":"sha256:98"}"#,
+            r#"{"user_specified_image":""}"#,
+            r#"{"user_specified_image":7}"#,
+            "null",
+        ] {
+            assert_eq!(name(silent), None, "{silent}");
+        }
+        assert_eq!((name_in_the_pod(b""), name_in_the_pod(b"[]")), (None, None));
     }
 }

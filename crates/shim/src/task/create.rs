@@ -161,12 +161,16 @@ impl Look {
             return Ok(Look { containerd: None, image: None, facts: None });
         };
         let containerd = Containerd::connect(address, &context.namespace).await?;
-        let image = containerd.image_of(id).await?;
-        let facts = match &image {
-            Some(image) => Some(facts(&containerd, image, asked_for).await?),
+        let origin = containerd.origin_of(id).await?;
+        let facts = match &origin {
+            Some(origin) => {
+                // containerd 1.7 puts into the spec whichever name it knows the image's config by.
+                let asked_for = origin.asked_for.as_deref().or(asked_for);
+                Some(facts(&containerd, &origin.image, asked_for).await?)
+            }
             None => None,
         };
-        Ok(Look { containerd: Some(containerd), image: image.map(|image| image.name), facts })
+        Ok(Look { containerd: Some(containerd), image: origin.map(|origin| origin.image.name), facts })
     }
 }
 
