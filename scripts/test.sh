@@ -4,7 +4,8 @@
 #   build        the workspace and its tests, statically
 #   guests       the Wasm programs that the tests run
 #   unit         every crate by itself
-#   containerd   pods under containerd 1.7 and 2.1
+#   containerd   containers under containerd 1.7 and 2.1
+#   cri          pods under both, called as a kubelet calls them
 #   jail         what a native attacker in place of the guest can reach
 #   grants       the table of grants, granted and not granted
 #   escapes      hostile guests after what was not granted
@@ -16,9 +17,9 @@ here=$(cd "$(dirname "$0")" && pwd)
 for part in common debian go rust prerequisites containerd kubernetes; do . "$here/lib/$part.sh"; done
 cd "$ROOT"
 
-stages=(lint build guests unit containerd jail grants escapes faults kubernetes)
+stages=(lint build guests unit containerd cri jail grants escapes faults kubernetes)
 longest_file=600
-export CONTAINERD_1_7 CONTAINERD_2_1 SHIM_DIR=$BUILT GUESTS=$ROOT/target/guests
+export CONTAINERD_1_7 CONTAINERD_2_1 SHIM_DIR=$BUILT GUESTS=$ROOT/target/guests CNI_BIN REGISTRY_BIN
 
 stage_lint() {
   cargo fmt --all --check
@@ -70,6 +71,11 @@ e2e() {
   run_tests --test "$1" -- "${@:2}"
 }
 stage_containerd() { e2e containerd; }
+stage_cri() {
+  ensure_pod_network
+  ensure_registry
+  e2e cri
+}
 # Shows what was tried and what was reached.
 stage_jail() { e2e jail --nocapture; }
 # Print a table of their own.

@@ -4,6 +4,7 @@
 CONTAINERD_1_7=$CACHE/containerd-1.7/usr/bin
 CONTAINERD_2_1=$CACHE/containerd-2.1/usr/bin
 CNI_BIN=$CACHE/cni/usr/lib/cni
+REGISTRY_BIN=$CACHE/registry/usr/bin
 ETCD_BIN=$CACHE/etcd/usr/bin
 BUSYBOX=$CACHE/busybox/bin/busybox
 
@@ -14,9 +15,15 @@ ensure_containerd() {
   say "$(cat "$CACHE"/containerd-{1.7,2.1}/versions | paste -s -d ,)"
 }
 
+# ensure_pod_network: the CNI plugins.
+ensure_pod_network() { cached cni unpack_from_debian forky containernetworking-plugins; }
+
+# ensure_registry: one to push images to.
+ensure_registry() { cached registry unpack_from_debian bookworm docker-registry; }
+
 # ensure_cluster_parts: the CNI plugins, etcd, and a static busybox for native pods.
 ensure_cluster_parts() {
-  cached cni unpack_from_debian forky containernetworking-plugins
+  ensure_pod_network
   cached etcd unpack_from_debian forky etcd-server
   cached busybox unpack_from_debian bookworm busybox-static
 }

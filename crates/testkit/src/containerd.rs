@@ -32,15 +32,22 @@ impl Version {
     }
 }
 
-/// Only what `ctr` needs. The file is of the older form, which both releases read.
+/// What both kinds of daemon have in common. The file is of the older form, which both releases read.
 const CONFIG: &str = r#"version = 2
-disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime",
-    "io.containerd.nri.v1.nri"]
 [plugins."io.containerd.internal.v1.opt"]
 path = "/var/lib/containerd-opt"
 "#;
 
-const SOCKETS: [&str; 2] = ["/run/containerd/containerd.sock", "/run/containerd/containerd.sock.ttrpc"];
+/// For a daemon that `ctr` alone speaks to.
+const WITHOUT_CRI: &str = r#"disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images",
+    "io.containerd.cri.v1.runtime", "io.containerd.nri.v1.nri"]
+"#;
+
+/// containerd's namespace for what CRI makes.
+const OF_CRI: &str = "k8s.io";
+
+pub(crate) const SOCKET: &str = "/run/containerd/containerd.sock";
+const SOCKETS: [&str; 2] = [SOCKET, "/run/containerd/containerd.sock.ttrpc"];
 
 /// A variable of containerd's environment, and so of the shim's, that no guest may see.
 pub const NODES_OWN: &str = "SECRET_OF_THE_NODE";
@@ -52,16 +59,29 @@ const CTR: &str = "180";
 #[derive(Debug)]
 pub struct Containerd {
     version: Version,
+    namespace: String,
     daemon: Mutex<Option<Child>>,
     imported: Mutex<Vec<String>>,
     nest: Nest,
 }
 
 impl Containerd {
+    /// Without CRI. What it runs is in a containerd namespace that has the nest's name.
     pub fn start(version: Version) -> Result<Containerd> {
         let nest = Nest::new()?;
-        fs::write(nest.folder().join("containerd.toml"), CONFIG)?;
-        let containerd = Containerd { version, daemon: Mutex::default(), imported: Mutex::default(), nest };
+        let namespace = nest.name().to_owned();
+        Containerd::start_in(nest, version, namespace, &format!("{WITHOUT_CRI}{CONFIG}"))
+    }
+
+    /// With CRI, configured by the tables `cri`.
+    pub(crate) fn start_with_cri(nest: Nest, version: Version, cri: &str) -> Result<Containerd> {
+        Containerd::start_in(nest, version, OF_CRI.to_owned(), &format!("{CONFIG}{cri}"))
+    }
+
+    fn start_in(nest: Nest, version: Version, namespace: String, config: &str) -> Result<Containerd> {
+        fs::write(nest.folder().join("containerd.toml"), config)?;
+        let containerd =
+            Containerd { version, namespace, daemon: Mutex::default(), imported: Mutex::default(), nest };
         containerd.begin()?;
         Ok(containerd)
     }
@@ -129,14 +149,14 @@ impl Containerd {
         Ok(command)
     }
 
-    /// A call of `ctr` in the nest, in the nest's containerd namespace, that does not take for ever.
+    /// A call of `ctr` in the nest, in the daemon's containerd namespace, that does not take for ever.
     pub fn ctr_command<S: AsRef<std::ffi::OsStr>>(
         &self,
         words: impl IntoIterator<Item = S>,
     ) -> Result<Command> {
         let mut command = self.nest.command("timeout");
         command.args(["--signal", "KILL", CTR]).arg(self.version.folder()?.join("ctr"));
-        command.args(["--namespace", self.nest.name()]).args(words);
+        command.args(["--namespace", &self.namespace]).args(words);
         Ok(command)
     }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::nest::Nest;
 use crate::patience::eventually;
@@ -64,6 +64,21 @@ pub(crate) fn remove_cgroups(name: &str) {
         }
     }
     cgroups(name).iter().for_each(|cgroup| remove(cgroup));
+}
+
+/// Takes away the cgroup of a pod that is gone, as the kubelet does; an error where one of its containers' is still there.
+pub(crate) fn remove_pod_cgroup(nest: &str, pod: &str) -> Result<()> {
+    for parent in cgroups(nest) {
+        match fs::remove_dir(parent.join(pod)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).context(format!("the cgroup {}/{pod}", parent.display()));
+            }
+            _ => {}
+        }
+        // Another pod of the nest may have one there.
+        drop(fs::remove_dir(parent));
+    }
+    Ok(())
 }
 
 /// Every file below a folder, and each folder in it that holds none. The folder of a containerd namespace may stay.

@@ -11,15 +11,20 @@
 //! ```
 //!
 //! The environment says what is tested: `CONTAINERD_1_7` and `CONTAINERD_2_1` (folders with `containerd` and `ctr`),
-//! `SHIM_DIR` (with `containerd-shim-run-v2`) and `GUESTS` (with the Wasm). Needs root.
+//! `SHIM_DIR` (with `containerd-shim-run-v2`) and `GUESTS` (with the Wasm); for pods `CNI_BIN` (CNI's plugins) and
+//! `REGISTRY_BIN` (with `docker-registry`). Needs root.
 
 mod cgroup;
 mod containerd;
+pub mod cri;
 mod environment;
 mod events;
 mod leaks;
 mod nest;
+mod node;
 mod patience;
+mod pod;
+mod registry;
 mod run;
 mod running;
 mod shim;
@@ -32,10 +37,13 @@ pub use containerd::{Containerd, NODES_OWN, Version};
 pub use environment::{guest, shim_binary};
 pub use events::Events;
 pub use nest::{Nest, Process};
+pub use node::Node;
 pub use patience::{eventually, until};
+pub use pod::{Pod, PodContainer, PodContainerSpec, PodSpec};
+pub use registry::Registry;
 pub use run::{Outcome, Run};
 pub use running::Running;
 pub use shim::{Bundle, Generation, Shim};
-pub use story::{alone, told};
+pub use story::{alone, told, told_on_a_node};
 pub use tally::{Tally, wanted};
 pub use wasi::Wasi;

@@ -4,11 +4,22 @@ use anyhow::Result;
 
 use crate::containerd::{Containerd, Version};
 use crate::nest::Nest;
+use crate::node::Node;
 
 /// Tells a story with a containerd of its own, then checks that nothing is left of it.
 pub fn told(version: Version, story: impl FnOnce(&Containerd) -> Result<()>) -> Result<()> {
     let daemon = Containerd::start(version)?;
-    let result = story(&daemon).and_then(|()| daemon.nest().assert_clean());
+    judged(&daemon, story(&daemon))
+}
+
+/// Tells a story of pods with a node of its own, then checks that nothing is left of it.
+pub fn told_on_a_node(version: Version, story: impl FnOnce(&Node) -> Result<()>) -> Result<()> {
+    let node = Node::start(version)?;
+    judged(node.containerd(), story(&node))
+}
+
+fn judged(daemon: &Containerd, result: Result<()>) -> Result<()> {
+    let result = result.and_then(|()| daemon.nest().assert_clean());
     if result.is_err() {
         eprintln!("containerd's log ends with:\n{}", daemon.log_end());
     }
@@ -25,28 +36,41 @@ pub fn alone(story: impl FnOnce(&Nest) -> Result<()>) -> Result<()> {
 /// Makes each story a test against every supported containerd: `story::containerd_1_7`, `story::containerd_2_1`.
 #[macro_export]
 macro_rules! stories {
-    ($($(#[$meta:meta])* fn $name:ident($daemon:ident) $body:block)*) => {
-        $(
-            $(#[$meta])*
-            mod $name {
-                #[allow(unused_imports, reason = "not every story uses all of it")]
-                use super::*;
+    ($($stories:tt)*) => { $crate::tests_of_stories! { [Containerd, told] $($stories)* } };
+}
 
-                fn story($daemon: &$crate::Containerd) -> anyhow::Result<()> {
-                    $body
-                    Ok(())
-                }
+/// The same for stories of pods: `fn story(node) { ... }`.
+#[macro_export]
+macro_rules! pod_stories {
+    ($($stories:tt)*) => { $crate::tests_of_stories! { [Node, told_on_a_node] $($stories)* } };
+}
 
-                #[test]
-                fn containerd_1_7() -> anyhow::Result<()> {
-                    $crate::told($crate::Version::V1_7, story)
-                }
+/// The tests that both of the above make: of what a story is given, and who tells it.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! tests_of_stories {
+    ([$given:ident, $teller:ident]) => {};
+    ([$given:ident, $teller:ident] $(#[$meta:meta])* fn $name:ident($it:ident) $body:block $($rest:tt)*) => {
+        $(#[$meta])*
+        mod $name {
+            #[allow(unused_imports, reason = "not every story uses all of it")]
+            use super::*;
 
-                #[test]
-                fn containerd_2_1() -> anyhow::Result<()> {
-                    $crate::told($crate::Version::V2_1, story)
-                }
+            fn story($it: &$crate::$given) -> anyhow::Result<()> {
+                $body
+                Ok(())
             }
-        )*
+
+            #[test]
+            fn containerd_1_7() -> anyhow::Result<()> {
+                $crate::$teller($crate::Version::V1_7, story)
+            }
+
+            #[test]
+            fn containerd_2_1() -> anyhow::Result<()> {
+                $crate::$teller($crate::Version::V2_1, story)
+            }
+        }
+        $crate::tests_of_stories! { [$given, $teller] $($rest)* }
     };
 }

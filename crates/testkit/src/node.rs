@@ -1,0 +1,155 @@
+//! A node without a kubelet: containerd with CRI and a pod network, and calls as a kubelet makes them.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Result;
+use image::{Format, ImageBuilder};
+
+use crate::containerd::{Containerd, SOCKET, Version};
+use crate::cri::{
+    ContainerStats, ContainerStatsFilter, Cri, Id, ImageRequest, ImageSpec, ImageStatusResponse,
+    ListContainerStatsRequest, ListContainerStatsResponse, Service,
+};
+use crate::environment::{folder, guest};
+use crate::nest::{Nest, Process};
+use crate::patience::until;
+use crate::pod::PodSpec;
+
+/// What stands for a pod. Under our shim it is never run, but CRI wants it to be there.
+const PAUSE: &str = "pause";
+
+/// The pod network: a bridge in the nest, which is the node.
+const NETWORK: &str = r#"{
+  "cniVersion": "1.0.0",
+  "name": "pods",
+  "plugins": [{
+    "type": "bridge",
+    "bridge": "pods0",
+    "isGateway": true,
+    "ipam": {
+      "type": "host-local",
+      "dataDir": "/run/addresses",
+      "ranges": [[{"subnet": "10.88.0.0/24"}]],
+      "routes": [{"dst": "0.0.0.0/0"}]
+    }
+  }]
+}"#;
+
+/// containerd 2.x reads the tables of 1.7 as well. Root without CAP_SYS_RESOURCE cannot lower an OOM score.
+fn tables(plugins: &Path, networks: &Path) -> String {
+    format!(
+        r#"[plugins."io.containerd.grpc.v1.cri"]
+sandbox_image = "localhost/{PAUSE}:1"
+disable_apparmor = true
+restrict_oom_score_adj = true
+tolerate_missing_hugetlb_controller = true
+[plugins."io.containerd.grpc.v1.cri".cni]
+bin_dir = "{plugins}"
+conf_dir = "{networks}"
+[plugins."io.containerd.grpc.v1.cri".containerd]
+default_runtime_name = "run"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.run]
+runtime_type = "io.containerd.run.v2"
+pod_annotations = ["run.wasm/*"]
+container_annotations = ["io.kubernetes.container.*", "run.wasm/*"]
+"#,
+        plugins = plugins.display(),
+        networks = networks.display(),
+    )
+}
+
+/// A running node.
+#[derive(Debug)]
+pub struct Node {
+    containerd: Containerd,
+    cri: Cri,
+}
+
+impl Node {
+    pub fn start(version: Version) -> Result<Node> {
+        let nest = Nest::new()?;
+        let networks = nest.folder().join("networks");
+        fs::create_dir(&networks)?;
+        fs::write(networks.join("pods.conflist"), NETWORK)?;
+        let tables = tables(&folder("CNI_BIN")?, &networks);
+        let cri = Cri::new(nest.see(SOCKET))?;
+        let node = Node { containerd: Containerd::start_with_cri(nest, version, &tables)?, cri };
+        let pause = ImageBuilder::new().format(Format::Rootfs).rootfs_file("/pause", "", 0o755);
+        node.image(PAUSE, pause.entrypoint(["/pause"]))?;
+        Ok(node)
+    }
+
+    pub fn containerd(&self) -> &Containerd {
+        &self.containerd
+    }
+
+    pub fn nest(&self) -> &Nest {
+        self.containerd.nest()
+    }
+
+    pub fn cri(&self) -> &Cri {
+        &self.cri
+    }
+
+    /// Imports an image as `localhost/<name>:1` and waits until CRI has it; the same name again is the same image.
+    pub fn image(&self, name: &str, image: ImageBuilder) -> Result<String> {
+        let reference = self.containerd.import(name, image)?;
+        until(&format!("CRI has {reference}"), 30, || self.image_id(&reference))?;
+        Ok(reference)
+    }
+
+    /// The image of a guest of test-images.
+    pub fn guest(&self, file: &str) -> Result<String> {
+        self.image(file, ImageBuilder::new().wasm(file, guest(file)?))
+    }
+
+    /// The id under which CRI knows an image, the digest of its config.
+    pub fn image_id(&self, reference: &str) -> Result<Option<String>> {
+        let status: ImageStatusResponse = self.cri.call(Service::Image, "ImageStatus", named(reference))?;
+        Ok(status.image.map(|image| image.id))
+    }
+
+    /// Pulls an image; its id.
+    pub fn pull(&self, reference: &str) -> Result<String> {
+        let pulled: Id = self.cri.call(Service::Image, "PullImage", named(reference))?;
+        Ok(pulled.id)
+    }
+
+    /// A pod, to be described further and run.
+    pub fn pod(&self, name: &str) -> PodSpec<'_> {
+        PodSpec::new(self, name)
+    }
+
+    /// The stats of all containers, or of those of one pod.
+    pub fn stats(&self, pod: Option<&str>) -> Result<Vec<ContainerStats>> {
+        let filter = pod.map(|pod| ContainerStatsFilter { pod_sandbox_id: pod.to_owned() });
+        let request = ListContainerStatsRequest { filter };
+        let list: ListContainerStatsResponse =
+            self.cri.call(Service::Runtime, "ListContainerStats", request)?;
+        Ok(list.stats)
+    }
+
+    /// The pods' shims.
+    pub fn shims(&self) -> Result<Vec<Process>> {
+        self.ours(" start")
+    }
+
+    /// The containers' hosts.
+    pub fn hosts(&self) -> Result<Vec<Process>> {
+        self.ours(" host ")
+    }
+
+    fn ours(&self, role: &str) -> Result<Vec<Process>> {
+        let mut processes = self.nest().processes()?;
+        processes.retain(|process| {
+            process.command_line.contains("containerd-shim-run-v2") && process.command_line.contains(role)
+        });
+        Ok(processes)
+    }
+}
+
+fn named(reference: &str) -> ImageRequest {
+    let image = ImageSpec { image: reference.to_owned(), ..ImageSpec::default() };
+    ImageRequest { image: Some(image) }
+}

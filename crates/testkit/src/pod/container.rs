@@ -1,0 +1,296 @@
+//! Containers of pods.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+
+use super::Pod;
+use crate::cri::{
+    ContainerConfig, ContainerMetadata, ContainerSecurityContext, ContainerState, ContainerStats,
+    ContainerStatsResponse, ContainerStatus, ContainerStatusResponse, CreateContainerRequest, Id, ImageSpec,
+    Int64, KeyValue, LinuxContainerConfig, LinuxContainerResources, Mount, Nothing, Service,
+    StopContainerRequest,
+};
+use crate::patience::{eventually, until};
+
+/// Where a guest's end is explained, unless the pod says otherwise.
+const TERMINATION_LOG: &str = "/dev/termination-log";
+
+/// How long guests may take to say or do what is waited for: a large component is compiled first.
+const PATIENCE: u64 = 120;
+
+/// A container before it is created.
+#[derive(Debug)]
+pub struct PodContainerSpec<'a> {
+    pod: &'a Pod<'a>,
+    name: String,
+    image: String,
+    config: ContainerConfig,
+    resources: LinuxContainerResources,
+    security: ContainerSecurityContext,
+    ports: Vec<serde_json::Value>,
+    attempt: u32,
+}
+
+impl<'a> PodContainerSpec<'a> {
+    pub(super) fn new(pod: &'a Pod<'a>, name: &str, image: &str) -> PodContainerSpec<'a> {
+        let security = ContainerSecurityContext {
+            namespace_options: Some(pod.namespaces),
+            ..ContainerSecurityContext::default()
+        };
+        PodContainerSpec {
+            pod,
+            name: name.to_owned(),
+            image: image.to_owned(),
+            config: ContainerConfig::default(),
+            resources: LinuxContainerResources {
+                cpu_shares: 2,
+                oom_score_adj: 1000,
+                ..LinuxContainerResources::default()
+            },
+            security,
+            ports: Vec::new(),
+            attempt: 0,
+        }
+    }
+
+    /// How often a container of this name has been made before.
+    pub fn attempt(mut self, attempt: u32) -> Self {
+        self.attempt = attempt;
+        self
+    }
+
+    /// Instead of the image's entry point.
+    pub fn command<S: Into<String>>(mut self, words: impl IntoIterator<Item = S>) -> Self {
+        self.config.command = words.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Instead of the image's arguments.
+    pub fn args<S: Into<String>>(mut self, words: impl IntoIterator<Item = S>) -> Self {
+        self.config.args = words.into_iter().map(Into::into).collect();
+        self
+    }
+
+    pub fn working_dir(mut self, path: &str) -> Self {
+        self.config.working_dir = path.to_owned();
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.config.envs.push(KeyValue { key: name.to_owned(), value: value.to_owned() });
+        self
+    }
+
+    pub fn annotation(mut self, name: &str, value: &str) -> Self {
+        self.config.annotations.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// A declared port: `TCP` or `UDP`.
+    pub fn port(mut self, number: u16, protocol: &str) -> Self {
+        self.ports.push(json!({"containerPort": number, "protocol": protocol}));
+        self
+    }
+
+    /// Bytes.
+    pub fn memory(mut self, limit: i64) -> Self {
+        self.resources.memory_limit_in_bytes = limit;
+        self
+    }
+
+    /// Microseconds of each 100 ms, and a weight.
+    pub fn cpu(mut self, quota: i64, shares: i64) -> Self {
+        (self.resources.cpu_period, self.resources.cpu_quota) = (100_000, quota);
+        self.resources.cpu_shares = shares;
+        self
+    }
+
+    /// `runAsUser`, `runAsGroup`, `supplementalGroups`.
+    pub fn user(mut self, uid: i64, gid: i64, groups: &[i64]) -> Self {
+        self.security.run_as_user = Some(Int64 { value: uid });
+        self.security.run_as_group = Some(Int64 { value: gid });
+        self.security.supplemental_groups = groups.to_vec();
+        self
+    }
+
+    /// `readOnlyRootFilesystem: true` and `allowPrivilegeEscalation: false`.
+    pub fn restricted(mut self) -> Self {
+        (self.security.readonly_rootfs, self.security.no_new_privs) = (true, true);
+        self
+    }
+
+    /// A volume that the kubelet has at `source`, a path that the nest sees.
+    pub fn mount(mut self, source: &Path, destination: &str, readonly: bool) -> Self {
+        self.config.mounts.push(Mount {
+            container_path: destination.to_owned(),
+            host_path: source.display().to_string(),
+            readonly,
+            recursive_read_only: false,
+        });
+        self
+    }
+
+    /// Creates it. It waits to be started.
+    pub fn create(mut self) -> Result<PodContainer<'a>> {
+        let node = self.pod.node;
+        let id = node.image_id(&self.image)?.with_context(|| format!("CRI has no image {}", self.image))?;
+        let folder = self.pod.folder.join(&self.name);
+        fs::create_dir_all(&folder)?;
+        let termination = folder.join("termination");
+        fs::write(&termination, "")?;
+        let log_path = format!("{}/{}.log", self.name, self.attempt);
+        fs::create_dir_all(self.pod.folder.join("logs").join(&self.name))?;
+        let log = self.pod.folder.join("logs").join(&log_path);
+        self = self.mount(&termination, TERMINATION_LOG, false);
+        for (key, value) in [
+            ("restartCount", self.attempt.to_string()),
+            ("terminationMessagePath", TERMINATION_LOG.to_owned()),
+            ("terminationMessagePolicy", "File".to_owned()),
+            ("ports", json!(self.ports).to_string()),
+        ] {
+            if key != "ports" || !self.ports.is_empty() {
+                self.config.annotations.insert(format!("io.kubernetes.container.{key}"), value);
+            }
+        }
+        let config = ContainerConfig {
+            metadata: Some(ContainerMetadata { name: self.name.clone(), attempt: self.attempt }),
+            image: Some(ImageSpec { image: id, user_specified_image: self.image }),
+            log_path,
+            linux: Some(LinuxContainerConfig {
+                resources: Some(self.resources),
+                security_context: Some(self.security),
+            }),
+            ..self.config
+        };
+        let request = CreateContainerRequest {
+            pod_sandbox_id: self.pod.id.clone(),
+            config: Some(config),
+            sandbox_config: Some(self.pod.config.clone()),
+        };
+        let id: Id = node.cri().call(Service::Runtime, "CreateContainer", request)?;
+        Ok(PodContainer { pod: self.pod, name: self.name, id: id.id, log, termination })
+    }
+
+    /// Creates and starts it.
+    pub fn start(self) -> Result<PodContainer<'a>> {
+        let container = self.create()?;
+        container.start()?;
+        Ok(container)
+    }
+}
+
+/// A container that CRI has made.
+#[derive(Debug)]
+pub struct PodContainer<'a> {
+    pod: &'a Pod<'a>,
+    name: String,
+    id: String,
+    log: PathBuf,
+    termination: PathBuf,
+}
+
+impl PodContainer<'_> {
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub fn start(&self) -> Result<()> {
+        self.pod.node.cri().about::<Nothing>("StartContainer", &self.id).map(drop)
+    }
+
+    pub fn status(&self) -> Result<ContainerStatus> {
+        let answer: ContainerStatusResponse = self.pod.node.cri().about("ContainerStatus", &self.id)?;
+        answer.status.context("CRI tells of a container without a status")
+    }
+
+    /// Waits for its end.
+    pub fn end(&self) -> Result<ContainerStatus> {
+        until(&format!("{} ends", self.name), PATIENCE, || {
+            let status = self.status()?;
+            Ok((status.state() == ContainerState::Exited).then_some(status))
+        })
+    }
+
+    /// SIGTERM, and SIGKILL after some seconds.
+    pub fn stop(&self, timeout: i64) -> Result<()> {
+        let request = StopContainerRequest { container_id: self.id.clone(), timeout };
+        self.pod.node.cri().call::<_, Nothing>(Service::Runtime, "StopContainer", request).map(drop)
+    }
+
+    /// Removes it; the pod may have another of its name then.
+    pub fn remove(self) -> Result<()> {
+        self.pod.node.cri().about::<Nothing>("RemoveContainer", &self.id).map(drop)
+    }
+
+    /// Its stats, asked for alone.
+    pub fn stats(&self) -> Result<ContainerStats> {
+        let answer: ContainerStatsResponse = self.pod.node.cri().about("ContainerStats", &self.id)?;
+        answer.stats.context("CRI tells of no stats")
+    }
+
+    /// What the kubelet would read from its termination message path.
+    pub fn termination_message(&self) -> Result<String> {
+        Ok(fs::read_to_string(&self.termination)?)
+    }
+
+    /// The lines of its log so far; each has to be of CRI's form, `<time> <stream> <F or P> <text>`.
+    pub fn log(&self) -> Result<Vec<LogLine>> {
+        fs::read_to_string(&self.log).unwrap_or_default().lines().map(LogLine::parse).collect()
+    }
+
+    /// What it has written to one of `stdout` and `stderr` so far.
+    pub fn output(&self, stream: &str) -> Result<String> {
+        let mut text = String::new();
+        for line in self.log()?.iter().filter(|line| line.stream == stream) {
+            text.push_str(&line.text);
+            if line.full {
+                text.push('\n');
+            }
+        }
+        Ok(text)
+    }
+
+    /// Waits until it has written `text` to stdout.
+    pub fn says(&self, text: &str) -> Result<()> {
+        eventually(&format!("{} says {text:?}", self.name), PATIENCE, || {
+            let said = self.output("stdout")?.contains(text);
+            let status = self.status()?;
+            ensure!(
+                said || status.state() != ContainerState::Exited || self.output("stdout")?.contains(text),
+                "{} ended before it said {text:?}: {status:?} {:?}",
+                self.name,
+                self.log()?
+            );
+            Ok(said)
+        })
+    }
+}
+
+/// A line of a container's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    pub stream: String,
+    /// Whether the container ended the line, too.
+    pub full: bool,
+    pub text: String,
+}
+
+impl LogLine {
+    fn parse(line: &str) -> Result<LogLine> {
+        let mut parts = line.splitn(4, ' ');
+        let (Some(time), Some(stream), Some(tag), Some(text)) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            anyhow::bail!("this is no line of a CRI log: {line:?}");
+        };
+        let dated = time.len() >= 20 && time.contains('T');
+        ensure!(
+            dated && ["stdout", "stderr"].contains(&stream) && ["F", "P"].contains(&tag),
+            "no CRI log: {line:?}"
+        );
+        Ok(LogLine { stream: stream.to_owned(), full: tag == "F", text: text.to_owned() })
+    }
+}

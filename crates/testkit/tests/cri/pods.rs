@@ -1,0 +1,55 @@
+//! Several containers in one pod.
+
+use testkit::eventually;
+
+testkit::pod_stories! {
+    fn containers_of_a_pod_share_a_shim_and_each_has_a_host(node) {
+        let pod = node.pod("several").run()?;
+        assert_eq!(node.shims()?.len(), 1, "a pod without containers has a shim and no host");
+        assert_eq!(node.hosts()?.len(), 0);
+        let (first, second) = (pod.guest("first", "ticker.wasm")?.start()?, pod.guest("second", "ticker.wasm")?.start()?);
+        let third = pod.guest("third", "args.wasm")?.args(["alone"]).start()?;
+        first.says("tick 1\n")?;
+        second.says("tick 1\n")?;
+        assert_eq!(third.end()?.exit_code, 0);
+        assert_eq!(third.output("stdout")?, "arg[0]=/args.wasm\narg[1]=alone\n", "logs are apart");
+
+        let (shims, hosts) = (node.shims()?, node.hosts()?);
+        assert_eq!((shims.len(), hosts.len()), (1, 2), "{shims:?} {hosts:?}");
+
+        first.stop(30)?;
+        assert_eq!(first.end()?.exit_code, 143);
+        let ticks = second.output("stdout")?.lines().count();
+        eventually("the second ticks on", 30, || Ok(second.output("stdout")?.lines().count() > ticks + 3))?;
+        let (shims, hosts) = (node.shims()?, node.hosts()?);
+        assert_eq!((shims.len(), hosts.len()), (1, 1), "{shims:?} {hosts:?}");
+
+        second.stop(0)?;
+        assert_eq!(second.end()?.exit_code, 137);
+        assert!(pod.is_ready()?, "a pod outlives its containers");
+        pod.remove()?;
+        eventually("the shim goes with its pod", 10, || Ok(node.shims()?.is_empty()))?;
+    }
+
+    fn each_pod_has_a_shim_of_its_own(node) {
+        let (one, other) = (node.pod("one").run()?, node.pod("other").run()?);
+        let (ticker, witness) = (one.guest("app", "ticker.wasm")?.start()?, other.guest("app", "ticker.wasm")?.start()?);
+        ticker.says("tick 1\n")?;
+        assert_eq!(node.shims()?.len(), 2);
+        one.remove()?;
+        let ticks = witness.output("stdout")?.lines().count();
+        eventually("the other ticks on", 30, || Ok(witness.output("stdout")?.lines().count() > ticks + 3))?;
+        assert_eq!(node.shims()?.len(), 1);
+        other.remove()?;
+    }
+
+    fn a_container_is_made_again_in_a_pod_that_lives_on(node) {
+        let pod = node.pod("again").run()?;
+        for attempt in 0..3u32 {
+            let container = pod.guest("app", "hello.wasm")?.attempt(attempt).start()?;
+            assert_eq!(container.end()?.exit_code, 0);
+            container.remove()?;
+        }
+        pod.remove()?;
+    }
+}
