@@ -28,7 +28,7 @@ testkit::pod_stories! {
         let numbers: Vec<String> = ticker.output("stdout")?.lines().map(str::to_owned).collect();
         let expected: Vec<String> = (1..=numbers.len()).map(|number| format!("tick {number}")).collect();
         assert_eq!(numbers, expected, "no line is lost or told twice");
-        assert_eq!(node.stats(Some(pod.id()))?.len(), 1, "only one still runs");
+        assert_eq!(node.stats(Some(pod.id()))?.len(), 3, "all of its containers have stats");
 
         let late = pod.guest("late", "hello.wasm")?.start()?;
         assert_eq!(late.end()?.exit_code, 0, "the pod takes new containers");
