@@ -34,6 +34,7 @@ mod terminal;
 mod wasi;
 
 pub use containerd::{Containerd, NODES_OWN, Version};
+pub use cri::refusal;
 pub use environment::{guest, shim_binary};
 pub use events::Events;
 pub use nest::{Nest, Process};

@@ -75,3 +75,11 @@ impl Cri {
         self.call(Service::Runtime, method, Id { id: id.to_owned() })
     }
 }
+
+/// The sentence with which a call was refused.
+pub fn refusal<T>(answer: Result<T>) -> Result<String> {
+    match answer {
+        Ok(_) => anyhow::bail!("this was not refused"),
+        Err(error) => Ok(format!("{error:#}")),
+    }
+}

@@ -2,7 +2,7 @@
 
 use image::{Digest, Format, ImageBuilder};
 use serde_json::json;
-use testkit::{Node, Registry, guest};
+use testkit::{Node, Registry, guest, refusal};
 
 fn artifact(file: &str) -> anyhow::Result<ImageBuilder> {
     Ok(ImageBuilder::new().format(Format::Artifact).wasm(file, guest(file)?))
@@ -59,7 +59,7 @@ testkit::pod_stories! {
     fn an_artifact_of_a_stranger_needs_a_command_and_runs_by_any(node) {
         let image = node.image("stranger", strangers_artifact("hello.wasm")?)?;
         let pod = node.pod("stranger").run()?;
-        let refused = format!("{:#}", pod.container("app", &image).create().unwrap_err());
+        let refused = refusal(pod.container("app", &image).create())?;
         assert!(refused.contains("no command specified"), "{refused}");
         pod.remove()?;
         assert_eq!(output(node, &image, &["hello"])?, "hello from run-wasm\n");

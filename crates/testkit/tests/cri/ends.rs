@@ -1,6 +1,7 @@
 //! Ends, as a kubelet sees them: exit code, reason, termination message.
 
 use testkit::cri::ContainerState;
+use testkit::refusal;
 
 const MIB: i64 = 1 << 20;
 
@@ -47,7 +48,7 @@ testkit::pod_stories! {
     fn what_cannot_be_honoured_is_a_start_error(node) {
         let pod = node.pod("refused").annotation("run.wasm/app.egress", "not an address").run()?;
         let container = pod.guest("app", "hello.wasm")?.create()?;
-        let refused = format!("{:#}", container.start().unwrap_err());
+        let refused = refusal(container.start())?;
         assert!(refused.contains("run.wasm/app.egress"), "{refused}");
         let end = container.status()?;
         assert_eq!((end.state(), end.exit_code, end.reason.as_str()), (ContainerState::Exited, 128, "StartError"), "{end:?}");

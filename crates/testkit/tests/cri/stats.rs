@@ -1,5 +1,6 @@
 //! Stats, as kubelet and `kubectl top` ask for them.
 
+use anyhow::Context;
 use testkit::cri::ContainerStats;
 use testkit::{Node, eventually};
 
@@ -38,7 +39,7 @@ testkit::pod_stories! {
         let list = node.stats(None)?;
         for single in [spin.stats()?, hog.stats()?, idle.stats()?] {
             let id = single.attributes.clone().unwrap_or_default().id;
-            let listed = of(&list, &id).unwrap_or_else(|| panic!("{id} is not in {list:?}"));
+            let listed = of(&list, &id).with_context(|| format!("{id} is not in {list:?}"))?;
             assert!(cpu(listed) > 0 && cpu(listed) <= cpu(&single), "{listed:?} {single:?}");
             assert!(memory(listed) > 0 && memory(listed).abs_diff(memory(&single)) < 8 * MIB, "{listed:?} {single:?}");
         }
