@@ -7,7 +7,8 @@ ensure_rust() {
   wanted=$(sed -n 's/^channel = "\(.*\)"/\1/p' "$ROOT/rust-toolchain.toml")
   export PATH=$PATH:$HOME/.cargo/bin
   at_least "$(cd "$ROOT" && cargo --version 2>/dev/null | awk '{ print $2 }')" "$wanted" && return
-  timed "install Rust $wanted" install_rust "$wanted"
+  timed "install Rust $wanted" install_rust "$wanted" ||
+    die "Rust $wanted could not be installed from here: put cargo $wanted or newer on PATH by another of the ways at https://rustup.rs"
   export PATH=$HOME/.cargo/bin:$PATH
   (cd "$ROOT" && cargo --version >&2) || die "Rust $wanted could not be installed: see https://rustup.rs"
 }
