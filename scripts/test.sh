@@ -11,13 +11,14 @@
 #   escapes      hostile guests after what was not granted
 #   faults       broken input, full disks, kill -9 at every step
 #   kubernetes   pods under a real kubelet
+#   cgroup2      cgroup v2 and systemd's driver, in a virtual machine: processors are emulated, so it takes some minutes
 # A stage that fails does not keep the next from running. The last line is the sum.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-for part in common debian go rust prerequisites containerd kubernetes; do . "$here/lib/$part.sh"; done
+for part in common debian go rust prerequisites containerd kubernetes machine; do . "$here/lib/$part.sh"; done
 cd "$ROOT"
 
-stages=(lint build guests unit containerd cri jail grants escapes faults kubernetes)
+stages=(lint build guests unit containerd cri jail grants escapes faults kubernetes cgroup2)
 longest_file=600
 export CONTAINERD_1_7 CONTAINERD_2_1 SHIM_DIR=$BUILT GUESTS=$ROOT/target/guests CNI_BIN REGISTRY_BIN
 
@@ -88,6 +89,21 @@ stage_kubernetes() {
   ensure_kubernetes
   cat "$logs/kubernetes-build.log"
   "$here/test/kubernetes.sh"
+}
+
+# The machine gets the tests as programs.
+stage_cgroup2() {
+  local name
+  needs_product
+  ensure_containerd
+  ensure_machine
+  mkdir -p "$logs/programs"
+  for name in cgroup2 containerd; do
+    cargo build --profile "$PROFILE" --workspace --bins --tests --quiet --message-format json |
+      jq -r --arg name "$name" 'select(.executable and .target.name == $name and .profile.test) | .executable' |
+      xargs -I{} ln -sf {} "$logs/programs/$name"
+  done
+  "$here/test/cgroup2.sh" "$logs/programs"
 }
 
 # begin_kubernetes: its programs take minutes to build the first time, so they are built while other stages run.

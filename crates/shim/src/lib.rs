@@ -8,6 +8,7 @@ mod cgroup;
 mod command_line;
 mod containerd;
 mod daemon;
+mod dbus;
 mod delete;
 mod denied;
 mod error;

@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use crate::environment::{folder, guest};
 use crate::events::Events;
 use crate::nest::Nest;
-use crate::patience::eventually;
+use crate::patience::{eventually, here};
 use crate::run::{Outcome, Run, output_of};
 
 /// The releases that are supported; which one exactly, the folder of the environment decides.
@@ -53,7 +53,7 @@ const SOCKETS: [&str; 2] = [SOCKET, "/run/containerd/containerd.sock.ttrpc"];
 pub const NODES_OWN: &str = "SECRET_OF_THE_NODE";
 
 /// How long a call of `ctr` may take, in seconds: the longest compiles a large component on a busy machine.
-const CTR: &str = "180";
+const CTR: u64 = 180;
 
 /// A running containerd with the shim on its PATH.
 #[derive(Debug)]
@@ -155,7 +155,8 @@ impl Containerd {
         words: impl IntoIterator<Item = S>,
     ) -> Result<Command> {
         let mut command = self.nest.command("timeout");
-        command.args(["--signal", "KILL", CTR]).arg(self.version.folder()?.join("ctr"));
+        let limit = here(CTR).to_string();
+        command.args(["--signal", "KILL", &limit]).arg(self.version.folder()?.join("ctr"));
         command.args(["--namespace", &self.namespace]).args(words);
         Ok(command)
     }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use containerd_shim_protos::api::{
@@ -15,6 +16,7 @@ use ttrpc::{Client, Request};
 
 use crate::environment::{guest, shim_binary};
 use crate::nest::Nest;
+use crate::patience::here;
 use crate::run::{Outcome, output_of};
 
 /// The names under which containerd calls the task service: 1.7 the one, 2.x the other.
@@ -33,8 +35,8 @@ impl Generation {
     }
 }
 
-/// How long an answer may take, in nanoseconds.
-const PATIENCE: i64 = 120_000_000_000;
+/// How long an answer may take, in seconds.
+const PATIENCE: u64 = 120;
 
 /// A bundle as containerd would have made it, in the nest's folder: `config.json` and `rootfs`.
 #[derive(Debug)]
@@ -143,7 +145,7 @@ impl Shim<'_> {
         let request = Request {
             service: self.generation.service().to_owned(),
             method: method.to_owned(),
-            timeout_nano: PATIENCE,
+            timeout_nano: i64::try_from(Duration::from_secs(here(PATIENCE)).as_nanos())?,
             payload: request.write_to_bytes()?,
             ..Request::default()
         };

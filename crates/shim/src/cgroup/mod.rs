@@ -5,6 +5,7 @@
 
 mod files;
 mod path;
+mod scope;
 mod v1;
 mod v2;
 
@@ -17,7 +18,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use grants::Cpu;
 
-pub use path::relative;
+use scope::Scope;
 
 /// Where the kernel's cgroup file systems are mounted on every distribution with systemd, and most without.
 const ROOT: &str = "/sys/fs/cgroup";
@@ -95,31 +96,54 @@ impl Version {
 pub struct Cgroup {
     version: Version,
     dirs: Vec<PathBuf>,
+    limits: Limits,
+    /// The unit that systemd has to be told of.
+    scope: Option<Scope>,
+    /// v2: the kills for want of memory in the cgroup above and all in it, when this one was made.
+    kills_before: u64,
 }
 
 impl Cgroup {
     /// Makes the cgroup that a spec's `cgroupsPath` names and sets its limits. A leftover of the same name that holds
     /// no process is taken over.
     pub fn create(cgroups_path: &str, limits: &Limits) -> Result<Cgroup> {
-        let cgroup = Cgroup { version: Version::of_this_node(), dirs: directories(cgroups_path)? };
-        let made = cgroup.make(limits).with_context(|| format!("cannot make the cgroup {cgroups_path}"));
+        let version = Version::of_this_node();
+        // On v1 a directory has its limits whatever becomes of those above it: systemd need not know it.
+        let scope = path::scope(cgroups_path)?.filter(|_| version == Version::V2 && scope::needed());
+        let dirs = directories(cgroups_path)?;
+        let kills_before = kills_above(&dirs);
+        let cgroup = Cgroup { version, dirs, limits: *limits, scope, kills_before };
+        let made = cgroup.make().with_context(|| format!("cannot make the cgroup {cgroups_path}"));
         if made.is_err() {
             remove(&cgroup.dirs);
         }
         made.map(|()| cgroup)
     }
 
-    fn make(&self, limits: &Limits) -> io::Result<()> {
+    fn make(&self) -> io::Result<()> {
         for dir in &self.dirs {
             match self.version {
                 Version::V1 => make_path(dir)?,
                 Version::V2 => v2::create(Path::new(ROOT), dir)?,
             }
         }
+        self.limit()
+    }
+
+    fn limit(&self) -> io::Result<()> {
         match self.version {
-            Version::V1 => v1::limit(&self.dirs, limits),
-            Version::V2 => self.dirs.iter().try_for_each(|dir| v2::limit(dir, limits)),
+            Version::V1 => v1::limit(&self.dirs, &self.limits),
+            Version::V2 => self.dirs.iter().try_for_each(|dir| v2::limit(dir, &self.limits)),
         }
+    }
+
+    /// Tells systemd of the cgroup, where the tree is systemd's: `pid` is the process that was born in it. The limits
+    /// hold before and after.
+    pub async fn register(&self, pid: i32) -> Result<()> {
+        let Some(scope) = &self.scope else { return Ok(()) };
+        scope.register(pid, &self.limits).await?;
+        // What systemd has written was rounded.
+        Ok(self.limit()?)
     }
 
     /// How a process gets in.
@@ -144,7 +168,22 @@ impl Cgroup {
     pub fn usage(&self) -> Usage {
         match self.version {
             Version::V1 => v1::usage(&self.dirs),
-            Version::V2 => self.dirs.first().map(|dir| v2::usage(dir)).unwrap_or_default(),
+            Version::V2 => match self.dirs.first() {
+                Some(dir) if dir.exists() => v2::usage(dir),
+                _ => self.remembered(),
+            },
+        }
+    }
+
+    /// systemd removes a scope when its last process has ended, maybe before anybody could look at why it did. The cgroup
+    /// above has counted its kills, too; with them those of the pod's other containers, of which this one is then believed
+    /// to be.
+    fn remembered(&self) -> Usage {
+        Usage {
+            memory_limit: self.limits.memory.unwrap_or(u64::MAX),
+            pids_limit: u64::MAX,
+            oom_kills: kills_above(&self.dirs).saturating_sub(self.kills_before),
+            ..Usage::default()
         }
     }
 
@@ -165,9 +204,14 @@ impl Cgroup {
     }
 }
 
+/// The kills for want of memory in the cgroup above, since that was made; zero where there is none yet.
+fn kills_above(dirs: &[PathBuf]) -> u64 {
+    dirs.first().and_then(|dir| dir.parent()).map_or(0, v2::kills)
+}
+
 /// The directories that a spec's `cgroupsPath` means on this node, made or not.
 pub fn directories(cgroups_path: &str) -> Result<Vec<PathBuf>> {
-    let relative = relative(cgroups_path)?;
+    let relative = path::relative(cgroups_path)?;
     Ok(match Version::of_this_node() {
         Version::V1 => v1::directories(&relative),
         Version::V2 => vec![Path::new(ROOT).join(&relative)],

@@ -43,7 +43,7 @@ pub fn limit(dir: &Path, limits: &Limits) -> io::Result<()> {
 }
 
 /// v1 shares, 2 to 262144, as a v2 weight, 1 to 10000: the mapping of KEP-2254, which runc and crun use.
-fn weight(shares: u64) -> u64 {
+pub fn weight(shares: u64) -> u64 {
     1 + (shares.clamp(2, 262_144) - 2) * 9999 / 262_142
 }
 
@@ -72,8 +72,13 @@ pub fn usage(dir: &Path) -> Usage {
         major_page_faults: memory.get("pgmajfault"),
         pids: number(dir, "pids.current").unwrap_or(0),
         pids_limit: number(dir, "pids.max").unwrap_or(u64::MAX),
-        oom_kills: Table::read(dir, "memory.events").get("oom_kill"),
+        oom_kills: kills(dir),
     }
+}
+
+/// The processes of a cgroup and of those below it that the kernel killed for want of memory.
+pub fn kills(dir: &Path) -> u64 {
+    Table::read(dir, "memory.events").get("oom_kill")
 }
 
 #[cfg(test)]

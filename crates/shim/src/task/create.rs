@@ -71,8 +71,12 @@ pub async fn create(context: &Context, order: Order, bundle: &Bundle) -> Result<
             return Err(error);
         }
     };
-    match load(context, &order, bundle, &policy, &grants, &network, &host).await {
-        Ok((stdio, image)) => {
+    let loaded = tokio::try_join!(
+        load(context, &order, bundle, &policy, &grants, &network, &host),
+        register(cgroup.as_ref(), &host),
+    );
+    match loaded {
+        Ok(((stdio, image), ())) => {
             let cgroups = cgroup.as_ref().map(|cgroup| cgroup.dirs().to_owned()).unwrap_or_default();
             let container = Container {
                 host,
@@ -91,6 +95,13 @@ pub async fn create(context: &Context, order: Order, bundle: &Bundle) -> Result<
             take_back(Some(&host), cgroup).await;
             Err(error)
         }
+    }
+}
+
+async fn register(cgroup: Option<&Cgroup>, host: &HostProcess) -> Result<()> {
+    match cgroup {
+        Some(cgroup) => cgroup.register(host.pid()).await,
+        None => Ok(()),
     }
 }
 

@@ -1,0 +1,37 @@
+#!/bin/bash
+# cgroup2.sh FOLDER: runs test programs in a machine with cgroup v2 and systemd. FOLDER has those that cargo built, under
+# their names: `cgroup2` and `containerd`. Needs the build, the guests and ensure_machine.
+set -euo pipefail
+scripts=$(cd "$(dirname "$0")/.." && pwd)
+for part in common debian containerd machine wasm-image; do . "$scripts/lib/$part.sh"; done
+
+# What it takes on two processors of their own is half of this.
+seconds=900
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# product FOLDER: everything that the machine's second disk brings.
+product() {
+  local folder=$1 name
+  mkdir -p "$folder"/{bin,containerd,guests,images}
+  cp -r "$scripts/test/cgroup2/." "$scripts/lib/checks.sh" "$folder/"
+  cp -rL "$tests" "$folder/tests"
+  strip -o "$folder/bin/containerd-shim-run-v2" "$BUILT/containerd-shim-run-v2"
+  cp "$CONTAINERD_2_1"/{containerd,ctr} "$folder/containerd/"
+  # The interpreters in Wasm take minutes to compile there.
+  find "$ROOT/target/guests" -name '*.wasm' -size -1024k -exec cp -t "$folder/guests" {} +
+  for name in hello sleep; do wasm_image "localhost/$name:1" "$ROOT/target/guests/$name.wasm" "$folder/images/$name.tar" >/dev/null; done
+}
+
+tests=$1
+product "$work/product"
+pack_disk "$work/product" "$work/disk.ext4" 8
+status=0
+timed "a machine with cgroup v2" boot_machine "$work/disk.ext4" "$work/console" "$work/output" "$seconds" || status=$?
+tr -d '\r' <"$work/output"
+if ! grep -q '^the run ended with ' "$work/output"; then
+  echo "the machine did not come to the end of its tests in $seconds s; its console ended with:"
+  tail -n 40 "$work/console"
+fi
+exit "$status"

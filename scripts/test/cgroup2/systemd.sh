@@ -1,0 +1,96 @@
+#!/bin/bash
+# In the machine: containers whose cgroup is named as the systemd driver of a kubelet names it, `slice:prefix:name`.
+# Needs SHIM_DIR, CONTAINERD_2_1.
+set -uo pipefail
+. "$(dirname "$0")/checks.sh"
+PATH=$SHIM_DIR:$CONTAINERD_2_1:$PATH
+
+slice=/sys/fs/cgroup/pods.slice/pods-pod1.slice
+ctr() { timeout 300 ctr --namespace systemd "$@"; }
+
+# await COMMAND...: until it succeeds; not for ever.
+await() {
+  local _
+  for _ in $(seq 600); do
+    "$@" >/dev/null 2>&1 && return
+    sleep 0.1
+  done
+  echo "  waited for in vain: $*"
+  return 1
+}
+
+# begin ID ARGUMENT...: a container that sleeps, with limits.
+begin() {
+  local id=$1
+  ctr run --detach --runtime io.containerd.run.v2 --cgroup "pods-pod1.slice:cri:$id" --memory-limit $((128 << 20)) \
+    --cpu-quota 25050 --cpu-period 50000 --cpu-shares 512 --log-uri "file:///tmp/$id.log" localhost/sleep:1 "$id" /sleep.wasm 3600
+}
+
+# hello ID: what a container prints that ends at once.
+hello() { ctr run --rm --runtime io.containerd.run.v2 --cgroup "pods-pod1.slice:cri:$1" localhost/hello:1 "$1"; }
+
+# file ID NAME: a file of a container's cgroup, as one line.
+file() { paste -s -d ' ' "$slice/cri-$1.scope/$2"; }
+limits() { echo "$(file "$1" memory.max), $(file "$1" cpu.max), $(file "$1" cpu.weight), $(file "$1" pids.max)"; }
+wanted="$((128 << 20)), 25050 50000, 20, max"
+
+property() { systemctl show --property "$2" --value "cri-$1.scope"; }
+pid_of() { ctr task ls | awk -v id="$1" '$1 == id { print $2 }'; }
+is_stopped() { ctr task ls | grep -q "^$1 .*STOPPED"; }
+no_scope() { [ "$(property "$1" LoadState)" = not-found ] && [ ! -e "$slice/cri-$1.scope" ]; }
+
+# rearrange: what a node's systemd does at any time to a slice with containers: another unit comes and goes in it, its own
+# properties change, all unit files are read anew.
+rearrange() {
+  systemctl daemon-reload &&
+    systemd-run --quiet --scope --slice pods-pod1.slice --property CPUWeight=50 true &&
+    systemctl set-property --runtime pods-pod1.slice CPUWeight=200 MemoryMax=1G &&
+    systemctl daemon-reload
+}
+
+# end ID: kills it, and takes it away.
+end() {
+  ctr task kill --signal SIGKILL "$1" && await is_stopped "$1"
+  ctr task delete "$1"
+  ctr container delete "$1"
+}
+
+cat >/tmp/containerd.toml <<'TOML'
+version = 2
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime", "io.containerd.nri.v1.nri"]
+TOML
+containerd --config /tmp/containerd.toml >/tmp/containerd.log 2>&1 &
+daemon=$!
+await ctr version
+for image in "$(dirname "$0")"/images/*.tar; do ctr images import --local "$image" >/dev/null; done
+
+check "a container with a systemd path starts" begin c1
+check "systemd knows it as an active scope" same "$(property c1 ActiveState)" active
+check "the scope is in its slice" same "$(property c1 ControlGroup)" "/pods.slice/pods-pod1.slice/cri-c1.scope"
+check "the scope is delegated" same "$(property c1 Delegate)" yes
+check "its host is in it, alone" same "$(file c1 cgroup.procs)" "$(pid_of c1)"
+check "it has the limits of the spec, to the microsecond" same "$(limits c1)" "$wanted"
+check "systemd rearranges the slice" rearrange
+check "the limits are still there" same "$(limits c1 | sed 's/25050/25500/')" "${wanted/25050/25500}"
+check "it still runs there" same "$(file c1 cgroup.procs)" "$(pid_of c1)"
+check "its end takes the scope away" eval 'end c1; await no_scope c1'
+check "the id is free again, and again" same "$(for _ in 1 2 3; do hello c1; done 2>&1 | paste -s -d ,)" \
+  "hello from run-wasm,hello from run-wasm,hello from run-wasm"
+
+check "another starts" begin c2
+echo 1M >"$slice/cri-c2.scope/memory.max"
+check "it is ended when the kernel kills for want of memory" await is_stopped c2
+check "as 137" contains "$(ctr task delete c2 2>&1)" "exit code 137"
+ctr container delete c2
+check "and its scope goes too" await no_scope c2
+
+check "a third starts" begin c3
+kill -9 "$(sed 's/.*"shim_pid":\([0-9]*\).*/\1/' /run/run-wasm/tasks/*/c3.json)"
+check "it ends with its shim, and its scope goes" await no_scope c3
+check "no unit has failed" same "$(systemctl list-units --failed --plain --no-legend 'cri-*')" ""
+check "no scope is left" same "$(find "$slice" -name '*.scope' 2>/dev/null)" ""
+
+kill $daemon
+wait $daemon
+[ "${checks_failed:-1}" = 0 ] || { echo "containerd's log ends with:"; tail -n 30 /tmp/containerd.log; }
+checks_result
