@@ -88,6 +88,7 @@ stage_kubernetes() {
   needs_product
   ensure_kubernetes
   cat "$logs/kubernetes-build.log"
+  "$here/test/pod-fields.sh"
   "$here/test/kubernetes.sh"
 }
 

@@ -25,11 +25,11 @@ pub enum GrantError {
     #[error("the mount at `{destination}`: {why}")]
     Mount { destination: String, why: String },
 
-    #[error(
-        "the spec asks for a user namespace (`hostUsers: false` in a pod), which this release does not support; \
-         leave `hostUsers` out"
-    )]
-    UserNamespace,
+    #[error("{field} of the spec: {why}")]
+    Refused { field: &'static str, why: &'static str },
+
+    #[error("linux.sysctl of the spec: {name} {why}")]
+    Sysctl { name: String, why: &'static str },
 
     #[error("annotation {annotation}: {why}; a right one is `{example}`")]
     Annotation { annotation: String, why: String, example: String },

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use oci_spec::runtime::{LinuxNamespaceType, Spec};
+use oci_spec::runtime::Spec;
 use serde::{Deserialize, Serialize};
 
 use crate::annotations::{Annotations, wrong_egress};
@@ -17,7 +17,7 @@ use crate::mounts::{DroppedMount, Mounts, Volume};
 use crate::policy::Policy;
 use crate::process::{self, Entry, User};
 use crate::profile::{Clock, Profile, Random};
-use crate::table;
+use crate::{sysctl, table, verdicts};
 
 /// What one container may do, and all of it.
 ///
@@ -59,7 +59,9 @@ pub struct Root {
 pub fn derive(spec: &Spec, policy: &Policy) -> Result<Grants, GrantError> {
     let process = spec.process().as_ref().ok_or(GrantError::Missing("process"))?;
     let root = spec.root().as_ref().ok_or(GrantError::Missing("root"))?;
-    refuse_user_namespace(spec)?;
+    let mounts = Mounts::sort(spec)?;
+    verdicts::check(spec)?;
+    sysctl::sysctls(spec)?;
     let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
     let annotations = Annotations::read(spec)?;
     let args = process::args(process)?;
@@ -73,7 +75,7 @@ pub fn derive(spec: &Spec, policy: &Policy) -> Result<Grants, GrantError> {
         user: process::user(process.user())?,
         terminal: process.terminal().unwrap_or(false),
         root: Root { path: root.path().clone(), readonly: root.readonly().unwrap_or(false) },
-        mounts: Mounts::sort(spec)?,
+        mounts,
         egress: egress(&annotations, policy)?,
         listen: Listen::new(annotations.listen()?),
         limits: Limits::read(process, resources, annotations.timeout()?, profile, &policy.limits),
@@ -94,14 +96,6 @@ fn refuse_network_in_strict(grants: &Grants) -> Result<(), GrantError> {
         Profile::Strict => return Ok(()),
     };
     Err(GrantError::NetworkInStrict { asked })
-}
-
-fn refuse_user_namespace(spec: &Spec) -> Result<(), GrantError> {
-    let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
-    match namespaces.is_some_and(|all| all.iter().any(|ns| ns.typ() == LinuxNamespaceType::User)) {
-        true => Err(GrantError::UserNamespace),
-        false => Ok(()),
-    }
 }
 
 fn egress(annotations: &Annotations<'_>, policy: &Policy) -> Result<Egress, GrantError> {

@@ -1,11 +1,12 @@
-//! The examples of docs/grants.md are right.
+//! The examples of docs/grants.md are right, and docs/pod-spec.md says what the code does.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod support;
 
 use std::time::Duration;
 
+use grants::verdicts::{FIELDS, verdict};
 use grants::{Clock, Policy, Profile, derive};
 use serde_json::{Map, Value, json};
 use support::spec;
@@ -48,4 +49,39 @@ fn the_config_of_the_page_is_read_and_its_defaults_are_the_defaults() {
     policy.jail = Policy::default().jail;
     policy.egress = Policy::default().egress;
     assert_eq!(policy, Policy::default());
+}
+
+const POD_SPEC: &str = include_str!("../../../docs/pod-spec.md");
+
+/// The rows of a page's tables, each cell trimmed.
+fn rows(page: &str) -> impl Iterator<Item = Vec<&str>> {
+    let lines = page.lines().filter(|line| line.starts_with("| `"));
+    lines.map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+}
+
+#[test]
+fn the_page_has_the_verdicts_of_the_code_on_every_field_of_a_spec() {
+    let (_, page) = POD_SPEC.split_once("\n## config.json\n").unwrap();
+    let said: Vec<String> = rows(page).map(|cells| cells.join(" | ")).collect();
+    let meant: Vec<String> =
+        FIELDS.iter().map(|field| format!("`{}` | {} | {}", field.path, field.verdict, field.why)).collect();
+    assert_eq!(said, meant);
+}
+
+#[test]
+fn a_field_of_a_pod_has_the_verdict_of_the_fields_that_carry_it() {
+    let (page, _) = POD_SPEC.split_once("\n## config.json\n").unwrap();
+    let mut carried = 0;
+    for cells in rows(page) {
+        let [field, said, carriers, _] = cells[..] else { panic!("{cells:?} has not four cells") };
+        assert!(["honoured", "without effect", "refused"].contains(&said), "{field}: {said}");
+        for carrier in
+            carriers.split(',').map(|path| path.trim().trim_matches('`')).filter(|path| !path.is_empty())
+        {
+            let meant = verdict(carrier).unwrap_or_else(|| panic!("{field}: there is no {carrier}"));
+            assert_eq!(said, meant.verdict.to_string(), "{field} is carried by {carrier}");
+            carried += 1;
+        }
+    }
+    assert!(carried > 50, "{carried}");
 }

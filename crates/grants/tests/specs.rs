@@ -204,7 +204,10 @@ fn broken_processes_are_refused_with_the_place() {
             json!({ "process": { "user": { "additionalGids": [u32::MAX] } } }),
             "process.user has the id 4294967295",
         ),
-        (json!({ "linux": { "namespaces": [{ "type": "user" }] } }), "the spec asks for a user namespace"),
+        (
+            json!({ "linux": { "namespaces": [{ "type": "user" }] } }),
+            "linux.namespaces.user of the spec: a user namespace",
+        ),
     ] {
         let sentence = refused(change);
         assert!(sentence.starts_with(expected), "{sentence}");
@@ -223,9 +226,8 @@ fn what_a_guest_cannot_use_is_without_effect() {
     let privileged = granted(json!({
         "process": { "capabilities": { "bounding": ["CAP_SYS_ADMIN"] }, "noNewPrivileges": false },
         "linux": {
-            "devices": [{ "path": "/dev/kmsg", "type": "c", "major": 1, "minor": 11 }],
             "resources": { "devices": [{ "allow": true, "access": "rwm" }] },
-            "sysctl": { "net.ipv4.ip_forward": "1" },
+            "sysctl": { "kernel.shmmax": "1" },
             "seccomp": { "defaultAction": "SCMP_ACT_ALLOW" },
         },
     }));

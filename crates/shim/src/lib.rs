@@ -27,6 +27,7 @@ mod service;
 mod start;
 mod stats;
 mod stdio;
+mod sysctl;
 mod task;
 mod terminal;
 mod wasm;

@@ -14,5 +14,7 @@ mod life;
 mod limits;
 #[path = "containerd/network.rs"]
 mod network;
+#[path = "containerd/pod.rs"]
+mod pod;
 #[path = "containerd/streams.rs"]
 mod streams;

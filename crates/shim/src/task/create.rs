@@ -25,6 +25,7 @@ use crate::mount::{Attachment, Content, Tree, attach, rootfs};
 use crate::netns::Network;
 use crate::node_config;
 use crate::stdio::{Stdio, Urls};
+use crate::sysctl;
 use crate::wasm::{Cache, ImageFacts, Source, facts, find};
 
 /// What is the same for all tasks of a shim.
@@ -56,6 +57,7 @@ pub struct Created {
 /// Creates a task. An error is one sentence for the person who wrote the pod.
 pub async fn create(context: &Context, order: Order, bundle: &Bundle) -> Result<Created> {
     let policy = node_config::policy(order.options.as_ref())?;
+    sysctl::apply(bundle)?;
     if identity::container_type(bundle.spec()) == ContainerType::Sandbox {
         let task = Task::new(order.id, order.bundle, order.urls, Work::Sandbox);
         return Ok(Created { task: Arc::new(task), image: None, cgroups: Vec::new() });
