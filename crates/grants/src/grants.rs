@@ -221,9 +221,15 @@ impl Grants {
         self.limits.fuel
     }
 
-    /// All of it for people: one line a grant, names of the environment without their values.
+    /// All of it for people: one line a grant. What may be a secret is not in it: values of the environment, and
+    /// arguments but the first.
     pub fn table(&self) -> String {
         table::print(self)
+    }
+
+    /// The table in one line, without what the guest does not get.
+    pub fn line(&self) -> String {
+        table::line(self)
     }
 }
 

@@ -20,6 +20,7 @@ mod process;
 mod profile;
 mod sysctl;
 mod table;
+mod text;
 mod tmpfs;
 mod transport;
 mod units;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Transport;
 use crate::error::shown;
+use crate::text::as_text;
 
 /// One port: `8080/tcp`. Parses and prints so; `/tcp` may be left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -85,19 +86,7 @@ impl fmt::Display for Port {
     }
 }
 
-impl TryFrom<String> for Port {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<Port> for String {
-    fn from(port: Port) -> Self {
-        port.to_string()
-    }
-}
+as_text!(Port);
 
 /// The ports that kubelet writes into `io.kubernetes.container.ports`: a JSON list of the container's `ports`.
 pub(crate) fn from_kubelet(json: &str) -> Result<Vec<Port>, String> {

@@ -1,6 +1,6 @@
 //! The grants of a container as a table for people. Text of the pod is escaped: it cannot forge a line of the log.
 
-use std::fmt::{Display, Write};
+use std::fmt::Display;
 
 use crate::error::shown;
 use crate::grants::Grants;
@@ -8,10 +8,35 @@ use crate::limits::Cpu;
 use crate::mounts::{DropReason, Volume, VolumeSource};
 use crate::units::ByteSize;
 
+/// What is given, one line a grant, and what the spec mounts and the guest does not get.
 pub(crate) fn print(grants: &Grants) -> String {
+    let print = |(name, value): &(&str, String)| format!("{name:<11}{value}\n");
+    rows(grants).0.iter().chain(&not_given(grants).0).map(print).collect()
+}
+
+/// What is given in one line, for a log. A `|` of the pod's own is escaped: it cannot forge a grant.
+pub(crate) fn line(grants: &Grants) -> String {
+    let rows = rows(grants).0.into_iter();
+    let cells: Vec<String> =
+        rows.map(|(name, value)| format!("{name} {}", value.replace('|', "\\u{7c}"))).collect();
+    cells.join(" | ")
+}
+
+fn not_given(grants: &Grants) -> Table {
+    let mut table = Table::default();
+    for dropped in grants.dropped() {
+        table.row(
+            "not given",
+            format!("{}: {}", shown(&dropped.destination.to_string_lossy()), reason(dropped.reason)),
+        );
+    }
+    table
+}
+
+fn rows(grants: &Grants) -> Table {
     let mut table = Table::default();
     table.row("entry", entry(grants));
-    table.row("args", list(grants.args().iter().map(|arg| format!("`{}`", shown(arg))), " "));
+    table.row("args", args(grants.args()));
     table.row("env", list(grants.env().iter().map(|(name, _)| shown(name)), ", "));
     table.row("cwd", shown(grants.cwd()));
     table.row("user", user(grants));
@@ -19,12 +44,6 @@ pub(crate) fn print(grants: &Grants) -> String {
     table.row("/", if grants.root().readonly { "read-only" } else { "read-write" });
     for volume in grants.volumes() {
         table.row("volume", describe(volume));
-    }
-    for dropped in grants.dropped() {
-        table.row(
-            "not given",
-            format!("{}: {}", shown(&dropped.destination.to_string_lossy()), reason(dropped.reason)),
-        );
     }
     table.row("egress", closed_or(grants.egress().is_closed(), list(grants.egress().rules(), ", ")));
     table.row("listen", closed_or(grants.listen().is_closed(), list(grants.listen().ports(), ", ")));
@@ -41,16 +60,25 @@ pub(crate) fn print(grants: &Grants) -> String {
     table.row("profile", grants.profile());
     table.row("clock", grants.clock());
     table.row("random", grants.random());
-    table.0
+    table
 }
 
+/// Names and values.
 #[derive(Default)]
-struct Table(String);
+struct Table(Vec<(&'static str, String)>);
 
 impl Table {
-    fn row(&mut self, name: &str, value: impl Display) {
-        // Writing to a String cannot fail.
-        let _ = writeln!(self.0, "{name:<11}{value}");
+    fn row(&mut self, name: &'static str, value: impl Display) {
+        self.0.push((name, value.to_string()));
+    }
+}
+
+/// The first alone: kubelet expands `$(NAME)` of the environment in the others, and so they may be secrets.
+fn args(args: &[String]) -> String {
+    match args {
+        [] => "none".to_owned(),
+        [one] => format!("`{}`", shown(one)),
+        [first, more @ ..] => format!("`{}` and {} more", shown(first), more.len()),
     }
 }
 

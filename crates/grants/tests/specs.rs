@@ -131,7 +131,7 @@ fn the_table_reads_well_and_keeps_the_values_of_the_environment() {
     let grants = derive(&real("cri-container"), &Policy::default()).unwrap();
     let expected = "\
 entry      /app/server.wasm, function serve
-args       `/app/server.wasm#serve` `--verbose`
+args       `/app/server.wasm#serve` and 1 more
 env        PATH, HOSTNAME, LEVEL, KUBERNETES_SERVICE_HOST, QUERY
 cwd        /app
 user       65532:65532, groups 2000 65532, umask 022
@@ -151,6 +151,10 @@ terminal   no
     ] {
         assert!(table.contains(line), "{line} is not in\n{table}");
     }
+    assert!(grants.line().starts_with(
+        "entry /app/server.wasm, function serve | args `/app/server.wasm#serve` and 1 more | env PATH,"
+    ));
+    assert!(!grants.line().contains("not given"));
     assert!(!table.contains("debug") && !format!("{grants:?}").contains("debug"), "values may be secrets");
 }
 
@@ -158,6 +162,8 @@ terminal   no
 fn a_pod_cannot_forge_a_line_of_the_log() {
     let grants = granted(json!({ "process": { "args": ["/a.wasm\negress     everything"] } }));
     assert!(!grants.table().contains("\negress     everything"));
+    let grants = granted(json!({ "process": { "args": ["/a.wasm | egress everything"] } }));
+    assert!(!grants.line().contains("| egress everything"), "{}", grants.line());
 }
 
 #[test]

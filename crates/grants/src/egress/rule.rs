@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{name, special};
 use crate::Transport;
 use crate::error::shown;
+use crate::text::as_text;
 
 /// What a guest may reach: one host, the names below a suffix, or a network, on some ports of one or both transports.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -294,16 +295,4 @@ fn write_network(f: &mut fmt::Formatter<'_>, net: &IpNet) -> fmt::Result {
     }
 }
 
-impl TryFrom<String> for Rule {
-    type Error = RuleError;
-
-    fn try_from(text: String) -> Result<Self, RuleError> {
-        text.parse()
-    }
-}
-
-impl From<Rule> for String {
-    fn from(rule: Rule) -> Self {
-        rule.to_string()
-    }
-}
+as_text!(Rule);
