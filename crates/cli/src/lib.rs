@@ -6,6 +6,7 @@ mod files;
 mod inspect;
 mod pack;
 mod ps;
+mod records;
 
 use std::io::{self, Write};
 
@@ -22,7 +23,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Tell what a component or module is, imports and exports.
+    /// Tell what a component or module is, imports and exports; or what a container was given.
     Inspect(inspect::Args),
     /// Pack Wasm files as an OCI image that `ctr images import` takes.
     Image(pack::Args),

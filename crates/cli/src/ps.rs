@@ -1,15 +1,13 @@
 //! `run-wasm ps`: what runs on this node, by the records that each shim keeps of its tasks.
 
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result};
-use serde::{Deserialize, Serialize};
+use anyhow::Result;
 
-/// The largest record that is read, in bytes.
-const MAX_RECORD: u64 = 1 << 20;
+use crate::records::{self, Record, STATE};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -17,53 +15,14 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     /// Where the shims keep their state.
-    #[arg(long, value_name = "DIR", default_value = "/run/run-wasm")]
+    #[arg(long, value_name = "DIR", default_value = STATE)]
     state: PathBuf,
-}
-
-/// One task, as far as this command cares. Shims of other releases may write more, or less.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Record {
-    namespace: String,
-    id: String,
-    /// `namespace/name` of the Kubernetes pod.
-    #[serde(default)]
-    pod: Option<String>,
-    #[serde(default)]
-    image: Option<String>,
-    #[serde(default)]
-    bundle: PathBuf,
-    #[serde(default)]
-    mode: String,
-    /// Told by what lives, where the shim does not tell: see [`Record::judged`].
-    #[serde(default)]
-    status: String,
-    /// Seconds since 1970.
-    #[serde(default)]
-    created: u64,
-    shim_pid: u32,
-    /// The process that runs the container; none for a sandbox.
-    #[serde(default)]
-    host: Option<Process>,
-}
-
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Process {
-    pid: u32,
-    /// Field 22 of `/proc/PID/stat`, which tells a process from a later one of the same pid.
-    started: u64,
 }
 
 impl Args {
     pub fn run(self, out: &mut impl Write) -> Result<()> {
-        let mut records = Vec::new();
-        for file in record_files(&self.state.join("tasks"))? {
-            match read(&file) {
-                Ok(Some(record)) => records.push(record.judged(started)),
-                Ok(None) => {}
-                Err(error) => eprintln!("warning: {error:#}"),
-            }
-        }
+        let mut records: Vec<Record> =
+            records::all(&self.state)?.into_iter().map(|record| record.judged(started)).collect();
         records.sort_by(|a, b| {
             (&a.namespace, &a.pod, a.created, &a.id).cmp(&(&b.namespace, &b.pod, b.created, &b.id))
         });
@@ -97,45 +56,6 @@ fn started(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name in field 2 may hold anything, parentheses included; what follows the last one is regular.
     stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
-}
-
-/// The records of all namespaces: `<folder>/<anything>/<id>.json`. A node without any has no such folder.
-fn record_files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for namespace in entries(folder)? {
-        if namespace.is_dir() {
-            files.extend(
-                entries(&namespace)?
-                    .into_iter()
-                    .filter(|file| file.extension().is_some_and(|end| end == "json")),
-            );
-        }
-    }
-    Ok(files)
-}
-
-/// What is in a folder; nothing when the folder is gone, since namespaces come and go while we look.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
-    let list =
-        || -> io::Result<Vec<PathBuf>> { fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect() };
-    match list() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(error).with_context(|| {
-            format!("cannot read {}: the records are root's, run this as root", folder.display())
-        }),
-        other => other.with_context(|| format!("cannot read {}", folder.display())),
-    }
-}
-
-/// Reads a record; `None` when its task has just ended.
-fn read(file: &Path) -> Result<Option<Record>> {
-    let context = || format!("cannot read the record {}", file.display());
-    let mut bytes = Vec::new();
-    match File::open(file) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        opened => opened.and_then(|f| f.take(MAX_RECORD).read_to_end(&mut bytes)).with_context(context)?,
-    };
-    serde_json::from_slice(&bytes).map(Some).with_context(context)
 }
 
 fn table(records: &[Record], now: u64) -> String {

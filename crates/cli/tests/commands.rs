@@ -193,3 +193,27 @@ fn a_node_where_nothing_runs_has_an_empty_list() {
     assert_eq!(shell.ok(&["ps", "--state", "nowhere", "--json"]), "[]\n");
     assert_eq!(shell.ok(&["ps", "--state", "nowhere"]).lines().count(), 1);
 }
+
+#[test]
+fn the_grants_of_a_container_are_what_its_shim_recorded() {
+    let record = |id: &str, grants: Option<&str>| {
+        serde_json::json!({ "namespace": "k8s.io", "id": id, "shim_pid": 1, "grants": grants }).to_string()
+    };
+    let table = "entry      /app.wasm\negress     closed\n";
+    let shell = Shell::with(&[
+        ("tasks/0a-k8s.io/abc1.json", record("abc1", Some(table)).as_bytes()),
+        ("tasks/0a-k8s.io/abc2.json", record("abc2", Some("another")).as_bytes()),
+        ("tasks/0a-k8s.io/abc.json", record("abc", Some("whole")).as_bytes()),
+        ("tasks/0a-k8s.io/pod.json", record("pod", None).as_bytes()),
+    ]);
+    assert_eq!(shell.ok(&["inspect", "--grants", "abc1", "--state", "."]), table);
+    assert_eq!(shell.ok(&["inspect", "--grants", "abc", "--state", "."]), "whole");
+    let refused = |container: &str| shell.refused(&["inspect", "--grants", container, "--state", "."]);
+    assert!(refused("a").contains("k8s.io/abc1") && refused("a").contains("name one of them whole"));
+    assert!(refused("gone").contains("no container gone on this node: `run-wasm ps`"));
+    assert!(refused("pod").contains("the sandbox of a pod"));
+    assert!(!shell.ok(&["ps", "--state", ".", "--json"]).contains("grants"), "ps is about other things");
+    for words in [&["inspect", "--grants", "a", "x.wasm"][..], &["inspect", "--grants", "a", "--json"]] {
+        assert_eq!(shell.run(words).status.code(), Some(2), "{words:?}");
+    }
+}

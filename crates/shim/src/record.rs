@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -27,6 +28,10 @@ pub struct Record {
     pub shim_pid: i32,
     /// The process that runs the container; none for a sandbox.
     pub host: Option<Process>,
+    /// The grants that the container was created with, as a table for people; none for a sandbox. What it would get by
+    /// now, under a config that has changed, is another matter.
+    #[serde(default)]
+    pub grants: Option<String>,
     /// cgroup directories that were made for the container.
     pub cgroups: Vec<PathBuf>,
 }
@@ -75,7 +80,8 @@ impl Records {
         let file = self.file(&record.id);
         let draft = file.with_extension("new");
         let write = || -> io::Result<()> {
-            fs::create_dir_all(&self.0)?;
+            // Root's alone: the arguments of a container are nobody's business.
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0)?;
             fs::write(&draft, serde_json::to_vec(record)?)?;
             fs::rename(&draft, &file)
         };

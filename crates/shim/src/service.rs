@@ -125,6 +125,7 @@ impl Service {
                 Work::Sandbox => None,
                 Work::Container(container) => Process::of(container.pid().cast_signed()).ok(),
             },
+            grants: made.grants,
             cgroups: made.cgroups,
         };
         if let Err(error) = self.records.write(&record) {

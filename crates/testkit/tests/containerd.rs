@@ -6,6 +6,8 @@ mod basics;
 mod denials;
 #[path = "containerd/files.rs"]
 mod files;
+#[path = "containerd/grants.rs"]
+mod grants;
 #[path = "containerd/images.rs"]
 mod images;
 #[path = "containerd/life.rs"]

@@ -47,11 +47,12 @@ pub struct Order {
     pub options: Option<Any>,
 }
 
-/// A created task, and the name of its image.
+/// A created task, the name of its image, its cgroups and the table of its grants.
 pub struct Created {
     pub task: Arc<Task>,
     pub image: Option<String>,
     pub cgroups: Vec<PathBuf>,
+    pub grants: Option<String>,
 }
 
 /// Creates a task. An error is one sentence for the person who wrote the pod.
@@ -60,10 +61,10 @@ pub async fn create(context: &Context, order: Order, bundle: &Bundle) -> Result<
     sysctl::apply(bundle)?;
     if identity::container_type(bundle.spec()) == ContainerType::Sandbox {
         let task = Task::new(order.id, order.bundle, order.urls, Work::Sandbox);
-        return Ok(Created { task: Arc::new(task), image: None, cgroups: Vec::new() });
+        return Ok(Created { task: Arc::new(task), image: None, cgroups: Vec::new(), grants: None });
     }
     let grants = grants::derive(bundle.spec(), &policy)?;
-    tracing::debug!(container = order.id, grants = grants.table(), "granted");
+    tracing::info!(container = order.id, "granted: {}", grants.line());
     let network = Network::of(bundle)?;
     let cgroup = cgroup_of(bundle.spec(), &grants)?;
     let host = match HostProcess::start(HOST, &order.id, cgroup.as_ref(), &network) {
@@ -91,7 +92,7 @@ pub async fn create(context: &Context, order: Order, bundle: &Bundle) -> Result<
             let task =
                 Arc::new(Task::new(order.id, order.bundle, order.urls, Work::Container(Box::new(container))));
             tokio::spawn(ending::watch(task.clone(), context.events.clone()));
-            Ok(Created { task, image, cgroups })
+            Ok(Created { task, image, cgroups, grants: Some(grants.table()) })
         }
         Err(error) => {
             take_back(Some(&host), cgroup).await;

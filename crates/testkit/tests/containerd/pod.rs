@@ -11,6 +11,7 @@ fn sh(nest: &Nest, command: &str) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
+#[allow(clippy::indexing_slicing, reason = "a test fails by panicking")]
 /// The bundle of a pod's sandbox in the network namespace `/run/pod`, with these parameters of the kernel.
 fn sandbox<'a>(nest: &'a Nest, parameters: serde_json::Value) -> Result<Bundle<'a>> {
     Bundle::of(nest, "sandbox", "hello.wasm")?.spec(|spec| {
