@@ -32,6 +32,7 @@ pub struct PodContainerSpec<'a> {
     security: ContainerSecurityContext,
     ports: Vec<serde_json::Value>,
     attempt: u32,
+    termination_path: String,
 }
 
 impl<'a> PodContainerSpec<'a> {
@@ -53,6 +54,7 @@ impl<'a> PodContainerSpec<'a> {
             security,
             ports: Vec::new(),
             attempt: 0,
+            termination_path: TERMINATION_LOG.to_owned(),
         }
     }
 
@@ -92,6 +94,12 @@ impl<'a> PodContainerSpec<'a> {
     /// A declared port: `TCP` or `UDP`.
     pub fn port(mut self, number: u16, protocol: &str) -> Self {
         self.ports.push(json!({"containerPort": number, "protocol": protocol}));
+        self
+    }
+
+    /// `terminationMessagePath`.
+    pub fn termination_path(mut self, path: &str) -> Self {
+        self.termination_path = path.to_owned();
         self
     }
 
@@ -144,10 +152,11 @@ impl<'a> PodContainerSpec<'a> {
         let log_path = format!("{}/{}.log", self.name, self.attempt);
         fs::create_dir_all(self.pod.folder.join("logs").join(&self.name))?;
         let log = self.pod.folder.join("logs").join(&log_path);
-        self = self.mount(&termination, TERMINATION_LOG, false);
+        let path = self.termination_path.clone();
+        self = self.mount(&termination, &path, false);
         for (key, value) in [
             ("restartCount", self.attempt.to_string()),
-            ("terminationMessagePath", TERMINATION_LOG.to_owned()),
+            ("terminationMessagePath", path),
             ("terminationMessagePolicy", "File".to_owned()),
             ("ports", json!(self.ports).to_string()),
         ] {

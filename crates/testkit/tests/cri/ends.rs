@@ -17,7 +17,8 @@ testkit::pod_stories! {
             let container = pod.guest(name, guest)?.args(args.iter().copied()).start()?;
             let end = container.end()?;
             assert_eq!((end.exit_code, end.reason.as_str()), (code, reason), "{name} {end:?}");
-            assert!(end.started_at > 0 && end.finished_at >= end.started_at, "{end:?}");
+            // CRI takes the time of a start when it has its answer: a fast guest may have ended before.
+            assert!(end.started_at > 0 && end.finished_at > 0, "{end:?}");
             assert_eq!(container.termination_message()?, "", "{name}: a guest that ends by itself needs no explanation");
         }
         pod.remove()?;
@@ -31,6 +32,14 @@ testkit::pod_stories! {
         for text in [container.termination_message()?, container.output("stderr")?] {
             assert!(text.contains("unreachable") && text.contains("inner"), "{text}");
         }
+        pod.remove()?;
+    }
+
+    fn the_termination_message_goes_where_the_pod_wants_it(node) {
+        let pod = node.pod("path").run()?;
+        let container = pod.guest("app", "trap.wasm")?.termination_path("/var/log/last words").start()?;
+        assert_eq!(container.end()?.exit_code, 134);
+        assert!(container.termination_message()?.contains("unreachable"), "{}", container.termination_message()?);
         pod.remove()?;
     }
 

@@ -1,5 +1,6 @@
 //! Several containers in one pod.
 
+use rustix::process::Signal;
 use testkit::eventually;
 
 testkit::pod_stories! {
@@ -29,6 +30,23 @@ testkit::pod_stories! {
         assert!(pod.is_ready()?, "a pod outlives its containers");
         pod.remove()?;
         eventually("the shim goes with its pod", 10, || Ok(node.shims()?.is_empty()))?;
+    }
+
+    fn a_host_that_crashes_takes_no_other_with_it(node) {
+        let pod = node.pod("crash").run()?;
+        let (victim, witness) =
+            (pod.guest("victim", "ticker.wasm")?.start()?, pod.guest("witness", "ticker.wasm")?.start()?);
+        victim.says("tick 1\n")?;
+        witness.says("tick 1\n")?;
+        for host in node.hosts()?.iter().filter(|host| host.command_line.contains(victim.id())) {
+            node.nest().end(host, Signal::KILL)?;
+        }
+        let end = victim.end()?;
+        assert_eq!((end.exit_code, end.reason.as_str()), (139, "Error"), "{end:?}");
+        assert!(victim.termination_message()?.contains("host"), "{:?}", victim.termination_message()?);
+        let ticks = witness.output("stdout")?.lines().count();
+        eventually("the witness ticks on", 30, || Ok(witness.output("stdout")?.lines().count() > ticks + 3))?;
+        pod.remove()?;
     }
 
     fn each_pod_has_a_shim_of_its_own(node) {
