@@ -13,3 +13,4 @@ pub mod compile;
 mod concurrency;
 pub mod engine;
 pub mod guest;
+pub mod memory;

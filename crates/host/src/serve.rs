@@ -7,14 +7,17 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 
 use grants::Grants;
 
 use crate::compile::Limits;
 use crate::engine::{Engines, Flavour};
-use crate::guest::{self, Denials, Launch, PrepareError};
+use crate::guest::{self, Denials, Launch, Outcome, PrepareError};
 use crate::jail::{self, Jail};
+use crate::memory::heap::Charge;
+use crate::memory::{Account, Exhausted};
 use crate::protocol::{Channel, Exit, Reply, Request, Stdio, container_dir};
 
 /// The most of a reason that travels in a reply; a backtrace beyond it helps nobody.
@@ -49,10 +52,16 @@ fn serve(channel: &Arc<Channel>) -> io::Result<()> {
     while let Some((request, fds)) = channel.receive::<Request>()? {
         match request {
             Request::Launch { id, stdio } => {
-                let launch = unpack(&id, stdio, fds, denials(&id, channel))?;
+                let denials = denials(&id, channel);
+                let launch = unpack(&id, stdio, fds, denials.clone())?;
                 let (start, started) = mpsc::channel();
-                let container =
-                    Container { id: id.clone(), engines: engines.clone(), channel: channel.clone() };
+                let container = Container {
+                    id: id.clone(),
+                    engines: engines.clone(),
+                    channel: channel.clone(),
+                    denials,
+                    runs: Arc::default(),
+                };
                 std::thread::Builder::new()
                     .name("guest".into())
                     .spawn(move || container.live(launch, &started))?;
@@ -123,39 +132,52 @@ fn unpack(id: &str, stdio: Stdio, fds: Vec<OwnedFd>, denials: Denials) -> io::Re
 }
 
 /// One container on its thread.
+#[derive(Clone)]
 struct Container {
     id: String,
     engines: Arc<Engines>,
     channel: Arc<Channel>,
+    denials: Denials,
+    /// It was started; before, its end is a refusal.
+    runs: Arc<AtomicBool>,
 }
 
 impl Container {
     fn live(self, launch: Launch, started: &mpsc::Receiver<()>) {
         let _end_process = AbortOnPanic;
-        let denials = launch.denials.clone();
+        let told = self.clone();
+        let account = Account::new(launch.grants.memory_limit(), move |exhausted| told.exhausted(exhausted));
+        let _charge = Charge::to(account);
         let prepared = match guest::prepare(&self.engines, launch) {
             Ok(prepared) => prepared,
             Err(error) => {
-                let stale = matches!(error, PrepareError::Stale(_));
-                return self.reply(&Reply::Refused {
-                    id: self.id.clone(),
-                    message: cut(error.to_string()),
-                    stale,
-                });
+                return self.refuse(error.to_string(), matches!(error, PrepareError::Stale(_)));
             }
         };
         self.reply(&Reply::Ready { id: self.id.clone() });
         if started.recv().is_ok() {
-            let outcome = guest::run(prepared);
-            let Self { id, .. } = &self;
-            self.reply(&Reply::Exited(Exit {
-                id: id.clone(),
-                code: outcome.code,
-                reason: outcome.reason.map(cut),
-                oom: outcome.oom,
-                denied: denials.counts(),
-            }));
+            self.runs.store(true, Ordering::Relaxed);
+            self.exited(guest::run(prepared), true);
         }
+    }
+
+    /// The host would need too much memory for it. Its thread goes no further; the shim ends this process.
+    fn exhausted(&self, exhausted: &Exhausted) {
+        if !self.runs.load(Ordering::Relaxed) {
+            return self.refuse(exhausted.to_string(), false);
+        }
+        self.exited(Outcome::exhausted(exhausted), false);
+    }
+
+    fn refuse(&self, message: String, stale: bool) {
+        self.reply(&Reply::Refused { id: self.id.clone(), message: cut(message), stale });
+    }
+
+    /// `told`: the guest's stderr has the reason already.
+    fn exited(&self, outcome: Outcome, told: bool) {
+        let Outcome { code, reason, oom } = outcome;
+        let (id, reason, denied) = (self.id.clone(), reason.map(cut), self.denials.counts());
+        self.reply(&Reply::Exited(Exit { id, code, reason, oom, told, denied }));
     }
 
     fn reply(&self, reply: &Reply) {

@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// Counts what guests make their hosts keep; for the shim and the compiler it is the system's own.
+#[global_allocator]
+static HEAP: host::memory::heap::Charging = host::memory::heap::Charging;
+
 fn main() -> ExitCode {
     // A host or compiler never runs a line of the shim, and a shim never initialises Wasmtime.
     match std::env::args().nth(1).as_deref() {

@@ -3,7 +3,7 @@
 use wasmtime::WasmBacktrace;
 use wasmtime_wasi::I32Exit;
 
-use super::limits::Exhausted;
+use crate::memory::Exhausted;
 
 const TRAPPED: u8 = 134;
 const KILLED: u8 = 137;
@@ -30,6 +30,11 @@ impl Outcome {
     /// The host could not run the guest.
     pub(super) fn broken(reason: String) -> Self {
         Self { code: BROKEN, reason: Some(reason), oom: false }
+    }
+
+    /// The host would have to keep more for the guest than its memory limit allows.
+    pub(crate) fn exhausted(exhausted: &Exhausted) -> Self {
+        Self { code: KILLED, reason: Some(exhausted.to_string()), oom: true }
     }
 
     /// What a call into the guest failed with.

@@ -66,6 +66,8 @@ pub struct Exit {
     pub reason: Option<String>,
     /// The memory limit ended it.
     pub oom: bool,
+    /// The reason, if there is one, was written to the container's stderr.
+    pub told: bool,
     /// What it was denied.
     pub denied: Counts,
 }

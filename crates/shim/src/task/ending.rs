@@ -47,6 +47,11 @@ pub async fn watch(task: Arc<Task>, events: Events) {
     };
     // What is left of the host has nothing more to do, and holds the streams open.
     container.host.end().await;
+    if let (Some(reason), false) = (&exit.reason, exit.told)
+        && let Some(stdio) = lock(&container.stdio).as_ref()
+    {
+        stdio.complain(reason);
+    }
     if let Some(reason) = &exit.reason
         && let Some(file) = &container.termination_message
     {
@@ -92,25 +97,29 @@ pub fn end(task: &Task, events: &Events, code: u32) {
 async fn without_a_word(id: &str, container: &Container) -> Exit {
     container.host.kill();
     let signal = container.host.reaped().await;
-    let exit = |code, oom, reason| Exit { id: id.to_owned(), code, oom, reason, denied: Counts::new() };
+    let exit = |code, oom, reason| {
+        let (id, denied) = (id.to_owned(), Counts::new());
+        Exit { id, code, oom, reason, told: false, denied }
+    };
     let asked = container.ended_by.load(Ordering::SeqCst);
     if let (true, Ok(signal)) = (asked > 0, u8::try_from(asked)) {
         return exit(128u8.saturating_add(signal), false, None);
     }
     let usage = container.usage();
     if usage.oom_kills > 0 {
+        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         let reason = format!(
-            "out of memory: the container reached the {} bytes of its memory limit",
-            usage.memory_limit
+            "out of memory: memory limit of {:.1} MiB reached: the kernel ended the container, which with its files in \
+             memory and the kernel's own part had {:.1} MiB",
+            mib(usage.memory_limit),
+            mib(usage.memory_peak.max(usage.memory))
         );
         return exit(KILLED, true, Some(reason));
     }
     let words = container.host.last_words();
     let by = signal.map(|signal| format!(" by signal {signal}")).unwrap_or_default();
-    let reason = format!("the engine host was ended{by}{}{words}", if words.is_empty() { "" } else { ": " });
-    if let Some(stdio) = lock(&container.stdio).as_ref() {
-        stdio.complain(&format!("run-wasm: {reason}"));
-    }
+    let reason =
+        format!("run-wasm: the engine host was ended{by}{}{words}", if words.is_empty() { "" } else { ": " });
     exit(CRASHED, false, Some(reason))
 }
 

@@ -1,0 +1,226 @@
+//! What a container's memory limit is spent on: linear memories, tables, and what the host keeps on the guest's behalf.
+//!
+//! The kernel counts a host process as a whole and kills without a word. The account counts the same from within, a little
+//! earlier, so that people are told what the memory went into. Linear memories and tables are announced by Wasmtime
+//! before they grow; everything else that a guest can make its host keep (copies of strings, handles, headers, bodies,
+//! datagrams, instances) lives on the heap, where the allocator counts it ([`heap`]).
+
+pub mod heap;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+
+/// What a host takes beside the heap of the guest's thread, in bytes: its own data (0.3 MiB), the kernel's part (0.2 MiB),
+/// and the guest's stack, which may take [`crate::engine::WASM_STACK`]. Measured: docs/decisions/0004-memory.md.
+const HOST: u64 = (1 << 20) + (512 << 10);
+
+/// Page tables: 8 bytes for each page of 4 KiB.
+const PAGE_TABLES: u64 = 512;
+
+/// Of a small limit the host is not given more than this part.
+const SMALL: u64 = 4;
+
+/// The memory of one container. Clones of the [`Arc`] are the same account.
+pub struct Account {
+    /// In bytes; without one, everything is counted and nothing refused.
+    limit: Option<u64>,
+    memories: AtomicU64,
+    tables: AtomicU64,
+    /// Of the threads that are charged to this account. What one of them frees for another makes it a little less than
+    /// nothing at times.
+    heap: AtomicI64,
+    /// The guest has ended: what the host does for its report is not refused.
+    closed: AtomicBool,
+    on_exhausted: Box<dyn Fn(&Exhausted) + Send + Sync>,
+}
+
+/// The guest wanted more memory than it may have: the figures at that moment, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub struct Exhausted {
+    limit: u64,
+    wanted: u64,
+    memories: u64,
+    tables: u64,
+    heap: u64,
+}
+
+impl fmt::Display for Exhausted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "out of memory: memory limit of {} reached: {} of linear memory, {} of tables, {} in the host for handles and \
+             buffers, {} kept for the host itself; the guest asked for {} more",
+            Mib(self.limit),
+            Mib(self.memories),
+            Mib(self.tables),
+            Mib(self.heap),
+            Mib(kept(self.limit)),
+            Mib(self.wanted),
+        )
+    }
+}
+
+/// Mebibytes, with a decimal where there is one to show.
+struct Mib(u64);
+
+impl fmt::Display for Mib {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MIB: u64 = 1 << 20;
+        match self.0.is_multiple_of(MIB) {
+            true => write!(f, "{} MiB", self.0 / MIB),
+            false => write!(f, "{:.1} MiB", self.0 as f64 / MIB as f64),
+        }
+    }
+}
+
+/// What is kept for the host of a container's limit.
+fn kept(limit: u64) -> u64 {
+    (HOST + limit / PAGE_TABLES).min(limit / SMALL)
+}
+
+impl Account {
+    /// `limit` is the container's, in bytes. `on_exhausted` is called when the host itself would have to keep too much for the
+    /// guest, on the guest's thread, which goes no further: whoever hears it ends the guest.
+    pub fn new(
+        limit: Option<u64>,
+        on_exhausted: impl Fn(&Exhausted) + Send + Sync + 'static,
+    ) -> Arc<Account> {
+        Arc::new(Account {
+            limit,
+            memories: AtomicU64::new(0),
+            tables: AtomicU64::new(0),
+            heap: AtomicI64::new(0),
+            closed: AtomicBool::new(false),
+            on_exhausted: Box::new(on_exhausted),
+        })
+    }
+
+    /// Asks for linear memory.
+    pub(crate) fn grow_memory(&self, bytes: u64) -> Result<(), Exhausted> {
+        self.check(bytes)?;
+        self.memories.fetch_add(bytes, Relaxed);
+        Ok(())
+    }
+
+    /// Gives linear memory back.
+    pub(crate) fn shrink_memory(&self, bytes: u64) {
+        self.memories.fetch_sub(bytes, Relaxed);
+    }
+
+    /// Asks for a table's elements, which the engine keeps on the heap: they are noted here and counted there.
+    pub(crate) fn grow_table(&self, bytes: u64) -> Result<(), Exhausted> {
+        self.check(bytes)?;
+        self.tables.fetch_add(bytes, Relaxed);
+        Ok(())
+    }
+
+    pub(crate) fn shrink_table(&self, bytes: u64) {
+        self.tables.fetch_sub(bytes, Relaxed);
+    }
+
+    /// The guest has ended: from here on nothing is refused.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Relaxed);
+    }
+
+    fn check(&self, wanted: u64) -> Result<(), Exhausted> {
+        let Some(limit) = self.limit else { return Ok(()) };
+        let (memories, tables) = (self.memories.load(Relaxed), self.tables.load(Relaxed));
+        let heap = u64::try_from(self.heap.load(Relaxed)).unwrap_or(0);
+        // Without a counting allocator, as in a test, tables are found in their own figure alone.
+        let used = memories.saturating_add(heap.max(tables));
+        // The first who goes too far is told; by then the guest's end is sure, and its report needs memory, too.
+        if used.saturating_add(wanted) <= limit - kept(limit) || self.closed.swap(true, Relaxed) {
+            return Ok(());
+        }
+        Err(Exhausted { limit, wanted, memories, tables, heap: heap.saturating_sub(tables) })
+    }
+
+    /// Charges what a charged thread allocates. A thread that goes too far goes no further.
+    fn allocate(&self, bytes: u64) {
+        if let Err(exhausted) = self.check(bytes) {
+            (self.on_exhausted)(&exhausted);
+            loop {
+                std::thread::park();
+            }
+        }
+        self.heap.fetch_add(bytes.cast_signed(), Relaxed);
+    }
+
+    fn free(&self, bytes: u64) {
+        self.heap.fetch_sub(bytes.cast_signed(), Relaxed);
+    }
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Account")
+            .field("limit", &self.limit)
+            .field("memories", &self.memories)
+            .field("tables", &self.tables)
+            .field("heap", &self.heap)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn account(limit: u64) -> Arc<Account> {
+        Account::new(Some(limit), |_| {})
+    }
+
+    #[test]
+    fn memories_tables_and_heap_are_summed() {
+        let account = account(64 * MIB);
+        account.grow_memory(40 * MIB).unwrap();
+        account.grow_table(MIB).unwrap();
+        // The table's elements, and as much again for the guest.
+        account.allocate(2 * MIB);
+        account.grow_memory(20 * MIB).unwrap();
+        let told = account.grow_memory(MIB).unwrap_err().to_string();
+        assert_eq!(
+            told,
+            "out of memory: memory limit of 64 MiB reached: 60 MiB of linear memory, 1 MiB of tables, 1 MiB in the \
+             host for handles and buffers, 1.6 MiB kept for the host itself; the guest asked for 1 MiB more"
+        );
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_had_again() {
+        let account = account(4 * MIB);
+        account.grow_memory(3 * MIB).unwrap();
+        account.shrink_memory(MIB);
+        account.allocate(MIB);
+        account.free(MIB);
+        account.grow_table(MIB).unwrap();
+        account.shrink_table(MIB);
+        assert!(account.grow_memory(MIB + 1).is_err());
+    }
+
+    #[test]
+    fn the_host_has_its_share_of_the_limit() {
+        assert_eq!(kept(4 * MIB), MIB);
+        assert_eq!(kept(64 * MIB), HOST + 128 * 1024);
+        assert_eq!(kept(1 << 30), HOST + 2 * MIB);
+    }
+
+    #[test]
+    fn without_a_limit_nothing_is_refused() {
+        let account = Account::new(None, |_| {});
+        account.grow_memory(u64::MAX / 2).unwrap();
+        account.allocate(MIB);
+    }
+
+    #[test]
+    fn after_the_end_nothing_is_refused() {
+        let account = account(MIB);
+        account.close();
+        account.allocate(2 * MIB);
+        account.grow_memory(2 * MIB).unwrap();
+    }
+}
