@@ -26,7 +26,7 @@ pub struct Volume {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub enum VolumeSource {
     /// A directory or a single file of the node, with the mounts below it when `recursive`. Whoever mounts it still
-    /// has to refuse procfs and sysfs, which only `statfs` can tell.
+    /// has to refuse procfs and sysfs, which only the kernel can tell.
     Bind { path: PathBuf, recursive: bool },
     /// A fresh file system in memory.
     Tmpfs(Tmpfs),

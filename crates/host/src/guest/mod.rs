@@ -14,6 +14,7 @@ mod limits;
 mod load;
 mod module;
 mod network;
+mod opening;
 mod outcome;
 mod socketless;
 mod state;
@@ -27,6 +28,7 @@ use std::path::PathBuf;
 use grants::Grants;
 
 use crate::engine::Engines;
+use crate::memory::heap::Charge;
 
 pub use denials::Denials;
 pub use errors::PrepareError;
@@ -91,6 +93,9 @@ pub fn run(prepared: Prepared) -> Outcome {
             Program::Component(command) => command.run(&stdio).await,
             Program::Module(module) => module.run(&stdio).await,
         };
+        if let Some(account) = Charge::of_this_thread() {
+            account.close();
+        }
         if let Some(reason) = &outcome.reason {
             stdio.report(reason);
         }

@@ -5,6 +5,7 @@ use wasmtime::{Engine, ExternType, Func, FuncType, Instance, InstancePre, Linker
 use wasmtime_wasi::{I32Exit, WasiCtxBuilder, p1};
 
 use super::errors::list;
+use super::opening;
 use super::state::{self, ModuleState};
 use super::stdio::Stdio;
 use super::{Outcome, PrepareError};
@@ -47,6 +48,7 @@ pub(super) fn prepare(
 fn linker(engine: &Engine) -> Result<Linker<ModuleState>> {
     let mut linker = Linker::new(engine);
     p1::add_to_linker_async(&mut linker, |state: &mut ModuleState| &mut state.wasi)?;
+    opening::p1(&mut linker)?;
     // Wasmtime's own traps on codes from 126 on, such as those of a guest that reports a signal.
     linker.allow_shadowing(true);
     linker.func_wrap(PREVIEW1, "proc_exit", |code: i32| -> Result<()> { Err(I32Exit(code).into()) })?;

@@ -5,11 +5,13 @@
 
 mod attach;
 mod in_root;
+mod kernel_files;
 mod rootfs;
 mod syscall;
 mod tree;
 
 pub use attach::{Attachment, Content, attach};
 pub use in_root::open_file;
+pub use kernel_files::refuse_kernel_files;
 pub use rootfs::rootfs;
 pub use tree::Tree;

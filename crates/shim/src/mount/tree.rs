@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use grants::Tmpfs;
 use rustix::fs::CWD;
 use rustix::mount::{
@@ -13,11 +13,6 @@ use rustix::mount::{
 };
 
 use super::syscall::{MountAttr, NODEV, NOEXEC, NOSUID, PRIVATE, RDONLY, mount_setattr};
-
-/// `f_type` of file systems that are windows into the kernel (`<linux/magic.h>`): procfs, sysfs, cgroup v1 and v2,
-/// debugfs, tracefs, securityfs, bpf.
-const KERNEL_WINDOWS: [i64; 8] =
-    [0x9fa0, 0x6265_6572, 0x0027_e0eb, 0x6367_7270, 0x6462_6720, 0x7472_6163, 0x7363_6673, 0xcafe_4a11];
 
 /// A mount that is attached nowhere. Closing it undoes it.
 #[derive(Debug)]
@@ -28,20 +23,11 @@ pub struct Tree {
 
 impl Tree {
     /// Clones the mount at a path of the node, with the mounts below it when `recursive`.
-    ///
-    /// A bind of procfs, sysfs and their like is refused: no pod's files, and a way to the kernel's knobs.
     pub fn bind(path: &Path, recursive: bool) -> Result<Tree> {
         let below = if recursive { OpenTreeFlags::AT_RECURSIVE } else { OpenTreeFlags::empty() };
         let mount =
             open_tree(CWD, path, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | below)
                 .with_context(|| format!("cannot open the volume {}", path.display()))?;
-        let kind = rustix::fs::fstatfs(&mount).context("cannot tell the volume's file system")?.f_type;
-        if KERNEL_WINDOWS.contains(&(kind as i64)) {
-            bail!(
-                "the volume {} is a file system of the kernel's own (procfs, sysfs or the like), which no guest gets",
-                path.display()
-            );
-        }
         Tree::guarded(mount, recursive)
     }
 

@@ -21,7 +21,7 @@ use crate::cgroup::{Cgroup, Limits};
 use crate::containerd::Containerd;
 use crate::events::Events;
 use crate::host_process::{HOST, HostProcess, Refused};
-use crate::mount::{Attachment, Content, Tree, attach, rootfs};
+use crate::mount::{Attachment, Content, Tree, attach, refuse_kernel_files, rootfs};
 use crate::netns::Network;
 use crate::node_config;
 use crate::stdio::{Stdio, Urls};
@@ -158,6 +158,7 @@ async fn load(
         grants.root().readonly,
         grants.volumes().iter().map(volume).collect::<Result<_>>()?,
     )?;
+    refuse_kernel_files(host.pid(), &order.id, grants.volumes())?;
     launch(host, &order.id, grants, &stdio, &cache, &source).await?;
     Ok((stdio, look.image))
 }

@@ -13,7 +13,7 @@ use wasmtime_wasi_http::{WasiHttp, WasiHttpView};
 use wasmtime_wasi_io::bindings::wasi::io;
 
 use super::super::state::ComponentState;
-use super::super::{fair, socketless};
+use super::super::{fair, opening, socketless};
 use super::Interface;
 
 pub(super) const INTERFACES: &[Interface] = &[
@@ -37,7 +37,8 @@ pub(super) const INTERFACES: &[Interface] = &[
         filesystem::preopens::add_to_linker::<_, WasiFilesystem>(l, WasiFilesystemView::filesystem)
     }),
     ("wasi:filesystem/types", |l| {
-        filesystem::types::add_to_linker::<_, WasiFilesystem>(l, WasiFilesystemView::filesystem)
+        filesystem::types::add_to_linker::<_, WasiFilesystem>(l, WasiFilesystemView::filesystem)?;
+        opening::p2(l)
     }),
     ("wasi:http/outgoing-handler", |l| {
         http::outgoing_handler::add_to_linker::<_, WasiHttp>(l, WasiHttpView::http)

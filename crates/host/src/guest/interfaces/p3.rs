@@ -9,6 +9,7 @@ use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView};
 use wasmtime_wasi_http::p3::bindings::http;
 use wasmtime_wasi_http::{WasiHttp, WasiHttpView};
 
+use super::super::opening;
 use super::Interface;
 
 pub(super) const INTERFACES: &[Interface] = &[
@@ -33,7 +34,8 @@ pub(super) const INTERFACES: &[Interface] = &[
         filesystem::preopens::add_to_linker::<_, WasiFilesystem>(l, WasiFilesystemView::filesystem)
     }),
     ("wasi:filesystem/types", |l| {
-        filesystem::types::add_to_linker::<_, WasiFilesystem>(l, WasiFilesystemView::filesystem)
+        filesystem::types::add_to_linker::<_, WasiFilesystem>(l, WasiFilesystemView::filesystem)?;
+        opening::p3(l)
     }),
     ("wasi:http/client", |l| http::client::add_to_linker::<_, WasiHttp>(l, WasiHttpView::http)),
     ("wasi:http/types", |l| http::types::add_to_linker::<_, WasiHttp>(l, WasiHttpView::http)),
