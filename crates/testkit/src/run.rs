@@ -146,6 +146,15 @@ impl<'a> Run<'a> {
 
     /// Starts it and returns: it runs beside the test. Its container is removed at its end.
     pub fn spawn(self) -> Result<Running<'a>> {
+        self.begin(false)
+    }
+
+    /// The same, with a reader of its stdout who does not read before it ends.
+    pub fn spawn_unread(self) -> Result<Running<'a>> {
+        self.begin(true)
+    }
+
+    fn begin(self, unread: bool) -> Result<Running<'a>> {
         let (daemon, id) = (self.daemon, self.id.clone());
         let mut command = self.flag("--rm").command()?;
         let file = |kind: &str| -> Result<(PathBuf, fs::File)> {
@@ -155,6 +164,7 @@ impl<'a> Run<'a> {
         };
         let (stdout, out) = file("stdout")?;
         let (stderr, err) = file("stderr")?;
+        let out = if unread { Stdio::piped() } else { out.into() };
         let child =
             command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().context("cannot start ctr")?;
         Ok(Running::new(daemon, id, child, stdout, stderr))

@@ -1,11 +1,12 @@
 //! A container that runs beside the test.
 
 use std::fs;
+use std::io;
 use std::path::PathBuf;
-use std::process::Child;
+use std::process::{Child, ChildStdout};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::cgroup;
 use crate::containerd::Containerd;
@@ -22,17 +23,20 @@ pub struct Running<'a> {
     ctr: Child,
     stdout: PathBuf,
     stderr: PathBuf,
+    unread: Option<ChildStdout>,
+    host: Option<i32>,
 }
 
 impl<'a> Running<'a> {
     pub(crate) fn new(
         daemon: &'a Containerd,
         id: String,
-        ctr: Child,
+        mut ctr: Child,
         stdout: PathBuf,
         stderr: PathBuf,
     ) -> Running<'a> {
-        Running { daemon, id, ctr, stdout, stderr }
+        let unread = ctr.stdout.take();
+        Running { daemon, id, ctr, stdout, stderr, unread, host: None }
     }
 
     pub fn id(&self) -> &str {
@@ -66,13 +70,39 @@ impl<'a> Running<'a> {
         cgroup::throttled(self.daemon.nest().name(), &self.id)
     }
 
+    /// The anonymous memory of its host process at this moment, in bytes: nothing that it shares with others.
+    pub fn anonymous_memory(&mut self) -> Result<u64> {
+        let pid = match self.host {
+            Some(pid) => pid,
+            None => {
+                let line = format!(" host {}", self.id);
+                let hosts = self.daemon.nest().processes()?;
+                let host = hosts.into_iter().find(|process| process.command_line.ends_with(&line));
+                *self.host.insert(host.context("it has no host")?.pid)
+            }
+        };
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+        let kib: Option<u64> = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        kib.map(|kib| kib << 10).context("it has no memory any more")
+    }
+
     /// Sends a signal by its name, `SIGTERM`.
     pub fn kill(&self, signal: &str) -> Result<()> {
         self.daemon.ctr(["task", "kill", "--signal", signal, &self.id])?.success().map(drop)
     }
 
+    /// Whether it has ended: something, or nothing yet.
+    pub fn ended(&mut self) -> Result<Option<()>> {
+        Ok(self.ctr.try_wait()?.map(drop))
+    }
+
     /// Waits for its end.
     pub fn outcome(&mut self) -> Result<Outcome> {
+        if let Some(mut unread) = self.unread.take() {
+            // Now that it ends somebody has to take what is left, or ctr would wait for ever.
+            std::thread::spawn(move || io::copy(&mut unread, &mut io::sink()));
+        }
         let status = until("the container ends", PATIENCE, || Ok(self.ctr.try_wait()?))?;
         Ok(Outcome {
             code: code_of(status),

@@ -20,3 +20,5 @@ mod network;
 mod pod;
 #[path = "containerd/streams.rs"]
 mod streams;
+#[path = "containerd/volumes.rs"]
+mod volumes;

@@ -7,10 +7,20 @@
 
 #[path = "escapes/attempt.rs"]
 mod attempt;
+#[path = "escapes/endless.rs"]
+mod endless;
 #[path = "escapes/links.rs"]
 mod links;
+#[path = "escapes/memory.rs"]
+mod memory;
+#[path = "escapes/mounts.rs"]
+mod mounts;
 #[path = "escapes/paths.rs"]
 mod paths;
+#[path = "escapes/races.rs"]
+mod races;
+#[path = "escapes/readonly.rs"]
+mod readonly;
 #[path = "escapes/scene.rs"]
 mod scene;
 
@@ -22,7 +32,15 @@ use testkit::{Containerd, Tally, Version};
 use attempt::Attempt;
 
 /// All of the corpus, family by family.
-const CORPUS: [&[Attempt]; 2] = [paths::ATTEMPTS, links::ATTEMPTS];
+const CORPUS: [&[Attempt]; 7] = [
+    paths::ATTEMPTS,
+    links::ATTEMPTS,
+    readonly::ATTEMPTS,
+    mounts::ATTEMPTS,
+    races::ATTEMPTS,
+    memory::ATTEMPTS,
+    endless::ATTEMPTS,
+];
 
 fn main() -> Result<ExitCode> {
     let daemon = Containerd::start(Version::V2_1)?;

@@ -37,6 +37,8 @@ pub enum Verdict {
 
 /// Every form that a guest comes in.
 pub const ALL: &[Wasi] = &[Wasi::P1, Wasi::P2, Wasi::P3];
+/// Those that guests in WAT have.
+pub const WAT: &[Wasi] = &[Wasi::P1, Wasi::P2];
 
 impl Attempt {
     /// Makes the attempt in every form, a line each; how many got through.

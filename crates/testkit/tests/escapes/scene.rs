@@ -13,6 +13,8 @@ use crate::attempt::Verdict;
 /// Where the guest sees its volume.
 pub const DATA: &str = "/data";
 
+const NOT_COUNTED: &str = "moved";
+
 /// What one attempt has to itself.
 ///
 /// `<folder>/volume` is the volume. `<folder>/outside/canary` holds a secret: to read it, to change it, or to leave anything
@@ -60,6 +62,21 @@ impl<'a> Scene<'a> {
         self.outside().join("canary")
     }
 
+    /// Another folder that it may be granted, with a file `own` in it.
+    pub fn spare(&self) -> Result<PathBuf> {
+        let folder = self.folder.join("spare");
+        fs::create_dir(&folder)?;
+        fs::write(folder.join("own"), "own")?;
+        Ok(folder)
+    }
+
+    /// A folder beside the canary, for attempts that move folders to there; it counts as nothing left behind.
+    pub fn outside_of_sight(&self) -> Result<PathBuf> {
+        let folder = self.outside().join(NOT_COUNTED);
+        fs::create_dir(&folder)?;
+        Ok(folder)
+    }
+
     /// A guest of test-images with the volume at [`DATA`]; in the control with the folder around volume and canary.
     pub fn guest(&self, name: &str) -> Run<'a> {
         self.guest_with(name, "rbind:rw")
@@ -74,6 +91,16 @@ impl<'a> Scene<'a> {
     /// What the guest calls a path within the volume.
     pub fn at(&self, path: &str) -> String {
         if self.open { format!("{DATA}/volume/{path}") } else { format!("{DATA}/{path}") }
+    }
+
+    /// The same path as the guest `raw` takes it: below its `/`.
+    pub fn raw_at(&self, path: &str) -> String {
+        self.at(path).trim_start_matches('/').to_owned()
+    }
+
+    /// Runs the guest `raw` with these words: calls of WASI without a C library in between.
+    pub fn raw(&self, words: &[&str]) -> Result<Verdict> {
+        self.judge(&self.guest("raw").args(words.iter().copied()).outcome()?)
     }
 
     /// Runs the guest `files` with these words.
@@ -99,7 +126,8 @@ impl<'a> Scene<'a> {
         if !content.as_ref().is_ok_and(|text| *text == self.secret) {
             return Ok(Some(format!("at the canary: {content:?}")));
         }
-        let names: Vec<_> = fs::read_dir(self.outside())?.filter_map(Result::ok).collect();
+        let names = fs::read_dir(self.outside())?.filter_map(Result::ok).map(|entry| entry.file_name());
+        let names: Vec<_> = names.filter(|name| name != NOT_COUNTED).collect();
         if names.len() != 1 {
             return Ok(Some(format!("into the canary's folder: {} files", names.len())));
         }

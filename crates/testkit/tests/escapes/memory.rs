@@ -1,0 +1,91 @@
+//! Bombs: guests that want more memory than their limit, by every way that there is to want it.
+
+use anyhow::{Result, ensure};
+use testkit::{Run, Wasi};
+
+use crate::attempt::{ALL, Attempt, Control, Verdict, WAT};
+use crate::scene::Scene;
+
+const MIB: u64 = 1 << 20;
+
+/// The limit of the pod, and one that is wide enough for every bomb here.
+const LIMIT: u64 = 64 * MIB;
+const WIDE: u64 = 1024 * MIB;
+
+const P2: &[Wasi] = &[Wasi::P2];
+
+/// It gets through when it ends well, or when its host ever has more memory of its own than the limit. It is stopped when
+/// it ends as out of memory, with the figure.
+fn bomb(scene: &Scene<'_>, run: Run<'_>) -> Result<Verdict> {
+    let limit = if scene.open { WIDE } else { LIMIT };
+    let mut bomb = run.memory(limit).spawn()?;
+    let mut peak = 0;
+    while bomb.ended()?.is_none() {
+        peak = peak.max(bomb.anonymous_memory().unwrap_or(0));
+    }
+    let end = bomb.outcome()?;
+    if end.code == 0 {
+        return Ok(Verdict::Escaped(format!("all that it wanted: {}", end.stdout)));
+    }
+    if peak > limit {
+        return Ok(Verdict::Escaped(format!("{peak} bytes of {limit}")));
+    }
+    ensure!(end.code == 137 && end.stderr.contains("memory limit of 64 MiB reached"), "{end}");
+    let told = end.stderr.split_once("reached: ").map_or("", |(_, figures)| figures);
+    Ok(Verdict::Stopped(format!("{} MiB seen; {told}", peak / MIB)))
+}
+
+fn run<'a>(scene: &Scene<'a>, guest: &str, words: &[&str]) -> Run<'a> {
+    scene.daemon.run(&scene.wasi.file(guest)).args(words.iter().copied())
+}
+
+pub const ATTEMPTS: &[Attempt] = &[
+    Attempt {
+        name: "touches more memory than its limit",
+        on: ALL,
+        control: Control::Open,
+        act: |scene| bomb(scene, run(scene, "memory-hog", &["128"])),
+    },
+    Attempt {
+        name: "has many memories, each of them small",
+        on: WAT,
+        control: Control::Open,
+        act: |scene| bomb(scene, run(scene, "many-memories", &[])),
+    },
+    Attempt {
+        name: "has a memory of 4 GiB from the start",
+        on: WAT,
+        control: Control::None("no limit here is wide enough"),
+        act: |scene| bomb(scene, run(scene, "huge-memory", &[])),
+    },
+    Attempt {
+        name: "grows a table without end",
+        on: WAT,
+        control: Control::Open,
+        act: |scene| bomb(scene, run(scene, "table-bomb", &[])),
+    },
+    Attempt {
+        name: "is 1728 instances in one, as components of components",
+        on: P2,
+        control: Control::None("more than 1000 instances are refused with any limit"),
+        act: |scene| bomb(scene, run(scene, "many-instances", &[])),
+    },
+    Attempt {
+        name: "has the host keep headers of 64 KiB",
+        on: P2,
+        control: Control::Open,
+        act: |scene| bomb(scene, run(scene, "hoard", &["fields", "2000"])),
+    },
+    Attempt {
+        name: "has the host make 80 MiB of random bytes in one call",
+        on: P2,
+        control: Control::None("no call makes more than 64 MiB of them"),
+        act: |scene| bomb(scene, run(scene, "hoard", &["random", "60"])),
+    },
+    Attempt {
+        name: "has the host copy a path of 40 MiB",
+        on: ALL,
+        control: Control::Open,
+        act: |scene| bomb(scene, run(scene, "raw", &["long-path", "40"])),
+    },
+];
