@@ -2,6 +2,7 @@
 # bench.sh NAME [--json FILE] [OPTION...]: measures run-wasm beside its peers, all in one run, in a containerd of its own.
 #   startup   from `ctr run` and from the task API's Create to output and end, warm and cold
 #   memory    what sleeping containers keep
+#   limits    how close CPU quota, CPU weight and memory limit are to what was asked for
 # Options are the driver's, `bench.sh NAME --help` shows them. It prints a table: medians with their noise, ratios, and
 # what was promised of them; --json writes the same as {"metric.name": number}.
 # Environment:
@@ -14,7 +15,7 @@ target=$(uname -m)-unknown-linux-gnu
 benches=$CACHE/benches-target/$target/release
 product=$CACHE/release-target/$target/release
 native=(hello sleep)
-wasm=(hello sleep hello-js sleep-js sleep-py)
+wasm=(hello sleep spin memory-hog hello-js sleep-js sleep-py)
 
 # release FOLDER TARGET_FOLDER OPTION...: a release build of the workspace in FOLDER.
 release() { (cd "$1" && CARGO_TARGET_DIR=$2 cargo build --quiet --release --jobs "${BENCH_JOBS:-$(nproc)}" "${@:3}"); }

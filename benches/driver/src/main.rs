@@ -2,6 +2,7 @@
 //! gives it a mount and a pid namespace, the programs on PATH and the images.
 
 mod containerd;
+mod limits;
 mod memory;
 mod peer;
 mod report;
@@ -26,6 +27,8 @@ enum Name {
     Startup,
     /// Memory of sleeping containers.
     Memory,
+    /// How close limits are to what was asked for: CPU quota, CPU weight, memory.
+    Limits,
 }
 
 #[derive(Debug, Parser)]
@@ -66,6 +69,7 @@ fn main() -> Result<()> {
     match options.name {
         Name::Startup => startup::measure(&containerd, &options, &mut report)?,
         Name::Memory => memory::measure(&containerd, &options, &mut report)?,
+        Name::Limits => limits::measure(&mut report)?,
     }
     drop(containerd);
     print!("{}", report.table());

@@ -142,7 +142,7 @@ fn processes() -> Result<BTreeSet<u32>> {
 }
 
 /// A process' proportional share of memory, in KiB; nothing of one that has gone or is a zombie.
-fn pss(pid: u32) -> f64 {
+pub fn pss(pid: u32) -> f64 {
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
     field(&rollup, "Pss").unwrap_or(0.0)
 }
