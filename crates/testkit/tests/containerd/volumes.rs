@@ -39,8 +39,11 @@ fn read_by(uid: u32, gid: u32, groups: &[u32]) -> Result<String> {
         project(&volume, "first", "a token", 0o440)?;
         chown(volume.join("..data/token"), Some(0), Some(2000))?;
         let bundle = Bundle::of(nest, "reader", "files.wasm")?.spec(|spec| {
-            spec["process"]["args"] = serde_json::json!(["/files.wasm", "read", "/run/token/token"]);
-            spec["process"]["user"] = serde_json::json!({"uid": uid, "gid": gid, "additionalGids": groups});
+            spec["process"] = serde_json::json!({
+                "args": ["/files.wasm", "read", "/run/token/token"],
+                "user": {"uid": uid, "gid": gid, "additionalGids": groups},
+                "cwd": "/",
+            });
             spec["mounts"] = serde_json::json!([{
                 "destination": "/run/token", "source": volume, "type": "bind", "options": ["rbind", "ro"],
             }]);
