@@ -2,19 +2,22 @@
 //!
 //! A decision is made on the *address* that is about to be reached and on the *name* that the guest asked for to get
 //! it, never on what the guest claims: so a name that is pointed elsewhere (DNS rebinding), a raw address, an
-//! IPv4-mapped one or a redirect finds the same answer. The caller keeps the record of which addresses came from which
-//! lookup and passes that name along.
+//! IPv4-mapped one or a redirect finds the same answer. [`Answers`] is the record of which addresses came from which
+//! lookup.
 
+mod answers;
 mod cure;
 mod name;
 mod rule;
 mod special;
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+pub use answers::Answers;
 pub(crate) use rule::network_of;
 pub use rule::{Rule, RuleError};
 
@@ -65,6 +68,17 @@ impl Egress {
         let name = name_asked.and_then(|name| name::canonical(name).ok());
         let attempt = Attempt { address, port: to.port(), transport, name: name.as_deref() };
         self.allow.iter().any(|rule| rule.allows(&attempt))
+    }
+
+    /// Whether the guest may connect or send to `to`, of which it knows what `answers` say at the time `now`.
+    pub fn reaches(&self, to: &SocketAddr, transport: Transport, answers: &mut Answers, now: Instant) -> bool {
+        self.allows(to, transport, None)
+            || answers.use_if(to.ip(), now, |name| self.allows(to, transport, Some(name)))
+    }
+
+    /// Whether any rule is about names that somebody has to be asked for.
+    pub fn needs_lookup(&self) -> bool {
+        self.allow.iter().any(Rule::needs_lookup)
     }
 
     /// Whether the guest may look up `name`. An address in any spelling is no name.

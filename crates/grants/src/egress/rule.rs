@@ -66,6 +66,11 @@ impl Rule {
         }
     }
 
+    /// Whether it is about `name`, in any spelling that resolvers take for the same.
+    pub fn is_about(&self, name: &str) -> bool {
+        name::canonical(name).is_ok_and(|name| self.names(&name))
+    }
+
     /// Whether this rule opens the way for `attempt`.
     pub(super) fn allows(&self, attempt: &Attempt<'_>) -> bool {
         let Attempt { address, port, transport, name } = *attempt;

@@ -41,19 +41,33 @@ pub(super) fn canonical(address: IpAddr) -> IpAddr {
     address.to_canonical()
 }
 
-/// Every address that a packet to `address` may arrive at: itself, and behind NAT64 (`64:ff9b::/96`, RFC 6052) the
-/// embedded IPv4 address.
+/// Every address that a packet to `address` may arrive at: itself, and the IPv4 addresses that its bits stand for
+/// where a translator or a tunnel is on the way.
 pub(super) fn faces(address: IpAddr) -> impl Iterator<Item = IpAddr> {
     let embedded = match address {
-        IpAddr::V6(v6) => match v6.segments() {
-            [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
-                Some(IpAddr::V4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low))))
-            }
-            _ => None,
-        },
-        IpAddr::V4(_) => None,
+        IpAddr::V6(v6) => embedded(v6),
+        IpAddr::V4(_) => [None; 3],
     };
-    [Some(address), embedded].into_iter().flatten()
+    std::iter::once(address).chain(embedded.into_iter().flatten().map(IpAddr::V4))
+}
+
+/// The IPv4 addresses in an IPv6 address: IPv4-compatible (RFC 4291, 2.5.5.1), NAT64 with the well-known prefix
+/// (RFC 6052) and with the local one, whose length only the network knows (RFC 8215: the addresses of /48, /64 and /96),
+/// and 6to4 (RFC 3056).
+fn embedded(address: Ipv6Addr) -> [Option<Ipv4Addr>; 3] {
+    let v4 = |high: u16, low: u16| Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)));
+    match address.segments() {
+        // `::` and `::1` are what they are.
+        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => [None; 3],
+        [0, 0, 0, 0, 0, 0, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => [v4(high, low), None, None],
+        [0x64, 0xff9b, 1, a, b, c, high, low] => {
+            // Bits 64 to 71 are left out by the shorter prefixes.
+            let after_octet = |first: u16, second: u16| (first & 0xff) << 8 | second >> 8;
+            [v4(high, low), v4(a, after_octet(b, c)), v4(after_octet(b, c), (c & 0xff) << 8 | high >> 8)]
+        }
+        [0x2002, high, low, ..] => [v4(high, low), None, None],
+        _ => [None; 3],
+    }
 }
 
 /// Whether no rule may ever open `address`.
