@@ -26,7 +26,7 @@ mod transport;
 mod units;
 pub mod verdicts;
 
-pub use egress::{Answers, Egress, Rule, RuleError};
+pub use egress::{Answers, Egress, Rule, RuleError, canonical_name};
 pub use error::GrantError;
 pub use grants::{Grants, Root, derive};
 pub use identity::{

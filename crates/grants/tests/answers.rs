@@ -87,7 +87,8 @@ fn an_answer_outlives_its_record_and_not_a_day_without_use() {
     let egress = egress("api.example.com");
     let (mut answers, start) = (Answers::default(), Instant::now());
     answers.tell("api.example.com", &["203.0.113.7".parse().unwrap()], start);
-    let mut reaches = |hour: u32| egress.reaches(&at("203.0.113.7:443"), Tcp, &mut answers, start + HOUR * hour);
+    let mut reaches =
+        |hour: u32| egress.reaches(&at("203.0.113.7:443"), Tcp, &mut answers, start + HOUR * hour);
     assert!(reaches(23));
     assert!(reaches(46), "it was used");
     assert!(!reaches(71));
@@ -100,7 +101,11 @@ fn of_too_many_answers_the_unused_go() {
     let mut answers = told("first.example.com", &["203.0.113.1"]);
     answers.tell("second.example.com", &["203.0.113.2".parse().unwrap()], Instant::now());
     for number in 0..2000u32 {
-        answers.tell("many.example.com", &[IpAddr::from((0x0b00_0000 + number).to_be_bytes())], Instant::now());
+        answers.tell(
+            "many.example.com",
+            &[IpAddr::from((0x0b00_0000 + number).to_be_bytes())],
+            Instant::now(),
+        );
         assert!(reaches(&egress, "203.0.113.1:80", &mut answers), "it is in use");
     }
     assert!(answers.len() <= 1024);

@@ -262,8 +262,8 @@ fn what_is_denied_says_what_would_allow_it() {
         assert_eq!(none.cure(&at(to), transport, name), format!("run.wasm/egress: \"{rule}\" allows it"));
         assert!(egress(rule).allows(&at(to), transport, name), "{rule} does not allow {to}");
     }
-    assert_eq!(none.cure_name("Db.store."), "run.wasm/egress: \"db.store\" allows it");
-    assert!(none.cure_name("127.1").starts_with("no grant allows it: `127.1` is not"));
+    assert_eq!(none.cure_name("Db.store.", None), "run.wasm/egress: \"db.store\" allows it");
+    assert!(none.cure_name("127.1", Some(80)).starts_with("no grant allows it: `127.1` is not"));
     for this_host in ["0.0.0.0:80", "[::]:80"] {
         assert!(none.cure(&at(this_host), Tcp, None).starts_with("no grant allows it: it means this host"));
     }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use grants::Policy;
 use host::guest::{self, Launch};
+use host::protocol::NameFiles;
 
 fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -21,6 +22,8 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
         root: None,
         grants,
         denials: host::guest::Denials::new(|denial| eprintln!("{}", denial.sentence)),
+        names: NameFiles::default(),
+        roots: None,
         stdin: Some(std::io::stdin().as_fd().try_clone_to_owned()?),
         stdout: Some(std::io::stdout().as_fd().try_clone_to_owned()?),
         stderr: Some(std::io::stderr().as_fd().try_clone_to_owned()?),

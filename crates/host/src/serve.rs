@@ -10,15 +10,13 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 
-use grants::Grants;
-
 use crate::compile::Limits;
 use crate::engine::{Engines, Flavour};
 use crate::guest::{self, Denials, Launch, Outcome, PrepareError};
 use crate::jail::{self, Jail};
 use crate::memory::heap::Charge;
 use crate::memory::{Account, Exhausted};
-use crate::protocol::{Channel, Exit, Reply, Request, Stdio, container_dir};
+use crate::protocol::{Channel, Exit, Payload, Reply, Request, Stdio, container_dir};
 
 /// The most of a reason that travels in a reply; a backtrace beyond it helps nobody.
 const MAX_REASON: usize = 8 * 1024;
@@ -51,9 +49,9 @@ fn serve(channel: &Arc<Channel>) -> io::Result<()> {
     let mut containers: HashMap<String, mpsc::Sender<()>> = HashMap::new();
     while let Some((request, fds)) = channel.receive::<Request>()? {
         match request {
-            Request::Launch { id, stdio } => {
+            Request::Launch { id, stdio, roots } => {
                 let denials = denials(&id, channel);
-                let launch = unpack(&id, stdio, fds, denials.clone())?;
+                let launch = unpack(&id, stdio, roots, fds, denials.clone())?;
                 let (start, started) = mpsc::channel();
                 let container = Container {
                     id: id.clone(),
@@ -111,23 +109,24 @@ fn denials(id: &str, channel: &Arc<Channel>) -> Denials {
     })
 }
 
-fn unpack(id: &str, stdio: Stdio, fds: Vec<OwnedFd>, denials: Denials) -> io::Result<Launch> {
+fn unpack(id: &str, stdio: Stdio, roots: bool, fds: Vec<OwnedFd>, denials: Denials) -> io::Result<Launch> {
     let mut fds = fds.into_iter();
     let missing = || io::Error::new(io::ErrorKind::InvalidData, "a launch lacks a descriptor");
     let mut payload = Vec::new();
     File::from(fds.next().ok_or_else(missing)?).read_to_end(&mut payload)?;
-    let grants: Grants = serde_json::from_slice(&payload)?;
-    let mut stream =
-        |present: bool| if present { fds.next().ok_or_else(missing).map(Some) } else { Ok(None) };
+    let Payload { grants, names }: Payload = serde_json::from_slice(&payload)?;
+    let mut next = |present: bool| if present { fds.next().ok_or_else(missing).map(Some) } else { Ok(None) };
     let dir = container_dir(id);
     Ok(Launch {
         code: dir.join("code"),
         root: Some(dir.join("root")),
         grants,
         denials,
-        stdin: stream(stdio.stdin)?,
-        stdout: stream(stdio.stdout)?,
-        stderr: stream(stdio.stderr)?,
+        names,
+        stdin: next(stdio.stdin)?,
+        stdout: next(stdio.stdout)?,
+        stderr: next(stdio.stderr)?,
+        roots: next(roots)?,
     })
 }
 

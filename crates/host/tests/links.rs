@@ -147,6 +147,8 @@ fn prepare(code: &std::path::Path) -> PrepareError {
         root: None,
         grants: support::granted(serde_json::json!({})),
         denials: host::guest::Denials::new(|_| {}),
+        names: Default::default(),
+        roots: None,
         stdin: None,
         stdout: None,
         stderr: None,

@@ -94,19 +94,20 @@ impl HostProcess {
         }
     }
 
-    /// Loads a container. `grants` is a descriptor of the grants as JSON.
+    /// Loads a container. `payload` is a descriptor of a [`host::protocol::Payload`], `streams` are stdin, stdout and
+    /// stderr, `roots` is the file of the node's root certificates.
     pub async fn launch(
         &self,
         id: &str,
-        grants: BorrowedFd<'_>,
-        stdin: Option<BorrowedFd<'_>>,
-        stdout: Option<BorrowedFd<'_>>,
-        stderr: Option<BorrowedFd<'_>>,
+        payload: BorrowedFd<'_>,
+        streams: [Option<BorrowedFd<'_>>; 3],
+        roots: Option<BorrowedFd<'_>>,
     ) -> Result<(), Refused> {
-        let stdio = Stdio { stdin: stdin.is_some(), stdout: stdout.is_some(), stderr: stderr.is_some() };
+        let [stdin, stdout, stderr] = streams.map(|stream| stream.is_some());
+        let stdio = Stdio { stdin, stdout, stderr };
         let fds: Vec<_> =
-            std::iter::once(grants).chain([stdin, stdout, stderr].into_iter().flatten()).collect();
-        self.send(&Request::Launch { id: id.to_owned(), stdio }, &fds)?;
+            std::iter::once(payload).chain(streams.into_iter().flatten()).chain(roots).collect();
+        self.send(&Request::Launch { id: id.to_owned(), stdio, roots: roots.is_some() }, &fds)?;
         self.accepted().await
     }
 

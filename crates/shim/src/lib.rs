@@ -20,6 +20,7 @@ mod info;
 mod logging;
 mod mount;
 mod netns;
+mod network_files;
 mod node_config;
 mod reactor;
 mod record;

@@ -55,6 +55,12 @@ impl Answers {
         true
     }
 
+    /// The last name of those that gave `address`.
+    pub fn name_of(&self, address: IpAddr) -> Option<&str> {
+        let address = special::canonical(address);
+        self.known.iter().find(|known| known.address == address).map(|known| &*known.name)
+    }
+
     /// They stand in the order of their last use: the old ones are at the end.
     fn forget(&mut self, now: Instant) {
         while self.known.back().is_some_and(|oldest| now.saturating_duration_since(oldest.last) > LIFE) {

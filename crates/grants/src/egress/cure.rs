@@ -28,10 +28,10 @@ impl Egress {
         }
     }
 
-    /// What would allow a guest to look up `name`.
-    pub fn cure_name(&self, name: &str) -> String {
+    /// What would allow a guest to look up `name`, to connect to this port if there is one.
+    pub fn cure_name(&self, name: &str, port: Option<u16>) -> String {
         match name::canonical(name) {
-            Ok(name) => grant(&name),
+            Ok(name) => grant(&port.map_or(name.clone(), |port| format!("{name}:{port}"))),
             Err(why) => format!("no grant allows it: `{}` {why}", shown(name)),
         }
     }

@@ -24,6 +24,12 @@ pub use rule::{Rule, RuleError};
 use crate::Transport;
 use rule::Attempt;
 
+/// `text` in the one form that names are compared in: lower case, without a dot at the end. `None` for what is no name,
+/// above all for an address in any spelling.
+pub fn canonical_name(text: &str) -> Option<String> {
+    name::canonical(text).ok()
+}
+
 /// The outgoing side of a container's network.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -71,7 +77,13 @@ impl Egress {
     }
 
     /// Whether the guest may connect or send to `to`, of which it knows what `answers` say at the time `now`.
-    pub fn reaches(&self, to: &SocketAddr, transport: Transport, answers: &mut Answers, now: Instant) -> bool {
+    pub fn reaches(
+        &self,
+        to: &SocketAddr,
+        transport: Transport,
+        answers: &mut Answers,
+        now: Instant,
+    ) -> bool {
         self.allows(to, transport, None)
             || answers.use_if(to.ip(), now, |name| self.allows(to, transport, Some(name)))
     }
@@ -84,6 +96,12 @@ impl Egress {
     /// Whether the guest may look up `name`. An address in any spelling is no name.
     pub fn allows_name(&self, name: &str) -> bool {
         name::canonical(name).is_ok_and(|name| self.allow.iter().any(|rule| rule.names(&name)))
+    }
+
+    /// Whether `name` may lead anywhere at this port. Where to, [`Egress::allows`] decides.
+    pub fn allows_name_at(&self, name: &str, port: u16, transport: Transport) -> bool {
+        name::canonical(name)
+            .is_ok_and(|name| self.allow.iter().any(|rule| rule.names(&name) && rule.opens(port, transport)))
     }
 
     /// Whether nothing at all may be reached.

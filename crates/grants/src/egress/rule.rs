@@ -74,13 +74,17 @@ impl Rule {
     /// Whether this rule opens the way for `attempt`.
     pub(super) fn allows(&self, attempt: &Attempt<'_>) -> bool {
         let Attempt { address, port, transport, name } = *attempt;
-        self.takes(transport)
-            && self.ports().contains(port)
+        self.opens(port, transport)
             && match &self.target {
                 Target::Net(net) => net.contains(&address) && special::named_by(net, address),
                 Target::Name(own) if own == "localhost" && special::is_loopback(address) => name == Some(own),
                 _ => !special::is_special(address) && name.is_some_and(|name| self.names(name)),
             }
+    }
+
+    /// Whether the rule is for this transport and port.
+    pub(super) fn opens(&self, port: u16, transport: Transport) -> bool {
+        self.takes(transport) && self.ports().contains(port)
     }
 
     /// Whether this rule is about `name`, which is canonical.

@@ -6,6 +6,7 @@ use wasmtime::{Result, Store};
 use wasmtime_wasi::WasiCtxBuilder;
 
 use super::export::{self, Target};
+use super::http::Client;
 use super::interfaces::{self, PROVIDED};
 use super::state::{self, ComponentState};
 use super::stdio::Stdio;
@@ -20,8 +21,8 @@ pub(super) struct Command {
 
 pub(super) fn prepare(
     component: &Component,
-    grants: Grants,
-    denials: Denials,
+    grants: &Grants,
+    client: Client,
     wasi: WasiCtxBuilder,
 ) -> Result<Command, PrepareError> {
     let target = export::target(component, grants.entry().function.as_deref())?;
@@ -29,7 +30,7 @@ pub(super) fn prepare(
     let component = interfaces::linker(component)
         .and_then(|linker| linker.instantiate_pre(component))
         .map_err(|error| PrepareError::import(&error, PROVIDED))?;
-    Ok(Command { store: state::component(engine, grants, denials, wasi), component, target })
+    Ok(Command { store: state::component(engine, grants, client, wasi), component, target })
 }
 
 impl Command {

@@ -21,10 +21,10 @@ pub enum PrepareError {
     #[error("the component serves HTTP (it exports `{0}`), which is not supported by this release")]
     Serves(String),
     #[error(
-        "the annotation run.wasm/egress grants `{0}`, but this release looks up no name except localhost: grant the \
-         address, e.g. 10.0.0.7:443"
+        "the annotation run.wasm/egress grants `{rule}`, but names cannot be looked up: the container {why}; grant an \
+         address such as 10.0.0.7:443, or give it the file (Kubernetes mounts one into every pod)"
     )]
-    Lookup(String),
+    Lookup { rule: String, why: String },
     #[error("the Wasm has nothing to run: {expected}; it exports {exports}")]
     World { exports: String, expected: &'static str },
     #[error("there is no function `{wanted}` in the Wasm; its functions are {functions}")]

@@ -22,8 +22,10 @@ mod stdio;
 mod value;
 mod wasi;
 
+use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use grants::Grants;
 
@@ -34,7 +36,10 @@ pub use denials::Denials;
 pub use errors::PrepareError;
 pub use outcome::Outcome;
 
+use crate::protocol::NameFiles;
+use http::Client;
 use load::Code;
+use network::Names;
 use stdio::Stdio;
 
 /// What a guest is started with.
@@ -48,6 +53,10 @@ pub struct Launch {
     pub grants: Grants,
     /// Hears of each call that the grants do not allow.
     pub denials: Denials,
+    /// What the pod's own files say about names.
+    pub names: NameFiles,
+    /// The certificates that the node trusts, in PEM; read when they are needed.
+    pub roots: Option<OwnedFd>,
     /// The standard streams; they are made non-blocking. Without stdin the guest reads an end of file, without stdout
     /// and stderr what it writes is gone.
     pub stdin: Option<OwnedFd>,
@@ -68,13 +77,15 @@ enum Program {
 
 /// Loads, links and checks a guest. Errors are the pod's, or ask for new code ([`PrepareError::Stale`]).
 pub fn prepare(engines: &Engines, launch: Launch) -> Result<Prepared, PrepareError> {
-    let Launch { code, root, grants, denials, stdin, stdout, stderr } = launch;
+    let Launch { code, root, grants, denials, names, roots, stdin, stdout, stderr } = launch;
     let stdio = Stdio::new(stdin, stdout, stderr).map_err(PrepareError::Stdio)?;
     let code = load::load(engines, &code)?;
-    let wasi = wasi::context(&grants, &denials, root.as_deref(), &stdio)?;
+    let names = Arc::new(Names::new(grants.egress(), &names, denials)?);
+    let wasi = wasi::context(&grants, &names, root.as_deref(), &stdio)?;
     let program = match code {
         Code::Component(component) => {
-            Program::Component(command::prepare(&component, grants, denials, wasi)?)
+            let client = Client::new(&grants, names, root.as_deref(), roots.map(File::from));
+            Program::Component(command::prepare(&component, &grants, client, wasi)?)
         }
         Code::Module(module) => Program::Module(module::prepare(&module, &grants, wasi)?),
     };
@@ -102,4 +113,20 @@ pub fn run(prepared: Prepared) -> Outcome {
         stdio.drain().await;
         outcome
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use grants::Grants;
+
+    /// Grants of a guest with these two annotations.
+    pub fn grants(egress: &str, listen: &str) -> Grants {
+        let spec = serde_json::json!({
+            "ociVersion": "1.1.0",
+            "process": { "args": ["/app.wasm"], "cwd": "/", "user": { "uid": 0, "gid": 0 } },
+            "root": { "path": "rootfs" },
+            "annotations": { "run.wasm/egress": egress, "run.wasm/listen": listen },
+        });
+        grants::derive(&serde_json::from_value(spec).unwrap(), &grants::Policy::default()).unwrap()
+    }
 }

@@ -1,5 +1,7 @@
 //! What a store holds beside the guest.
 
+use std::sync::Arc;
+
 use grants::Grants;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, Store};
@@ -10,6 +12,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use super::Denials;
 use super::http::Client;
 use super::limits::{self, Meter};
+use super::network::Names;
 
 /// Of a component.
 pub(super) struct ComponentState {
@@ -32,18 +35,19 @@ pub(super) struct ModuleState {
 /// A component's store, with all limits set.
 pub(super) fn component(
     engine: &Engine,
-    grants: Grants,
-    denials: Denials,
+    grants: &Grants,
+    client: Client,
     mut wasi: WasiCtxBuilder,
 ) -> Store<ComponentState> {
     let limit = grants.memory_limit();
+    let denials = client.names().denials().clone();
     let mut table = ResourceTable::new();
     table.set_max_capacity(limits::HANDLES);
     let state = ComponentState {
         wasi: wasi.build(),
         table,
         http: WasiHttpCtx::new(),
-        client: Client::new(grants.egress().clone(), denials.clone()),
+        client,
         meter: Meter::new(limit),
         network: grants.uses_network(),
         denials,
@@ -63,6 +67,13 @@ pub(super) fn module(engine: &Engine, grants: &Grants, mut wasi: WasiCtxBuilder)
     store.limiter(|state| &mut state.meter);
     store.set_hostcall_fuel(limits::per_call(limit));
     store
+}
+
+impl ComponentState {
+    /// Who answers for names.
+    pub(super) fn names(&self) -> &Arc<Names> {
+        self.client.names()
+    }
 }
 
 impl WasiView for ComponentState {

@@ -1,17 +1,19 @@
 //! From grants to WASI: argv, environment, files, sockets, streams.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use grants::Grants;
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
+use super::PrepareError;
+use super::network::{self, Names};
 use super::stdio::Stdio;
-use super::{Denials, PrepareError, network};
 
 /// The context of a guest, which has what its grants say and `root` as `/`.
 pub(super) fn context(
     grants: &Grants,
-    denials: &Denials,
+    names: &Arc<Names>,
     root: Option<&Path>,
     stdio: &Stdio,
 ) -> Result<WasiCtxBuilder, PrepareError> {
@@ -24,7 +26,7 @@ pub(super) fn context(
         .stderr(stdio.error.clone())
         // The guest has the thread to itself: what blocks it may block the thread, and no pool of threads is needed.
         .allow_blocking_current_thread(true);
-    network::allow(&mut wasi, grants, denials)?;
+    network::allow(&mut wasi, grants, names);
     if let Some(root) = root {
         // The kernel keeps a read-only root read-only, mount by mount. One preopen has one permission for the root and
         // for the volumes in it: it can say so as well only where none of them is writable.

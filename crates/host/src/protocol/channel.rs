@@ -15,8 +15,8 @@ use serde::de::DeserializeOwned;
 /// The largest message, in bytes; what may be larger travels in a memfd.
 pub const MAX_PACKET: usize = 64 * 1024;
 
-/// The most descriptors in one message: a payload and three streams.
-const MAX_FDS: usize = 4;
+/// The most descriptors in one message: a payload, three streams and the node's certificates.
+const MAX_FDS: usize = 5;
 
 /// One end of a control channel. Blocking or not is the descriptor's own flag; a non-blocking end reports
 /// [`io::ErrorKind::WouldBlock`].
@@ -127,9 +127,12 @@ mod tests {
         let host = Channel::new(host);
         let file = std::fs::File::open("/dev/null").unwrap();
         let stdio = Stdio { stdin: false, stdout: true, stderr: false };
-        shim.send(&Request::Launch { id: "a".into(), stdio }, &[file.as_fd(), file.as_fd()]).unwrap();
+        shim.send(&Request::Launch { id: "a".into(), stdio, roots: false }, &[file.as_fd(), file.as_fd()])
+            .unwrap();
         let (message, fds) = host.receive::<Request>().unwrap().unwrap();
-        assert!(matches!(message, Request::Launch { id, stdio: got } if id == "a" && got == stdio));
+        assert!(
+            matches!(message, Request::Launch { id, stdio: got, roots: false } if id == "a" && got == stdio)
+        );
         assert_eq!(fds.len(), 2);
     }
 

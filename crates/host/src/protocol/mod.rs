@@ -10,6 +10,7 @@ mod denial;
 pub use channel::{Channel, MAX_PACKET};
 pub use denial::{Counts, Denial, Kind};
 
+use grants::Grants;
 use serde::{Deserialize, Serialize};
 
 use crate::jail::Jail;
@@ -22,9 +23,10 @@ pub const CONTROL_FD: i32 = 3;
 pub enum Request {
     /// Give up everything that the container must not have. Descriptor: the network namespace, when `netns` says so.
     Enter { jail: Jail, netns: bool },
-    /// Load a container whose mounts stand under [`container_dir`]. Descriptors, in this order: a memfd with the
-    /// container's `Grants` as JSON, then those of stdin, stdout and stderr that [`Stdio`] names.
-    Launch { id: String, stdio: Stdio },
+    /// Load a container whose mounts stand under [`container_dir`]. Descriptors, in this order: a memfd with a
+    /// [`Payload`] as JSON, then those of stdin, stdout and stderr that [`Stdio`] names, then, where `roots` says so, a
+    /// file with the certificates that the node trusts.
+    Launch { id: String, stdio: Stdio, roots: bool },
     /// Run the container that was launched under this id.
     Start { id: String },
     /// Compile. Descriptors: the Wasm to read, the file to write. Answered like a launch, and asked of compilers only.
@@ -37,6 +39,22 @@ pub struct Stdio {
     pub stdin: bool,
     pub stdout: bool,
     pub stderr: bool,
+}
+
+/// What is too large for a message. The shim writes it from a borrowed `G`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Payload<G = Grants> {
+    pub grants: G,
+    pub names: NameFiles,
+}
+
+/// The pod's files about names, as text. Absent where the pod has none, and where no name is granted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameFiles {
+    /// `/etc/resolv.conf`.
+    pub resolv_conf: Option<String>,
+    /// `/etc/hosts`.
+    pub hosts: Option<String>,
 }
 
 /// What a host answers.

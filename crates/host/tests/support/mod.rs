@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use grants::{Grants, Policy};
 use host::compile::{CompileError, CompileReport, Limits, compile};
 use host::guest::{self, Denials, Launch, Outcome, PrepareError};
+use host::protocol::NameFiles;
 use serde_json::{Value, json};
 use tempfile::{NamedTempFile, TempPath};
 
@@ -151,8 +152,17 @@ impl Guest {
 
     fn prepare(self) -> (TempPath, Result<guest::Prepared, PrepareError>) {
         let Self { code, grants, stdin, stdout, stderr } = self;
-        let denials = Denials::new(|_| {});
-        let launch = Launch { code: code.to_path_buf(), root: None, grants, denials, stdin, stdout, stderr };
+        let launch = Launch {
+            code: code.to_path_buf(),
+            root: None,
+            grants,
+            denials: Denials::new(|_| {}),
+            names: NameFiles::default(),
+            roots: None,
+            stdin,
+            stdout,
+            stderr,
+        };
         let prepared = guest::prepare(&host::engine::Engines::default(), launch);
         (code, prepared)
     }

@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result};
 use containerd_shim_protos::api::Mount;
 use grants::{ContainerType, Grants, Policy, Volume, VolumeSource, identity};
 use host::jail::Jail;
+use host::protocol::Payload;
 use oci_spec::runtime::Spec;
 use protobuf::well_known_types::any::Any;
 
@@ -23,6 +24,7 @@ use crate::events::Events;
 use crate::host_process::{HOST, HostProcess, Refused};
 use crate::mount::{Attachment, Content, Tree, attach, refuse_kernel_files, rootfs};
 use crate::netns::Network;
+use crate::network_files;
 use crate::node_config;
 use crate::stdio::{Stdio, Urls};
 use crate::sysctl;
@@ -197,9 +199,9 @@ async fn launch(
     cache: &Cache,
     source: &Source,
 ) -> Result<()> {
-    let payload = serialised(grants)?;
-    let [stdin, stdout, stderr] = stdio.guest();
-    match host.launch(id, payload.as_fd(), stdin, stdout, stderr).await {
+    let payload = serialised(&Payload { grants, names: network_files::names(grants)? })?;
+    let roots = network_files::roots(grants);
+    match host.launch(id, payload.as_fd(), stdio.guest(), roots.as_ref().map(AsFd::as_fd)).await {
         Ok(()) => Ok(()),
         Err(Refused::Stale(reason)) => {
             // The next create compiles anew; this one's host has the stale file mounted.
@@ -210,11 +212,11 @@ async fn launch(
     }
 }
 
-fn serialised(grants: &Grants) -> Result<OwnedFd> {
-    let memfd = rustix::fs::memfd_create("grants", rustix::fs::MemfdFlags::CLOEXEC)
+fn serialised(payload: &Payload<&Grants>) -> Result<OwnedFd> {
+    let memfd = rustix::fs::memfd_create("payload", rustix::fs::MemfdFlags::CLOEXEC)
         .context("no memory for the grants")?;
     let mut file = std::fs::File::from(memfd);
-    serde_json::to_writer(std::io::BufWriter::new(&file), grants)?;
+    serde_json::to_writer(std::io::BufWriter::new(&file), payload)?;
     std::io::Seek::rewind(&mut file)?;
     Ok(file.into())
 }

@@ -12,6 +12,7 @@ use wasmtime_wasi_http::p2::bindings::http;
 use wasmtime_wasi_http::{WasiHttp, WasiHttpView};
 use wasmtime_wasi_io::bindings::wasi::io;
 
+use super::super::network::lookup;
 use super::super::state::ComponentState;
 use super::super::{fair, opening, socketless};
 use super::Interface;
@@ -63,9 +64,7 @@ pub(super) const INTERFACES: &[Interface] = &[
     ("wasi:sockets/instance-network", |l| {
         sockets::instance_network::add_to_linker::<_, WasiSockets>(l, WasiSocketsView::sockets)
     }),
-    ("wasi:sockets/ip-name-lookup", |l| {
-        sockets::ip_name_lookup::add_to_linker::<_, WasiSockets>(l, WasiSocketsView::sockets)
-    }),
+    ("wasi:sockets/ip-name-lookup", lookup::add_to_linker),
     ("wasi:sockets/network", |l| {
         let options = sockets::network::LinkOptions::default();
         sockets::network::add_to_linker::<_, WasiSockets>(l, &options, WasiSocketsView::sockets)

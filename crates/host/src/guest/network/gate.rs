@@ -1,32 +1,25 @@
-//! Sockets: each use of an address asks the grants. Names are never looked up here.
+//! Sockets: each use of an address asks the grants.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use grants::{Grants, Transport};
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::sockets::SocketAddrUse;
 
-use super::{Denials, PrepareError};
+use super::Names;
 use crate::protocol::Kind;
 
 /// Peers of a UDP server that it may still answer; the one that was silent for longest is forgotten first.
 const PEERS: usize = 1024;
 
-/// Gives the guest the sockets that its grants open, if any. A grant that could not be honoured is refused.
-pub(super) fn allow(
-    wasi: &mut WasiCtxBuilder,
-    grants: &Grants,
-    denials: &Denials,
-) -> Result<(), PrepareError> {
-    if let Some(rule) = grants.egress().rules().iter().find(|rule| rule.needs_lookup()) {
-        return Err(PrepareError::Lookup(rule.to_string()));
-    }
+/// Gives the guest the sockets that its grants open, if any.
+pub(in crate::guest) fn allow(wasi: &mut WasiCtxBuilder, grants: &Grants, names: &Arc<Names>) {
     if !grants.uses_network() {
-        return Ok(());
+        return;
     }
-    let gate = Gate { grants: grants.clone(), denials: denials.clone(), peers: Mutex::default() };
+    let gate = Gate { grants: grants.clone(), names: names.clone(), peers: Mutex::default() };
     wasi.allow_tcp(true).allow_udp(true).socket_addr_check(move |address, purpose| {
         let allowed = gate.allows(address, purpose);
         if !allowed {
@@ -34,12 +27,11 @@ pub(super) fn allow(
         }
         Box::pin(std::future::ready(allowed))
     });
-    Ok(())
 }
 
 struct Gate {
     grants: Grants,
-    denials: Denials,
+    names: Arc<Names>,
     /// Who sent a datagram to a declared port, most recent first.
     peers: Mutex<VecDeque<SocketAddr>>,
 }
@@ -59,7 +51,7 @@ impl Gate {
     }
 
     fn egress(&self, address: SocketAddr, transport: Transport) -> bool {
-        self.grants.egress().allows(&address, transport, None)
+        self.names.reaches(&address, transport)
     }
 
     fn listens(&self, address: SocketAddr, transport: Transport) -> bool {
@@ -85,11 +77,11 @@ impl Gate {
 
     fn denied(&self, address: SocketAddr, purpose: SocketAddrUse) {
         let (kind, transport) = kind_of(purpose);
-        self.denials.note(kind, || {
+        self.names.denials().note(kind, || {
             let cure = match kind {
                 Kind::Bind if address.port() == 0 => CLIENT.to_owned(),
                 Kind::Bind | Kind::Listen => self.grants.listen().cure(address.port(), transport),
-                _ => self.grants.egress().cure(&address, transport, None),
+                _ => self.names.cure(&address, transport),
             };
             let to = match kind {
                 Kind::Connect | Kind::Send => " to",
@@ -123,17 +115,17 @@ fn kind_of(purpose: SocketAddrUse) -> (Kind, Transport) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guest::Denials;
+    use crate::protocol::NameFiles;
 
     fn gate(egress: &str, listen: &str) -> Gate {
-        let spec = serde_json::json!({
-            "ociVersion": "1.1.0",
-            "process": { "args": ["/app.wasm"], "cwd": "/", "user": { "uid": 0, "gid": 0 } },
-            "root": { "path": "rootfs" },
-            "annotations": { "run.wasm/egress": egress, "run.wasm/listen": listen },
-        });
-        let spec = serde_json::from_value(spec).unwrap();
-        let grants = grants::derive(&spec, &grants::Policy::default()).unwrap();
-        Gate { grants, denials: Denials::new(|_| {}), peers: Mutex::default() }
+        gate_with(egress, listen, Denials::new(|_| {}))
+    }
+
+    fn gate_with(egress: &str, listen: &str, denials: Denials) -> Gate {
+        let grants = crate::guest::tests::grants(egress, listen);
+        let names = Arc::new(Names::new(grants.egress(), &NameFiles::default(), denials).unwrap());
+        Gate { grants, names, peers: Mutex::default() }
     }
 
     fn address(text: &str) -> SocketAddr {
@@ -196,7 +188,7 @@ mod tests {
         let told = std::sync::Arc::new(Mutex::new(Vec::new()));
         let heard = told.clone();
         let denials = Denials::new(move |denial| heard.lock().unwrap().push(denial.sentence));
-        let gate = Gate { denials, ..gate("", "53/udp") };
+        let gate = gate_with("", "53/udp", denials);
         for (to, purpose) in [
             ("10.0.0.1:80", SocketAddrUse::TcpConnect),
             ("[2001:db8::1]:53", SocketAddrUse::UdpSend),
