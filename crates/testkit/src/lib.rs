@@ -23,6 +23,7 @@ mod leaks;
 mod nest;
 mod node;
 mod patience;
+pub mod peers;
 mod pod;
 mod registry;
 mod run;

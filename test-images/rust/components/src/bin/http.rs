@@ -1,4 +1,6 @@
-//! `http URL`: a GET by wasi:http. Prints `status N` and then the body, or `error: CODE` and exits 1.
+//! `http [--follow] [--first BYTES] URL`: a GET by wasi:http. Prints `status N` and then the body, or `error: CODE` and exits 1.
+//! - `--follow` makes the request that a redirect asks for, too.
+//! - `--first BYTES` prints no body, but `read N bytes` once so many have come.
 
 use wasip2::http::outgoing_handler;
 use wasip2::http::types::{Fields, IncomingResponse, OutgoingRequest, Scheme};
@@ -45,15 +47,49 @@ fn print_body(response: &IncomingResponse) -> Result<(), String> {
     }
 }
 
-fn get(url: &str) -> Result<(), String> {
-    let response = response_to(request(url)?)?;
+/// Reads until `wanted` bytes have come, and keeps none.
+fn read_first(response: &IncomingResponse, wanted: usize) -> Result<(), String> {
+    let body = response.consume().map_err(|()| "the body was already taken")?;
+    let stream = body.stream().map_err(|()| "the body's stream was already taken")?;
+    let mut length = 0;
+    while length < wanted {
+        length += stream.blocking_read(64 * 1024).map_err(|error| format!("after {length} bytes: {error:?}"))?.len();
+    }
+    println!("read {wanted} bytes");
+    Ok(())
+}
+
+fn location(response: &IncomingResponse) -> Option<String> {
+    let values = response.headers().get(&"location".to_owned());
+    values.into_iter().next().and_then(|value| String::from_utf8(value).ok())
+}
+
+fn get(url: &str, follow: bool, first: Option<usize>) -> Result<(), String> {
+    let mut response = response_to(request(url)?)?;
     println!("status {}", response.status());
-    print_body(&response)
+    while follow && response.status() / 100 == 3 {
+        let url = location(&response).ok_or("a redirect to nowhere")?;
+        response = response_to(request(&url)?)?;
+        println!("status {}", response.status());
+    }
+    match first {
+        Some(wanted) => read_first(&response, wanted),
+        None => print_body(&response),
+    }
 }
 
 fn main() {
-    let url = std::env::args().nth(1).expect("usage: http URL");
-    if let Err(error) = get(&url) {
+    const USAGE: &str = "usage: http [--follow] [--first BYTES] URL";
+    let mut arguments = std::env::args().skip(1);
+    let (mut follow, mut first) = (false, None);
+    let url = loop {
+        match arguments.next().expect(USAGE).as_str() {
+            "--follow" => follow = true,
+            "--first" => first = Some(arguments.next().and_then(|bytes| bytes.parse().ok()).expect(USAGE)),
+            url => break url.to_owned(),
+        }
+    };
+    if let Err(error) = get(&url, follow, first) {
         println!("error: {error}");
         std::process::exit(1);
     }
