@@ -14,6 +14,10 @@ mod images;
 mod life;
 #[path = "containerd/limits.rs"]
 mod limits;
+#[path = "containerd/listening.rs"]
+mod listening;
+#[path = "containerd/names.rs"]
+mod names;
 #[path = "containerd/network.rs"]
 mod network;
 #[path = "containerd/pod.rs"]
@@ -22,3 +26,5 @@ mod pod;
 mod streams;
 #[path = "containerd/volumes.rs"]
 mod volumes;
+#[path = "containerd/web.rs"]
+mod web;

@@ -10,7 +10,7 @@ use super::http::Client;
 use super::interfaces::{self, PROVIDED};
 use super::state::{self, ComponentState};
 use super::stdio::Stdio;
-use super::{Denials, Outcome, PrepareError, value};
+use super::{Outcome, PrepareError, value};
 
 /// A component that is linked and ready to be instantiated.
 pub(super) struct Command {

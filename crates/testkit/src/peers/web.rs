@@ -145,11 +145,12 @@ async fn by_http1(stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<()> {
     stream.write_all(head.as_bytes()).await?;
     stream.write_all(b"\r\n").await?;
     stream.write_all(&body).await?;
-    while endless {
+    if !endless {
+        return Ok(stream.shutdown().await?);
+    }
+    loop {
         stream.write_all(&body).await?;
     }
-    stream.shutdown().await?;
-    Ok(())
 }
 
 async fn by_http2(stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<()> {
@@ -168,12 +169,13 @@ async fn respond_to(
     let host = request.uri().authority().map_or("nobody", |authority| authority.as_str());
     let Answer { response, body, endless } = answer(request.uri().path(), "HTTP/2", host)?;
     let mut stream = respond.send_response(response, false)?;
-    while endless {
+    if !endless {
+        return Ok(stream.send_data(body, true)?);
+    }
+    loop {
         stream.reserve_capacity(body.len());
         let room = std::future::poll_fn(|context| stream.poll_capacity(context)).await.unwrap_or(Ok(0))?;
         ensure!(room > 0, "the client is gone");
         stream.send_data(body.slice(..room.min(body.len())), false)?;
     }
-    stream.send_data(body, true)?;
-    Ok(())
 }

@@ -64,7 +64,7 @@ pub(super) const INTERFACES: &[Interface] = &[
     ("wasi:sockets/instance-network", |l| {
         sockets::instance_network::add_to_linker::<_, WasiSockets>(l, WasiSocketsView::sockets)
     }),
-    ("wasi:sockets/ip-name-lookup", lookup::add_to_linker),
+    ("wasi:sockets/ip-name-lookup", lookup::p2::add_to_linker),
     ("wasi:sockets/network", |l| {
         let options = sockets::network::LinkOptions::default();
         sockets::network::add_to_linker::<_, WasiSockets>(l, &options, WasiSocketsView::sockets)

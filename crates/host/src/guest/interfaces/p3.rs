@@ -9,6 +9,7 @@ use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView};
 use wasmtime_wasi_http::p3::bindings::http;
 use wasmtime_wasi_http::{WasiHttp, WasiHttpView};
 
+use super::super::network::lookup;
 use super::super::opening;
 use super::Interface;
 
@@ -44,8 +45,6 @@ pub(super) const INTERFACES: &[Interface] = &[
         random::insecure_seed::add_to_linker::<_, WasiRandom>(l, WasiRandomView::random)
     }),
     ("wasi:random/random", |l| random::random::add_to_linker::<_, WasiRandom>(l, WasiRandomView::random)),
-    ("wasi:sockets/ip-name-lookup", |l| {
-        sockets::ip_name_lookup::add_to_linker::<_, WasiSockets>(l, WasiSocketsView::sockets)
-    }),
+    ("wasi:sockets/ip-name-lookup", lookup::p3::add_to_linker),
     ("wasi:sockets/types", |l| sockets::types::add_to_linker::<_, WasiSockets>(l, WasiSocketsView::sockets)),
 ];

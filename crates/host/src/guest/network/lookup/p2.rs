@@ -1,4 +1,4 @@
-//! `wasi:sockets/ip-name-lookup` of WASI 0.2, on the names of the guest's pod.
+//! Of WASI 0.2: a stream of addresses, and a pollable that says when they have come.
 
 use std::net::IpAddr;
 use std::vec;
@@ -10,7 +10,7 @@ use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddress, Networ
 use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
 use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, poll_noop, spawn};
 
-use super::Unresolved;
+use super::super::Unresolved;
 use crate::guest::state::ComponentState;
 
 /// A lookup on its way or its addresses: `resolve-address-stream`. Dropped, it is given up.
@@ -19,7 +19,7 @@ enum Addresses {
     Told(Result<vec::IntoIter<IpAddr>, Unresolved>),
 }
 
-/// The whole interface, in place of Wasmtime's, which would ask the C library.
+/// The whole interface.
 pub(in crate::guest) fn add_to_linker(linker: &mut Linker<ComponentState>) -> Result<()> {
     let mut interface = linker.instance("wasi:sockets/ip-name-lookup@0.2.12")?;
     interface.resource("resolve-address-stream", ResourceType::host::<Addresses>(), |mut store, rep| {
