@@ -4,10 +4,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use futures::StreamExt as _;
-use futures::stream::FuturesUnordered;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 use wasmtime_wasi_http::Error;
 
@@ -35,15 +34,17 @@ impl From<TcpStream> for Connection {
 /// Connects to the first of `addresses` that takes the connection.
 pub(super) async fn dial(addresses: Vec<SocketAddr>) -> Result<TcpStream, Error> {
     let mut untried = addresses.into_iter();
-    let mut attempts = FuturesUnordered::new();
+    let mut attempts = JoinSet::new();
     let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
     loop {
-        attempts.extend(untried.next().map(TcpStream::connect));
+        if let Some(address) = untried.next() {
+            attempts.spawn(TcpStream::connect(address));
+        }
         if attempts.is_empty() {
             return Err(errors::of_connect(&failure));
         }
         tokio::select! {
-            Some(result) = attempts.next() => match result {
+            Some(result) = attempts.join_next() => match result.unwrap_or_else(|gone| Err(gone.into())) {
                 Ok(stream) => {
                     stream.set_nodelay(true).map_err(|error| errors::of_connect(&error))?;
                     return Ok(stream);
