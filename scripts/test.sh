@@ -94,16 +94,14 @@ stage_kubernetes() {
 
 # The machine gets the tests as programs.
 stage_cgroup2() {
-  local name
+  local name program
   needs_product
   ensure_containerd
   ensure_machine
   mkdir -p "$logs/programs"
-  for name in cgroup2 containerd; do
-    cargo build --profile "$PROFILE" --workspace --bins --tests --quiet --message-format json |
-      jq -r --arg name "$name" 'select(.executable and .target.name == $name and .profile.test) | .executable' |
-      xargs -I{} ln -sf {} "$logs/programs/$name"
-  done
+  compile --quiet --message-format json |
+    jq -r 'select(.executable and .profile.test and (.target.name | IN("cgroup2", "containerd"))) | "\(.target.name) \(.executable)"' |
+    while read -r name program; do ln -s "$program" "$logs/programs/$name"; done
   "$here/test/cgroup2.sh" "$logs/programs"
 }
 

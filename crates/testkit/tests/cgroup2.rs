@@ -40,9 +40,9 @@ fn in_cgroup(
         }
     })?;
     let shim = bundle.shim(Generation::V3)?;
-    shim.create()?;
-    story(&shim)?;
-    shim.shutdown()
+    let told = shim.create().and_then(|_pid| story(&shim));
+    let ended = shim.shutdown();
+    told.and(ended)
 }
 
 /// The pid of the nest's one host, as the test sees it.
@@ -75,6 +75,7 @@ fn a_host_is_born_in_its_containers_cgroup_with_the_limits_of_the_spec() -> Resu
             "memory": {"limit": 256 * MIB},
             "cpu": {"shares": 512, "quota": 25_000, "period": 50_000},
             "pids": {"limit": 99},
+            "unified": {"memory.high": (192 * MIB).to_string(), "memory.oom.group": "1"},
         });
         in_cgroup(nest, "sleep.wasm", &path, resources, |shim| {
             let host = host(nest)?;
@@ -84,10 +85,25 @@ fn a_host_is_born_in_its_containers_cgroup_with_the_limits_of_the_spec() -> Resu
             assert_eq!(read(&path, "cpu.max")?, "25000 50000");
             assert_eq!(read(&path, "cpu.weight")?, "20");
             assert_eq!(read(&path, "pids.max")?, "99");
+            assert_eq!(read(&path, "memory.high")?, (192 * MIB).to_string());
+            assert_eq!(read(&path, "memory.oom.group")?, "1");
             shim.start()?;
             eventually("it sleeps", 60, || Ok(shim.output().contains("sleeping")))?;
             ends_by_a_kill(shim)
         })
+    })
+}
+
+#[test]
+fn a_spec_that_would_move_processes_by_a_setting_is_refused() -> Result<()> {
+    alone(|nest| {
+        let path = format!("/{}/c1", nest.name());
+        let refused =
+            in_cgroup(nest, "sleep.wasm", &path, json!({"unified": {"cgroup.procs": "1"}}), |_| Ok(()));
+        let message = format!("{:#}", refused.err().context("the container was created")?);
+        ensure!(message.contains("cgroup.procs") && message.contains("linux.resources.unified"), "{message}");
+        ensure!(!folder(&path).exists());
+        Ok(())
     })
 }
 

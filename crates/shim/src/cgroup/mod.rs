@@ -9,6 +9,7 @@ mod scope;
 mod v1;
 mod v2;
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -27,12 +28,14 @@ const ROOT: &str = "/sys/fs/cgroup";
 const LETTING_GO: Duration = Duration::from_secs(2);
 
 /// The limits that a container's cgroup carries.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes.
     pub memory: Option<u64>,
     pub cpu: Cpu,
     pub pids: Option<i64>,
+    /// v2: files of the cgroup and what is written to them; the kubelet forbids swap by `memory.swap.max` here.
+    pub unified: BTreeMap<String, String>,
 }
 
 /// How a new process gets into a cgroup.
@@ -112,7 +115,7 @@ impl Cgroup {
         let scope = path::scope(cgroups_path)?.filter(|_| version == Version::V2 && scope::needed());
         let dirs = directories(cgroups_path)?;
         let kills_before = kills_above(&dirs);
-        let cgroup = Cgroup { version, dirs, limits: *limits, scope, kills_before };
+        let cgroup = Cgroup { version, dirs, limits: limits.clone(), scope, kills_before };
         let made = cgroup.make().with_context(|| format!("cannot make the cgroup {cgroups_path}"));
         if made.is_err() {
             remove(&cgroup.dirs);

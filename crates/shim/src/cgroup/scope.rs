@@ -33,6 +33,14 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// No limit, in systemd's properties.
 const INFINITY: u64 = u64::MAX;
 
+/// Files that a spec may set by themselves, and the properties that systemd would write to them.
+const UNIFIED: [(&str, &str); 4] = [
+    ("memory.min", "MemoryMin"),
+    ("memory.low", "MemoryLow"),
+    ("memory.high", "MemoryHigh"),
+    ("memory.swap.max", "MemorySwapMax"),
+];
+
 /// Whether systemd is there to be told.
 pub fn needed() -> bool {
     Path::new(BOOTED).exists()
@@ -131,6 +139,12 @@ fn figures(limits: &Limits) -> Vec<(&'static str, u64)> {
         figures.push(("CPUQuotaPerSecUSec", percents.saturating_mul(10_000)));
         figures.push(("CPUQuotaPeriodUSec", limits.cpu.period));
     }
+    for (file, name) in UNIFIED {
+        if let Some(value) = limits.unified.get(file) {
+            // "max", or a number: the kernel has refused anything else.
+            figures.push((name, value.trim().parse().unwrap_or(INFINITY)));
+        }
+    }
     figures
 }
 
@@ -162,9 +176,17 @@ mod tests {
     }
 
     #[test]
+    fn what_the_spec_sets_by_file_is_told_too() {
+        let unified = [("memory.swap.max", "0"), ("memory.high", "max"), ("memory.oom.group", "1")];
+        let unified = unified.map(|(file, value)| (file.to_owned(), value.to_owned())).into();
+        let figures = figures(&Limits { unified, ..Limits::default() });
+        assert_eq!(figures.get(3..), Some([("MemoryHigh", INFINITY), ("MemorySwapMax", 0)].as_slice()));
+    }
+
+    #[test]
     fn a_quota_between_two_percents_is_rounded_up() {
         let cpu = Cpu { quota: Some(12_345), period: 50_000, shares: 2 };
-        let figures = figures(&Limits { memory: Some(1 << 20), cpu, pids: Some(7) });
+        let figures = figures(&Limits { memory: Some(1 << 20), cpu, pids: Some(7), ..Limits::default() });
         assert!(figures.contains(&("CPUQuotaPerSecUSec", 250_000)), "{figures:?}");
         assert!(figures.contains(&("CPUQuotaPeriodUSec", 50_000)), "{figures:?}");
         assert!(

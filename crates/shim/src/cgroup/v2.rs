@@ -39,7 +39,21 @@ pub fn limit(dir: &Path, limits: &Limits) -> io::Result<()> {
     if let Some(pids) = limits.pids.filter(|pids| *pids > 0) {
         write(dir, "pids.max", pids)?;
     }
+    for (file, value) in &limits.unified {
+        if !is_a_controllers(file) {
+            return Err(io::Error::other(format!(
+                "linux.resources.unified of the spec names {file:?}: only files of controllers can be set, such as memory.high"
+            )));
+        }
+        write(dir, file, value)?;
+    }
     Ok(())
+}
+
+/// Whether a file is a controller's setting of this very cgroup; those of the core, `cgroup.procs` and so on, are not.
+fn is_a_controllers(file: &str) -> bool {
+    !file.contains('/')
+        && file.split_once('.').is_some_and(|(controller, _)| CONTROLLERS.contains(&controller))
 }
 
 /// v1 shares, 2 to 262144, as a v2 weight, 1 to 10000: the mapping of KEP-2254, which runc and crun use.
@@ -84,6 +98,14 @@ pub fn kills(dir: &Path) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_files_of_controllers_can_be_set() {
+        assert!(is_a_controllers("memory.swap.max") && is_a_controllers("cpu.weight"));
+        for file in ["cgroup.procs", "memory", "../memory.max", "memory./../../x", "", "cpuset.cpus"] {
+            assert!(!is_a_controllers(file), "{file}");
+        }
+    }
 
     #[test]
     fn shares_become_weights_at_both_ends_and_in_the_middle() {

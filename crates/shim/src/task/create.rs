@@ -254,6 +254,10 @@ fn cgroup_of(spec: &Spec, grants: &Grants) -> Result<Option<Cgroup>> {
         memory: grants.memory_limit(),
         cpu: grants.cpu(),
         pids: resources.and_then(|resources| resources.pids().as_ref()).map(|pids| pids.limit()),
+        unified: resources
+            .and_then(|resources| resources.unified().as_ref())
+            .map(|unified| unified.iter().map(|(file, value)| (file.clone(), value.clone())).collect())
+            .unwrap_or_default(),
     };
     Cgroup::create(path, &limits).map(Some)
 }
