@@ -9,6 +9,7 @@
 #   jail         what a native attacker in place of the guest can reach
 #   grants       the table of grants, granted and not granted
 #   escapes      hostile guests after what was not granted
+#   strict       the strict profile: a hundred runs, one output
 #   faults       broken input, full disks, kill -9 at every step
 #   kubernetes   pods under a real kubelet
 #   cgroup2      cgroup v2 and systemd's driver, in a virtual machine: processors are emulated, so it takes some minutes
@@ -18,7 +19,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 for part in common debian go rust prerequisites containerd kubernetes machine; do . "$here/lib/$part.sh"; done
 cd "$ROOT"
 
-stages=(lint build guests unit containerd cri jail grants escapes faults kubernetes cgroup2)
+stages=(lint build guests unit containerd cri jail grants escapes strict faults kubernetes cgroup2)
 longest_file=600
 export CONTAINERD_1_7 CONTAINERD_2_1 SHIM_DIR=$BUILT GUESTS=$ROOT/target/guests CNI_BIN REGISTRY_BIN
 
@@ -82,6 +83,7 @@ stage_jail() { e2e jail --nocapture; }
 # Print a table of their own.
 stage_grants() { e2e grants; }
 stage_escapes() { e2e escapes; }
+stage_strict() { e2e strict; }
 stage_faults() { e2e faults; }
 
 stage_kubernetes() {

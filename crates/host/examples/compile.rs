@@ -2,6 +2,7 @@
 
 use std::fs::File;
 
+use grants::Profile;
 use host::compile::{Limits, compile};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -9,7 +10,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (Some(input), Some(output)) = (args.next(), args.next()) else {
         return Err("usage: compile IN OUT".into());
     };
-    let report = compile(File::open(&input)?, File::create(output)?, Limits { input: 1 << 30 });
+    let report =
+        compile(File::open(&input)?, File::create(output)?, Profile::Standard, Limits { input: 1 << 30 });
     println!("{:?}", report.map_err(|error| format!("{input}: {error}"))?);
     Ok(())
 }

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 
+use grants::Profile;
 use wasmtime::Engine;
 
 use crate::concurrency;
@@ -51,22 +52,35 @@ pub enum CompileError {
     Version(Vec<u8>),
     #[error("its Wasm is invalid or uses what this host does not support: {0}")]
     Invalid(String),
+    #[error(
+        "it has async functions, streams or futures, or imports WASI 0.3, in which the order of events is not fixed; the \
+         strict profile runs what is built for WASI 0.2 or 0.1: build it so, or write run.wasm/profile: standard"
+    )]
+    Concurrent,
     #[error("cannot {step}: {source}")]
     Io { step: &'static str, source: io::Error },
     #[error("cannot make the engine: {0}")]
     Engine(String),
 }
 
-/// Compiles what `input` holds and writes the code to `output`.
+/// Compiles what `input` holds for guests with this profile and writes the code to `output`.
 ///
 /// Components and core modules are accepted, in binary and in text form. Code that was compiled before is refused, as
 /// it would be run unchecked.
-pub fn compile(input: File, mut output: File, limits: Limits) -> Result<CompileReport, CompileError> {
+pub fn compile(
+    input: File,
+    mut output: File,
+    profile: Profile,
+    limits: Limits,
+) -> Result<CompileReport, CompileError> {
     let bytes = read(input, limits.input)?;
     let wasm = binary(&bytes)?;
     let kind = kind(&wasm)?;
     let concurrent = kind == Kind::Component && concurrency::is_used_by(&wasm);
-    let flavour = Flavour { concurrent };
+    let flavour = Flavour { profile, concurrent };
+    if flavour == Flavour::concurrent(Profile::Strict) {
+        return Err(CompileError::Concurrent);
+    }
     let engine = engine::compiler(flavour).map_err(|error| CompileError::Engine(sentence(&error)))?;
     let code = match kind {
         Kind::Component => engine.precompile_component(&wasm),

@@ -11,6 +11,7 @@ pub mod spawn;
 
 pub mod compile;
 mod concurrency;
+mod containers;
 pub mod engine;
 pub mod guest;
 pub mod memory;

@@ -2,7 +2,6 @@
 //!
 //! The main thread owns the control channel and never runs guest code; each container runs on a thread of its own.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
@@ -10,13 +9,16 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 
+use grants::Profile;
+
 use crate::compile::Limits;
+use crate::containers::{Containers, Waiting};
 use crate::engine::{Engines, Flavour};
-use crate::guest::{self, Denials, Launch, Outcome, PrepareError};
+use crate::guest::{self, Denials, Launch, Outcome, PrepareError, Timeout};
 use crate::jail::{self, Jail};
 use crate::memory::heap::Charge;
 use crate::memory::{Account, Exhausted};
-use crate::protocol::{Channel, Exit, Payload, Reply, Request, Stdio, container_dir};
+use crate::protocol::{Channel, Counts, Exit, Payload, Reply, Request, Stdio, container_dir};
 
 /// The most of a reason that travels in a reply; a backtrace beyond it helps nobody.
 const MAX_REASON: usize = 8 * 1024;
@@ -44,34 +46,44 @@ fn serve(channel: &Arc<Channel>) -> io::Result<()> {
     if !jail.compiler {
         // The shim is still busy with the container's image and mounts: by the launch the engine that most code needs
         // stands.
-        engines.get(Flavour::PLAIN).map_err(|error| io::Error::other(format!("{error:#}")))?;
+        engines
+            .get(Flavour::plain(Profile::Standard))
+            .map_err(|error| io::Error::other(format!("{error:#}")))?;
     }
-    let mut containers: HashMap<String, mpsc::Sender<()>> = HashMap::new();
-    while let Some((request, fds)) = channel.receive::<Request>()? {
+    let mut containers = Containers::default();
+    loop {
+        if !channel.readable_by(containers.next_end())? {
+            if let Some((id, outcome, denied)) = containers.end_overdue() {
+                // Nobody can stop the thread of a guest: it ends with the process.
+                return channel.send(&exited(id, outcome, true, denied), &[]);
+            }
+            continue;
+        }
+        let Some((request, fds)) = channel.receive::<Request>()? else { return Ok(()) };
         match request {
             Request::Launch { id, stdio, roots } => {
                 let denials = denials(&id, channel);
                 let launch = unpack(&id, stdio, roots, fds, denials.clone())?;
                 let (start, started) = mpsc::channel();
+                let (limit, timeout) = mpsc::channel();
                 let container = Container {
                     id: id.clone(),
                     engines: engines.clone(),
                     channel: channel.clone(),
-                    denials,
+                    denials: denials.clone(),
+                    limit,
                     runs: Arc::default(),
                 };
                 std::thread::Builder::new()
                     .name("guest".into())
                     .spawn(move || container.live(launch, &started))?;
-                containers.insert(id, start);
+                containers.launched(id, Waiting { start, timeout, denials });
             }
-            // A container that could not be loaded has hung up already and has said so itself.
-            Request::Start { id } => drop(containers.remove(&id).map(|start| start.send(()))),
-            Request::Compile => channel.send(&compile(fds), &[])?,
+            Request::Start { id } => containers.start(&id),
+            Request::Compile { profile } => channel.send(&compile(fds, profile), &[])?,
             Request::Enter { .. } => return Err(io::Error::other("the jail is closed already")),
         }
     }
-    Ok(())
 }
 
 /// The first message decides who this process is from now on. Returns the closed jail, or `None` when nothing may run.
@@ -89,12 +101,12 @@ fn close_jail(channel: &Channel) -> io::Result<Option<Jail>> {
 }
 
 /// What compilers are for. One that has failed has said so and waits for its end.
-fn compile(fds: Vec<OwnedFd>) -> Reply {
+fn compile(fds: Vec<OwnedFd>, profile: Profile) -> Reply {
     let refused = |message| Reply::Refused { id: String::new(), message, stale: false };
     let Ok([input, output]) = <[OwnedFd; 2]>::try_from(fds) else {
         return refused("a compilation lacks a descriptor".to_owned());
     };
-    match crate::compile::compile(input.into(), output.into(), Limits { input: MAX_WASM }) {
+    match crate::compile::compile(input.into(), output.into(), profile, Limits { input: MAX_WASM }) {
         Ok(_) => Reply::Ready { id: String::new() },
         Err(error) => refused(cut(error.to_string())),
     }
@@ -137,6 +149,8 @@ struct Container {
     engines: Arc<Engines>,
     channel: Arc<Channel>,
     denials: Denials,
+    /// Hears of the time limit before the container is said to be ready.
+    limit: mpsc::Sender<Timeout>,
     /// It was started; before, its end is a refusal.
     runs: Arc<AtomicBool>,
 }
@@ -153,6 +167,8 @@ impl Container {
                 return self.refuse(error.to_string(), matches!(error, PrepareError::Stale(_)));
             }
         };
+        // The main thread hears it unless it is at its end.
+        drop(prepared.timeout().map(|timeout| self.limit.send(timeout)));
         self.reply(&Reply::Ready { id: self.id.clone() });
         if started.recv().is_ok() {
             self.runs.store(true, Ordering::Relaxed);
@@ -172,16 +188,19 @@ impl Container {
         self.reply(&Reply::Refused { id: self.id.clone(), message: cut(message), stale });
     }
 
-    /// `told`: the guest's stderr has the reason already.
     fn exited(&self, outcome: Outcome, told: bool) {
-        let Outcome { code, reason, oom } = outcome;
-        let (id, reason, denied) = (self.id.clone(), reason.map(cut), self.denials.counts());
-        self.reply(&Reply::Exited(Exit { id, code, reason, oom, told, denied }));
+        self.reply(&exited(self.id.clone(), outcome, told, self.denials.counts()));
     }
 
     fn reply(&self, reply: &Reply) {
         tell(&self.channel, reply);
     }
+}
+
+/// `told`: the guest's stderr has the reason already.
+fn exited(id: String, outcome: Outcome, told: bool, denied: Counts) -> Reply {
+    let Outcome { code, reason, oom } = outcome;
+    Reply::Exited(Exit { id, code, reason: reason.map(cut), oom, told, denied })
 }
 
 /// Without a shim to hear it there is nobody to tell, and the process ends with the channel.

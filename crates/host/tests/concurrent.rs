@@ -4,30 +4,10 @@
 
 mod support;
 
+use grants::Profile;
 use host::engine::{Engines, Flavour};
-use support::{command, compiled, guest};
+use support::{async_command, command, compiled, guest};
 use wasmtime::component::Component;
-
-/// A component whose async `run` is a core function of that name, which has `$return`, to be called with 0 for ok and
-/// 1 for err, and `$set`, which makes a waitable set.
-fn async_command(body: &str) -> String {
-    format!(
-        r#"(component
-            (core func $return (canon task.return (result (result))))
-            (core func $set (canon waitable-set.new))
-            (core module $guest
-                (import "host" "return" (func $return (param i32)))
-                (import "host" "set" (func $set (result i32)))
-                (func (export "callback") (param i32 i32 i32) (result i32) unreachable)
-                {body})
-            (core instance $guest (instantiate $guest
-                (with "host" (instance (export "return" (func $return)) (export "set" (func $set))))))
-            (func $run async (result (result))
-                (canon lift (core func $guest "run") async (callback (core func $guest "callback"))))
-            (instance $command (export "run" (func $run)))
-            (export "wasi:cli/run@0.3.0" (instance $command)))"#
-    )
-}
 
 #[test]
 fn an_async_command_ends_with_0_or_1_as_its_run_says() {
@@ -102,9 +82,8 @@ fn code_says_of_which_engine_it_is_and_no_other_runs_it() {
     let plain = command(r#"(func (export "run") (result i32) (i32.const 0))"#);
     let concurrent = async_command(r#"(func (export "run") (result i32) (i32.const 0))"#);
     let engines = Engines::default();
-    for (wat, own, other) in
-        [(plain, Flavour::PLAIN, Flavour::CONCURRENT), (concurrent, Flavour::CONCURRENT, Flavour::PLAIN)]
-    {
+    let (none, all) = (Flavour::plain(Profile::Standard), Flavour::concurrent(Profile::Standard));
+    for (wat, own, other) in [(plain, none, all), (concurrent, all, none)] {
         let (report, code) = compiled(wat.as_bytes(), u64::MAX);
         assert_eq!(report.unwrap().flavour, own);
         // SAFETY: the code was written by this test's own compiler a moment ago.

@@ -39,7 +39,8 @@ fn a_missing_import_is_named_with_what_there_is() {
         guest(&format!("{component}{rest}")).refused().to_string(),
         "the Wasm imports `acme:store/kv@1.0.0`, which this host does not have (function implementation is missing); \
          components find wasi:cli, wasi:clocks, wasi:filesystem, wasi:http, wasi:io, wasi:random and wasi:sockets here, \
-         version 0.2.12 or an earlier 0.2, and all of them but wasi:io in version 0.3.0: build it for these, or compose it with what it misses"
+         version 0.2.12 or an earlier 0.2, and all of them but wasi:io in version 0.3.0; also \
+         wasi:config/store@0.2.0-rc.1 and wasi:logging/logging: build it for these, or compose it with what it misses"
     );
     let module = r#"(module (import "env" "magic" (func)) (func (export "_start")))"#;
     assert_eq!(

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, Result, bail};
+use grants::Profile;
 use host::jail::Jail;
 use host::protocol::{Channel, Exit, Reply, Request, Stdio};
 use host::spawn::{Birth, Child, spawn};
@@ -111,9 +112,14 @@ impl HostProcess {
         self.accepted().await
     }
 
-    /// Compiles what `input` holds into `output`.
-    pub async fn compile(&self, input: BorrowedFd<'_>, output: BorrowedFd<'_>) -> Result<(), Refused> {
-        self.send(&Request::Compile, &[input, output])?;
+    /// Compiles what `input` holds, for this profile, into `output`.
+    pub async fn compile(
+        &self,
+        profile: Profile,
+        input: BorrowedFd<'_>,
+        output: BorrowedFd<'_>,
+    ) -> Result<(), Refused> {
+        self.send(&Request::Compile { profile }, &[input, output])?;
         self.accepted().await
     }
 

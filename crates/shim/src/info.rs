@@ -25,6 +25,10 @@ pub fn info() -> Result<()> {
 
 /// Prints the release for people.
 pub fn version() -> Result<()> {
-    println!("containerd-shim-run-v2 {} ({RUNTIME}, {})", env!("CARGO_PKG_VERSION"), host::engine::tag());
+    println!(
+        "containerd-shim-run-v2 {} ({RUNTIME}, {})",
+        env!("CARGO_PKG_VERSION"),
+        host::engine::tag(grants::Profile::Standard)
+    );
     Ok(())
 }

@@ -45,6 +45,8 @@ pub struct Bundle<'a> {
     id: String,
     spec: Value,
     config: Option<PathBuf>,
+    environment: Vec<String>,
+    stdin: Option<PathBuf>,
 }
 
 impl<'a> Bundle<'a> {
@@ -61,7 +63,8 @@ impl<'a> Bundle<'a> {
             "root": {"path": "rootfs", "readonly": true},
             "linux": {"cgroupsPath": format!("/{}/{id}", nest.name()), "namespaces": [{"type": "network"}]},
         });
-        let bundle = Bundle { nest, id: id.to_owned(), spec, config: None };
+        let bundle =
+            Bundle { nest, id: id.to_owned(), spec, config: None, environment: Vec::new(), stdin: None };
         fs::create_dir_all(bundle.rootfs())?;
         fs::write(bundle.rootfs().join(file), bytes)?;
         bundle.write(bundle.spec.to_string().as_bytes())?;
@@ -80,6 +83,20 @@ impl<'a> Bundle<'a> {
         let file = self.path().join("node.toml");
         fs::write(&file, toml)?;
         self.config = Some(file);
+        Ok(self)
+    }
+
+    /// Adds `NAME=value` to the environment that the shim is started in.
+    pub fn environment(mut self, variable: &str) -> Bundle<'a> {
+        self.environment.push(variable.to_owned());
+        self
+    }
+
+    /// What the container reads from stdin, from a file.
+    pub fn stdin(mut self, bytes: &[u8]) -> Result<Bundle<'a>> {
+        let file = self.path().join("input");
+        fs::write(&file, bytes)?;
+        self.stdin = Some(file);
         Ok(self)
     }
 
@@ -104,7 +121,7 @@ impl<'a> Bundle<'a> {
     /// Calls the shim's program for this bundle: `start` or `delete`.
     pub fn call(&self, action: &str) -> Result<Outcome> {
         let mut command = self.nest.command("env");
-        command.arg("--chdir").arg(self.path()).arg(shim_binary()?);
+        command.arg("--chdir").arg(self.path()).args(&self.environment).arg(shim_binary()?);
         command.args(["-namespace", self.nest.name(), "-id", &self.id, "-address", "", action]);
         output_of(command, None)
     }
@@ -172,6 +189,7 @@ impl Shim<'_> {
         let request = CreateTaskRequest {
             id: self.bundle.id.clone(),
             bundle: self.bundle.path().display().to_string(),
+            stdin: self.bundle.stdin.iter().map(|file| file.display().to_string()).collect(),
             stdout: output.clone(),
             stderr: output,
             options: self.bundle.config.as_deref().map(options).transpose()?.into(),

@@ -22,6 +22,8 @@ mod names;
 mod network;
 #[path = "containerd/pod.rs"]
 mod pod;
+#[path = "containerd/profile.rs"]
+mod profile;
 #[path = "containerd/streams.rs"]
 mod streams;
 #[path = "containerd/volumes.rs"]

@@ -13,6 +13,8 @@ mod modes;
 mod network;
 #[path = "grants/process.rs"]
 mod process;
+#[path = "grants/profile.rs"]
+mod profile;
 #[path = "grants/row.rs"]
 mod row;
 
@@ -27,7 +29,7 @@ use row::Row;
 const COLUMNS: [Wasi; 3] = [Wasi::P1, Wasi::P2, Wasi::P3];
 
 /// The lines of the table, in the order of the documentation.
-const ROWS: [Row; 11] = [
+const ROWS: [Row; 15] = [
     process::ARGS,
     process::ENV,
     files::ROOT,
@@ -37,6 +39,10 @@ const ROWS: [Row; 11] = [
     limits::MEMORY,
     limits::CPU,
     process::USER,
+    profile::TIMEOUT,
+    profile::PROFILE,
+    profile::CLOCK,
+    profile::RANDOM,
     modes::PLUG,
     modes::MODE,
 ];

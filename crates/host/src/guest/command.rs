@@ -17,6 +17,7 @@ pub(super) struct Command {
     store: Store<ComponentState>,
     component: InstancePre<ComponentState>,
     target: Target,
+    fuel: Option<u64>,
 }
 
 pub(super) fn prepare(
@@ -24,18 +25,21 @@ pub(super) fn prepare(
     grants: &Grants,
     client: Client,
     wasi: WasiCtxBuilder,
+    stdio: &Stdio,
 ) -> Result<Command, PrepareError> {
     let target = export::target(component, grants.entry().function.as_deref())?;
     let engine = component.engine();
-    let component = interfaces::linker(component)
+    let component = interfaces::linker(component, grants)
         .and_then(|linker| linker.instantiate_pre(component))
         .map_err(|error| PrepareError::import(&error, PROVIDED))?;
-    Ok(Command { store: state::component(engine, grants, client, wasi), component, target })
+    let store = state::component(engine, grants, client, wasi, stdio);
+    let store = store.map_err(|error| PrepareError::Engine(format!("{error:#}")))?;
+    Ok(Command { store, component, target, fuel: grants.fuel() })
 }
 
 impl Command {
     pub async fn run(mut self, stdio: &Stdio) -> Outcome {
-        self.call(stdio).await.unwrap_or_else(|error| Outcome::from_error(&error))
+        self.call(stdio).await.unwrap_or_else(|error| Outcome::from_error(&error, self.fuel))
     }
 
     async fn call(&mut self, stdio: &Stdio) -> Result<Outcome> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use grants::Profile;
 use wasmtime::{ResourceLimiter, Result};
 
 use crate::memory::Account;
@@ -31,15 +32,40 @@ pub(super) fn per_call(limit: Option<u64>) -> usize {
 #[derive(Debug)]
 pub(super) struct Meter {
     account: Arc<Account>,
+    profile: Profile,
     /// The growth that was allowed last: it is taken back when Wasmtime could not do it.
     last: u64,
 }
 
+/// The machine has not what the guest may have. In the strict profile a guest must not learn this from a refused growth.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "this machine has no memory left that the guest may have: in the strict profile a growth within its limits never \
+     fails"
+)]
+struct Unserved;
+
+/// What Wasmtime says of growth that no machine could do. It asks nobody before, so nothing was counted.
+const NEVER: [&str; 2] =
+    ["memory growth exceeds memory type's limits", "overflow calculating new table size"];
+
 impl Meter {
     /// On the account that this thread is charged to. Without one, the limit holds for memories and tables alone.
-    pub(super) fn new(limit: Option<u64>) -> Self {
+    pub(super) fn new(limit: Option<u64>, profile: Profile) -> Self {
         let account = Charge::of_this_thread().unwrap_or_else(|| Account::new(limit, |_| {}));
-        Self { account, last: 0 }
+        Self { account, profile, last: 0 }
+    }
+
+    /// Wasmtime did not grow what it was asked to; what was counted is given back by `shrink`.
+    fn failed(&mut self, error: &wasmtime::Error, shrink: impl FnOnce(&Account, u64)) -> Result<()> {
+        if NEVER.contains(&error.to_string().as_str()) {
+            return Ok(());
+        }
+        shrink(&self.account, std::mem::take(&mut self.last));
+        match self.profile {
+            Profile::Standard => Ok(()),
+            Profile::Strict => Err(Unserved.into()),
+        }
     }
 }
 
@@ -58,9 +84,8 @@ impl ResourceLimiter for Meter {
         Ok(growth(current, desired, maximum).is_some())
     }
 
-    fn memory_grow_failed(&mut self, _: wasmtime::Error) -> Result<()> {
-        self.account.shrink_memory(std::mem::take(&mut self.last));
-        Ok(())
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> Result<()> {
+        self.failed(&error, Account::shrink_memory)
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool> {
@@ -70,9 +95,8 @@ impl ResourceLimiter for Meter {
         Ok(elements.is_some())
     }
 
-    fn table_grow_failed(&mut self, _: wasmtime::Error) -> Result<()> {
-        self.account.shrink_table(std::mem::take(&mut self.last));
-        Ok(())
+    fn table_grow_failed(&mut self, error: wasmtime::Error) -> Result<()> {
+        self.failed(&error, Account::shrink_table)
     }
 
     fn instances(&self) -> usize {
@@ -94,9 +118,13 @@ mod tests {
 
     const PAGE: usize = 1 << 16;
 
+    fn meter(limit: u64) -> Meter {
+        Meter::new(Some(limit), Profile::Standard)
+    }
+
     #[test]
     fn memories_and_tables_are_summed() {
-        let mut meter = Meter::new(Some(4 * PAGE as u64));
+        let mut meter = meter(4 * PAGE as u64);
         assert!(meter.memory_growing(0, PAGE, None).unwrap());
         assert!(meter.memory_growing(0, PAGE, None).unwrap());
         assert!(meter.table_growing(0, PAGE / 8, None).unwrap());
@@ -105,15 +133,22 @@ mod tests {
 
     #[test]
     fn growth_that_wasmtime_could_not_do_is_not_counted() {
-        let mut meter = Meter::new(Some(2 * PAGE as u64));
+        let mut meter = meter(2 * PAGE as u64);
         assert!(meter.memory_growing(0, PAGE, None).unwrap());
         meter.memory_grow_failed(wasmtime::Error::msg("no memory")).unwrap();
         assert!(meter.memory_growing(0, PAGE, None).unwrap());
     }
 
     #[test]
+    fn in_the_strict_profile_it_ends_the_guest() {
+        let mut meter = Meter::new(None, Profile::Strict);
+        assert!(meter.memory_growing(0, PAGE, None).unwrap());
+        assert!(meter.memory_grow_failed(wasmtime::Error::msg("no memory")).is_err());
+    }
+
+    #[test]
     fn growth_beyond_the_memorys_own_maximum_fails_without_ending_the_guest() {
-        let mut meter = Meter::new(Some(PAGE as u64));
+        let mut meter = meter(PAGE as u64);
         assert!(!meter.memory_growing(0, 2 * PAGE, Some(PAGE)).unwrap());
     }
 

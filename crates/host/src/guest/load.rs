@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use grants::Profile;
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module, Precompiled};
 
@@ -14,10 +15,10 @@ pub(super) enum Code {
     Module(Module),
 }
 
-/// Maps the code at `path`. What does not fit any of these engines, or is no code at all, is [`PrepareError::Stale`].
-pub(super) fn load(engines: &Engines, path: &Path) -> Result<Code, PrepareError> {
+/// Maps the code at `path`. What does not fit any of this profile's engines, or is no code at all, is [`PrepareError::Stale`].
+pub(super) fn load(engines: &Engines, profile: Profile, path: &Path) -> Result<Code, PrepareError> {
     std::fs::File::open(path).map_err(PrepareError::Code)?;
-    let plain = engine(engines, Flavour::PLAIN)?;
+    let plain = engine(engines, Flavour::plain(profile))?;
     // Most code is a plain component, and to ask first would mean to read the file twice.
     let error = match component(&plain, path) {
         Ok(component) => return Ok(component),
@@ -25,7 +26,7 @@ pub(super) fn load(engines: &Engines, path: &Path) -> Result<Code, PrepareError>
     };
     match Engine::detect_precompiled_file(path) {
         Ok(Some(Precompiled::Module)) => module(&plain, path),
-        Ok(Some(Precompiled::Component)) => component(&engine(engines, Flavour::CONCURRENT)?, path),
+        Ok(Some(Precompiled::Component)) => component(&engine(engines, Flavour::concurrent(profile))?, path),
         _ => Err(error),
     }
     .map_err(|error| PrepareError::Stale(format!("{error:#}")))

@@ -3,8 +3,10 @@
 //! [`prepare`] does all that can fail for reasons that a pod's author can cure, [`run`] only runs. Nothing is ambient:
 //! what [`Launch`] does not carry, the guest does not have.
 
+mod clock;
 mod command;
 mod denials;
+mod deny;
 mod errors;
 mod export;
 mod fair;
@@ -16,9 +18,13 @@ mod module;
 mod network;
 mod opening;
 mod outcome;
+mod preview1;
+mod random;
 mod socketless;
 mod state;
 mod stdio;
+mod strict;
+mod timeout;
 mod value;
 mod wasi;
 
@@ -26,6 +32,7 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use grants::Grants;
 
@@ -35,12 +42,14 @@ use crate::memory::heap::Charge;
 pub use denials::Denials;
 pub use errors::PrepareError;
 pub use outcome::Outcome;
+pub use timeout::Timeout;
 
 use crate::protocol::NameFiles;
 use http::Client;
 use load::Code;
 use network::Names;
 use stdio::Stdio;
+use timeout::Ending;
 
 /// What a guest is started with.
 #[derive(Debug)]
@@ -68,6 +77,8 @@ pub struct Launch {
 pub struct Prepared {
     program: Program,
     stdio: Stdio,
+    timeout: Option<Duration>,
+    ending: Ending,
 }
 
 enum Program {
@@ -78,23 +89,33 @@ enum Program {
 /// Loads, links and checks a guest. Errors are the pod's, or ask for new code ([`PrepareError::Stale`]).
 pub fn prepare(engines: &Engines, launch: Launch) -> Result<Prepared, PrepareError> {
     let Launch { code, root, grants, denials, names, roots, stdin, stdout, stderr } = launch;
-    let stdio = Stdio::new(stdin, stdout, stderr).map_err(PrepareError::Stdio)?;
-    let code = load::load(engines, &code)?;
+    let timeout = grants.timeout();
+    let stdio = Stdio::new(stdin, stdout, stderr, grants.profile()).map_err(PrepareError::Stdio)?;
+    let code = load::load(engines, grants.profile(), &code)?;
     let names = Arc::new(Names::new(grants.egress(), &names, denials)?);
     let wasi = wasi::context(&grants, &names, root.as_deref(), &stdio)?;
     let program = match code {
         Code::Component(component) => {
             let client = Client::new(&grants, names, root.as_deref(), roots.map(File::from));
-            Program::Component(command::prepare(&component, &grants, client, wasi)?)
+            Program::Component(command::prepare(&component, &grants, client, wasi, &stdio)?)
         }
         Code::Module(module) => Program::Module(module::prepare(&module, &grants, wasi)?),
     };
-    Ok(Prepared { program, stdio })
+    Ok(Prepared { program, stdio, timeout, ending: Ending::default() })
 }
 
-/// Runs a guest to its end, on this thread, and returns when all of its output is written.
+impl Prepared {
+    /// The guest's time limit, if it has one: whoever runs it keeps the time from the start on, on another thread.
+    pub fn timeout(&self) -> Option<Timeout> {
+        let limit = self.timeout?;
+        Some(Timeout::new(limit, self.ending.clone(), self.stdio.clone()))
+    }
+}
+
+/// Runs a guest to its end, on this thread, and returns when all of its output is written. Never returns when the guest's
+/// [`Timeout`] ends it first.
 pub fn run(prepared: Prepared) -> Outcome {
-    let Prepared { program, stdio } = prepared;
+    let Prepared { program, stdio, ending, timeout: _ } = prepared;
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return Outcome::broken(format!("cannot make the event loop: {error}")),
@@ -106,6 +127,9 @@ pub fn run(prepared: Prepared) -> Outcome {
         };
         if let Some(account) = Charge::of_this_thread() {
             account.close();
+        }
+        if !ending.claim() {
+            std::future::pending::<()>().await;
         }
         if let Some(reason) = &outcome.reason {
             stdio.report(reason);

@@ -6,11 +6,11 @@ use wasmtime_wasi::{I32Exit, WasiCtxBuilder, p1};
 
 use super::errors::list;
 use super::opening;
+use super::preview1::{self, PREVIEW1};
 use super::state::{self, ModuleState};
 use super::stdio::Stdio;
 use super::{Outcome, PrepareError};
 
-const PREVIEW1: &str = "wasi_snapshot_preview1";
 const PROVIDED: &str = "core modules find WASI preview 1 here (`wasi_snapshot_preview1`)";
 const EXPECTED: &str = "a core module has `_start`, or a function that is named as `path#function`";
 
@@ -24,6 +24,7 @@ pub(super) struct Module {
     module: InstancePre<ModuleState>,
     function: String,
     results: Vec<Val>,
+    fuel: Option<u64>,
 }
 
 pub(super) fn prepare(
@@ -34,24 +35,27 @@ pub(super) fn prepare(
     let wanted = grants.entry().function.as_deref();
     let ty = target(module, wanted)?;
     let engine = module.engine();
-    let module = linker(engine)
+    let module = linker(engine, grants)
         .and_then(|linker| linker.instantiate_pre(module))
         .map_err(|error| PrepareError::import(&error, PROVIDED))?;
     Ok(Module {
-        store: state::module(engine, grants, wasi),
+        store: state::module(engine, grants, wasi)
+            .map_err(|error| PrepareError::Engine(format!("{error:#}")))?,
         module,
         function: wanted.unwrap_or(START).to_owned(),
         results: vec![Val::I32(0); ty.results().len()],
+        fuel: grants.fuel(),
     })
 }
 
-fn linker(engine: &Engine) -> Result<Linker<ModuleState>> {
+fn linker(engine: &Engine, grants: &Grants) -> Result<Linker<ModuleState>> {
     let mut linker = Linker::new(engine);
     p1::add_to_linker_async(&mut linker, |state: &mut ModuleState| &mut state.wasi)?;
     opening::p1(&mut linker)?;
     // Wasmtime's own traps on codes from 126 on, such as those of a guest that reports a signal.
     linker.allow_shadowing(true);
     linker.func_wrap(PREVIEW1, "proc_exit", |code: i32| -> Result<()> { Err(I32Exit(code).into()) })?;
+    preview1::restrict(&mut linker, grants)?;
     Ok(linker)
 }
 
@@ -82,7 +86,7 @@ impl Module {
                 self.results.iter().for_each(|value| stdio.output.report(&text(value)));
                 Outcome::exit(0)
             }
-            Err(error) => Outcome::from_error(&error),
+            Err(error) => Outcome::from_error(&error, self.fuel),
         }
     }
 

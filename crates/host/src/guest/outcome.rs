@@ -1,10 +1,13 @@
 //! How a guest ended.
 
-use wasmtime::WasmBacktrace;
+use std::time::Duration;
+
+use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use crate::memory::Exhausted;
 
+const TIMED_OUT: u8 = 124;
 const TRAPPED: u8 = 134;
 const KILLED: u8 = 137;
 const BROKEN: u8 = 139;
@@ -12,7 +15,7 @@ const BROKEN: u8 = 139;
 /// The end of a guest, in the terms of a container's exit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    /// 0 to 255: what the guest said; 134 for a trap, 137 for the memory limit, 139 when the host failed it.
+    /// 0 to 255: what the guest said; 124 for the time limit, 134 for a trap, 137 for the memory limit, 139 when the host failed it.
     pub code: u8,
     /// What to tell people when the guest did not end itself: the trap and its Wasm backtrace, the limit and its figure.
     /// It was written to the guest's stderr, too.
@@ -37,13 +40,23 @@ impl Outcome {
         Self { code: KILLED, reason: Some(exhausted.to_string()), oom: true }
     }
 
-    /// What a call into the guest failed with.
-    pub(super) fn from_error(error: &wasmtime::Error) -> Self {
+    /// It ran longer than it may.
+    pub(super) fn timed_out(limit: Duration) -> Self {
+        let reason =
+            format!("timed out: it ran for the {limit:?} of `run.wasm/timeout`, or of this node's limit");
+        Self { code: TIMED_OUT, reason: Some(reason), oom: false }
+    }
+
+    /// What a call into a guest that began with this `fuel` failed with.
+    pub(super) fn from_error(error: &wasmtime::Error, fuel: Option<u64>) -> Self {
         if let Some(I32Exit(code)) = error.downcast_ref() {
             return Self::exit(*code);
         }
         let exhausted = error.downcast_ref::<Exhausted>();
-        let what = exhausted.map_or_else(|| error.root_cause().to_string(), ToString::to_string);
+        let what = match (error.downcast_ref(), fuel) {
+            (Some(Trap::OutOfFuel), Some(units)) => format!("out of fuel ({units} units)"),
+            _ => exhausted.map_or_else(|| error.root_cause().to_string(), ToString::to_string),
+        };
         let reason = match error.downcast_ref::<WasmBacktrace>().map(backtrace) {
             Some(frames) if !frames.is_empty() => {
                 format!("{what}\nWasm backtrace, innermost call first:\n{frames}")

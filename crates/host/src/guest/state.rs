@@ -1,11 +1,13 @@
 //! What a store holds beside the guest.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use grants::Grants;
 use wasmtime::component::ResourceTable;
-use wasmtime::{Engine, Store};
+use wasmtime::{Engine, Result, Store};
 use wasmtime_wasi::p1::WasiP1Ctx;
+use wasmtime_wasi::p2::bindings::filesystem::types::DirectoryEntry;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
@@ -13,6 +15,8 @@ use super::Denials;
 use super::http::Client;
 use super::limits::{self, Meter};
 use super::network::Names;
+use super::stdio::Stdio;
+use super::strict::Identities;
 
 /// Of a component.
 pub(super) struct ComponentState {
@@ -24,11 +28,19 @@ pub(super) struct ComponentState {
     /// Whether any socket could be of use to the guest.
     pub(super) network: bool,
     pub(super) denials: Denials,
+    /// The configuration that the guest may ask for: its environment.
+    pub(super) config: Vec<(String, String)>,
+    /// Where it logs to.
+    pub(super) stdio: Stdio,
+    pub(super) identities: Identities,
+    /// What is left of the directory listings that it has open, by the handles of their streams.
+    pub(super) listings: HashMap<u32, std::vec::IntoIter<DirectoryEntry>>,
 }
 
 /// Of a core module with WASI preview 1.
 pub(super) struct ModuleState {
     pub(super) wasi: WasiP1Ctx,
+    pub(super) identities: Identities,
     meter: Meter,
 }
 
@@ -38,7 +50,8 @@ pub(super) fn component(
     grants: &Grants,
     client: Client,
     mut wasi: WasiCtxBuilder,
-) -> Store<ComponentState> {
+    stdio: &Stdio,
+) -> Result<Store<ComponentState>> {
     let limit = grants.memory_limit();
     let denials = client.names().denials().clone();
     let mut table = ResourceTable::new();
@@ -48,25 +61,36 @@ pub(super) fn component(
         table,
         http: WasiHttpCtx::new(),
         client,
-        meter: Meter::new(limit),
+        meter: Meter::new(limit, grants.profile()),
         network: grants.uses_network(),
         denials,
+        config: grants.env().to_vec(),
+        stdio: stdio.clone(),
+        identities: Identities::default(),
+        listings: HashMap::new(),
     };
     let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.meter);
     store.set_hostcall_fuel(limits::per_call(limit));
-    store
+    grants.fuel().map_or(Ok(()), |units| store.set_fuel(units))?;
+    Ok(store)
 }
 
 /// A module's store, with all limits set.
-pub(super) fn module(engine: &Engine, grants: &Grants, mut wasi: WasiCtxBuilder) -> Store<ModuleState> {
+pub(super) fn module(
+    engine: &Engine,
+    grants: &Grants,
+    mut wasi: WasiCtxBuilder,
+) -> Result<Store<ModuleState>> {
     let limit = grants.memory_limit();
     let mut wasi = wasi.build_p1();
     wasi.ctx().table.set_max_capacity(limits::HANDLES);
-    let mut store = Store::new(engine, ModuleState { wasi, meter: Meter::new(limit) });
+    let meter = Meter::new(limit, grants.profile());
+    let mut store = Store::new(engine, ModuleState { wasi, identities: Identities::default(), meter });
     store.limiter(|state| &mut state.meter);
     store.set_hostcall_fuel(limits::per_call(limit));
-    store
+    grants.fuel().map_or(Ok(()), |units| store.set_fuel(units))?;
+    Ok(store)
 }
 
 impl ComponentState {

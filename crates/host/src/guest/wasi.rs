@@ -9,6 +9,7 @@ use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 use super::PrepareError;
 use super::network::{self, Names};
 use super::stdio::Stdio;
+use super::{clock, random};
 
 /// The context of a guest, which has what its grants say and `root` as `/`.
 pub(super) fn context(
@@ -26,6 +27,8 @@ pub(super) fn context(
         .stderr(stdio.error.clone())
         // The guest has the thread to itself: what blocks it may block the thread, and no pool of threads is needed.
         .allow_blocking_current_thread(true);
+    clock::set(&mut wasi, grants.clock());
+    random::set(&mut wasi, grants.random());
     network::allow(&mut wasi, grants, names);
     if let Some(root) = root {
         // The kernel keeps a read-only root read-only, mount by mount. One preopen has one permission for the root and

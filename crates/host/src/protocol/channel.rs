@@ -3,7 +3,9 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::Instant;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -53,6 +55,18 @@ impl Channel {
         }
         sendmsg(&self.0, &[IoSlice::new(&bytes)], &mut ancillary, SendFlags::NOSIGNAL)?;
         Ok(())
+    }
+
+    /// Whether there is a message to receive, or the peer is gone, by this moment; without one, it waits for it.
+    pub fn readable_by(&self, moment: Option<Instant>) -> io::Result<bool> {
+        let left = moment.map(|moment| moment.saturating_duration_since(Instant::now()));
+        // What is too long for the kernel's clock is as good as for ever.
+        let left = left.and_then(|left| Timespec::try_from(left).ok());
+        let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
+        match poll(&mut fds, left.as_ref()) {
+            Err(Errno::INTR) => Ok(false),
+            result => Ok(result? > 0),
+        }
     }
 
     /// Receives one message and the descriptors that came with it; `None` when the peer is gone.

@@ -10,7 +10,7 @@ mod denial;
 pub use channel::{Channel, MAX_PACKET};
 pub use denial::{Counts, Denial, Kind};
 
-use grants::Grants;
+use grants::{Grants, Profile};
 use serde::{Deserialize, Serialize};
 
 use crate::jail::Jail;
@@ -29,8 +29,9 @@ pub enum Request {
     Launch { id: String, stdio: Stdio, roots: bool },
     /// Run the container that was launched under this id.
     Start { id: String },
-    /// Compile. Descriptors: the Wasm to read, the file to write. Answered like a launch, and asked of compilers only.
-    Compile,
+    /// Compile for guests with this profile. Descriptors: the Wasm to read, the file to write. Answered like a launch,
+    /// and asked of compilers only.
+    Compile { profile: Profile },
 }
 
 /// Which of the standard streams travel with a [`Request::Launch`].

@@ -5,9 +5,10 @@
 
 use std::io::{PipeReader, Read, Seek, Write};
 use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
-use grants::{Grants, Policy};
+use grants::{Grants, Policy, Profile};
 use host::compile::{CompileError, CompileReport, Limits, compile};
 use host::guest::{self, Denials, Launch, Outcome, PrepareError};
 use host::protocol::NameFiles;
@@ -23,6 +24,27 @@ pub fn command(body: &str) -> String {
             (func $run (result (result)) (canon lift (core func $guest "run")))
             (instance $command (export "run" (func $run)))
             (export "wasi:cli/run@0.2.0" (instance $command)))"#
+    )
+}
+
+/// A component whose async `run` is a core function of that name, which has `$return`, to be called with 0 for ok and
+/// 1 for err, and `$set`, which makes a waitable set.
+pub fn async_command(body: &str) -> String {
+    format!(
+        r#"(component
+            (core func $return (canon task.return (result (result))))
+            (core func $set (canon waitable-set.new))
+            (core module $guest
+                (import "host" "return" (func $return (param i32)))
+                (import "host" "set" (func $set (result i32)))
+                (func (export "callback") (param i32 i32 i32) (result i32) unreachable)
+                {body})
+            (core instance $guest (instantiate $guest
+                (with "host" (instance (export "return" (func $return)) (export "set" (func $set))))))
+            (func $run async (result (result))
+                (canon lift (core func $guest "run") async (callback (core func $guest "callback"))))
+            (instance $command (export "run" (func $run)))
+            (export "wasi:cli/run@0.3.0" (instance $command)))"#
     )
 }
 
@@ -57,16 +79,27 @@ pub fn cat() -> String {
 
 /// Compiles `input` as a compiler process does.
 pub fn compiled(input: &[u8], limit: u64) -> (Result<CompileReport, CompileError>, TempPath) {
+    compiled_for(Profile::Standard, input, limit)
+}
+
+/// The same for guests with this profile.
+pub fn compiled_for(
+    profile: Profile,
+    input: &[u8],
+    limit: u64,
+) -> (Result<CompileReport, CompileError>, TempPath) {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(input).unwrap();
     file.rewind().unwrap();
     let (output, path) = NamedTempFile::new().unwrap().into_parts();
-    (compile(file, output, Limits { input: limit }), path)
+    (compile(file, output, profile, Limits { input: limit }), path)
 }
 
 /// A guest about to be launched.
 pub struct Guest {
-    code: TempPath,
+    wat: String,
+    root: Option<PathBuf>,
+    policy: Policy,
     grants: Grants,
     stdin: Option<OwnedFd>,
     stdout: Option<OwnedFd>,
@@ -83,13 +116,24 @@ pub struct Ended {
 
 /// A guest from `wat` with the grants of the smallest spec and no streams.
 pub fn guest(wat: &str) -> Guest {
-    let (report, code) = compiled(wat.as_bytes(), u64::MAX);
-    report.unwrap();
-    Guest { code, grants: granted(json!({})), stdin: None, stdout: None, stderr: None }
+    Guest {
+        wat: wat.to_owned(),
+        root: None,
+        policy: Policy::default(),
+        grants: granted(json!({})),
+        stdin: None,
+        stdout: None,
+        stderr: None,
+    }
 }
 
 /// The grants of the smallest spec whose `process`, `linux` or `annotations` are those of `change`.
 pub fn granted(change: Value) -> Grants {
+    granted_by(&Policy::default(), change)
+}
+
+/// The same on a node with this policy.
+pub fn granted_by(policy: &Policy, change: Value) -> Grants {
     let mut spec = json!({
         "ociVersion": "1.1.0",
         "process": { "args": ["/app.wasm"], "cwd": "/", "user": { "uid": 0, "gid": 0 } },
@@ -101,13 +145,31 @@ pub fn granted(change: Value) -> Grants {
             _ => drop(spec.as_object_mut().unwrap().insert(key.clone(), value.clone())),
         }
     }
-    grants::derive(&serde_json::from_value(spec).unwrap(), &Policy::default()).unwrap()
+    grants::derive(&serde_json::from_value(spec).unwrap(), policy).unwrap()
 }
 
 impl Guest {
     pub fn granted(mut self, change: Value) -> Self {
-        self.grants = granted(change);
+        self.grants = granted_by(&self.policy, change);
         self
+    }
+
+    /// On a node with this policy. Comes before what is granted.
+    pub fn policy(mut self, policy: &Policy) -> Self {
+        self.policy = policy.clone();
+        self
+    }
+
+    /// Gives it a directory as `/`.
+    pub fn root(mut self, root: &Path) -> Self {
+        self.root = Some(root.to_owned());
+        self
+    }
+
+    /// Adds annotations, by their keys.
+    pub fn annotated(self, annotations: &[(&str, &str)]) -> Self {
+        let all = annotations.iter().map(|(key, value)| (format!("run.wasm/{key}"), Value::from(*value)));
+        self.granted(json!({ "annotations": all.collect::<serde_json::Map<_, _>>() }))
     }
 
     /// Names the function to run.
@@ -151,10 +213,12 @@ impl Guest {
     }
 
     fn prepare(self) -> (TempPath, Result<guest::Prepared, PrepareError>) {
-        let Self { code, grants, stdin, stdout, stderr } = self;
+        let Self { wat, root, policy: _, grants, stdin, stdout, stderr } = self;
+        let (report, code) = compiled_for(grants.profile(), wat.as_bytes(), u64::MAX);
+        report.unwrap();
         let launch = Launch {
             code: code.to_path_buf(),
-            root: None,
+            root,
             grants,
             denials: Denials::new(|_| {}),
             names: NameFiles::default(),

@@ -151,7 +151,7 @@ async fn load(
     };
     let source = find(look.facts.as_ref(), root.as_ref(), grants)?;
     let cache = Cache::of(policy);
-    let code = cache.get(&source, look.containerd.as_ref()).await?;
+    let code = cache.get(&source, grants.profile(), look.containerd.as_ref()).await?;
     attach(
         host.mount_namespace()?,
         order.id.clone(),
@@ -205,7 +205,7 @@ async fn launch(
         Ok(()) => Ok(()),
         Err(Refused::Stale(reason)) => {
             // The next create compiles anew; this one's host has the stale file mounted.
-            cache.forget(source)?;
+            cache.forget(source, grants.profile())?;
             anyhow::bail!("the cached code did not fit this engine and was removed, try again: {reason}")
         }
         Err(refused) => Err(refused.into()),

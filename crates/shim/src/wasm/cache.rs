@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
-use grants::Policy;
+use grants::{Policy, Profile};
 use image::Digest;
 use nix::fcntl::{FcntlArg, fcntl};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, fchmod, linkat, openat};
@@ -41,10 +41,15 @@ impl Cache {
         }
     }
 
-    /// The compiled code of a source, compiled now if it is not there. Whoever else wants it at the same time waits
+    /// The compiled code of a source for a profile, compiled now if it is not there. Whoever else wants it at the same time waits
     /// for that one compilation.
-    pub async fn get(&self, source: &Source, containerd: Option<&Containerd>) -> Result<File> {
-        let name = file_name(&source.digest);
+    pub async fn get(
+        &self,
+        source: &Source,
+        profile: Profile,
+        containerd: Option<&Containerd>,
+    ) -> Result<File> {
+        let name = file_name(&source.digest, profile);
         if let Some(entry) = self.find(&name)? {
             return Ok(entry);
         }
@@ -52,15 +57,15 @@ impl Cache {
         let locks = self.lock(&name).await?;
         let entry = match self.find(&name)? {
             Some(entry) => entry,
-            None => self.compile(&name, source, containerd).await?,
+            None => self.compile(&name, source, profile, containerd).await?,
         };
         drop(locks);
         Ok(entry)
     }
 
     /// Forgets an entry that does not fit the engine after all.
-    pub fn forget(&self, source: &Source) -> Result<()> {
-        match fs::remove_file(self.dir.join(file_name(&source.digest))) {
+    pub fn forget(&self, source: &Source, profile: Profile) -> Result<()> {
+        match fs::remove_file(self.dir.join(file_name(&source.digest, profile))) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(error).context("cannot remove a stale entry of the AOT cache")
             }
@@ -120,7 +125,13 @@ impl Cache {
         locked.with_context(|| self.trouble())
     }
 
-    async fn compile(&self, name: &str, source: &Source, containerd: Option<&Containerd>) -> Result<File> {
+    async fn compile(
+        &self,
+        name: &str,
+        source: &Source,
+        profile: Profile,
+        containerd: Option<&Containerd>,
+    ) -> Result<File> {
         let draft = openat(
             CWD,
             &self.dir,
@@ -129,7 +140,7 @@ impl Cache {
         );
         let draft = File::from(draft.with_context(|| self.trouble())?);
         let input = source.bytes(containerd).await?;
-        let compiled = compiler::compile(&source.digest, &input, &draft, &self.policy).await;
+        let compiled = compiler::compile(&source.digest, profile, &input, &draft, &self.policy).await;
         // The compiler knows neither the file's name nor the folder's.
         compiled.with_context(|| if self.is_full() { self.trouble() } else { source.name.clone() })?;
         let path = self.dir.join(name);
@@ -165,8 +176,8 @@ impl Cache {
 }
 
 /// An entry's name: the Wasm's digest, and a digest of everything that decides what it compiles to.
-fn file_name(digest: &Digest) -> String {
+fn file_name(digest: &Digest, profile: Profile) -> String {
     let engine: String =
-        Sha256::digest(host::engine::tag()).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        Sha256::digest(host::engine::tag(profile)).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     format!("{}-{engine}.cwasm", digest.hex())
 }

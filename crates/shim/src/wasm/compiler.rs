@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::fd::AsFd;
 
 use anyhow::{Context, Result, bail};
+use grants::Profile;
 use grants::policy::Compile;
 use host::jail::Jail;
 use image::Digest;
@@ -14,12 +15,18 @@ use crate::netns::Network;
 /// The identity of compilers: nobody's.
 const NOBODY: u32 = 65_534;
 
-/// Compiles `input` into `output`. A refusal is one sentence about the Wasm.
-pub async fn compile(digest: &Digest, input: &File, output: &File, limits: &Compile) -> Result<()> {
+/// Compiles `input` for this profile into `output`. A refusal is one sentence about the Wasm.
+pub async fn compile(
+    digest: &Digest,
+    profile: Profile,
+    input: &File,
+    output: &File,
+    limits: &Compile,
+) -> Result<()> {
     let compiler = HostProcess::start(COMPILER, &digest.to_string(), None, &Network::New)?;
     let work = async {
         compiler.enter(jail(limits), &Network::New).await.context("the compiler's jail")?;
-        match compiler.compile(input.as_fd(), output.as_fd()).await {
+        match compiler.compile(profile, input.as_fd(), output.as_fd()).await {
             Ok(()) => Ok(()),
             Err(Refused::Broken(error)) => Err(error.context("the compiler failed")),
             Err(refused) => bail!(refused),

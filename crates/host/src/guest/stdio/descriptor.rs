@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::OFlags;
@@ -45,9 +46,15 @@ impl Descriptor {
 
     /// What poll(2) says at this moment: empty when to read or write would block, hang-ups and errors included.
     pub fn now(&self) -> PollFlags {
+        self.wait(Duration::ZERO)
+    }
+
+    /// What poll(2) says within this time. Blocks.
+    pub fn wait(&self, most: Duration) -> PollFlags {
         let wanted = if self.interest.is_readable() { PollFlags::IN } else { PollFlags::OUT };
         let mut fds = [PollFd::new(&self.fd.0, wanted)];
-        match rustix::event::poll(&mut fds, Some(&Timespec::default())) {
+        let most = Timespec::try_from(most).unwrap_or_default();
+        match rustix::event::poll(&mut fds, Some(&most)) {
             Ok(_) => fds.first().map_or(PollFlags::empty(), PollFd::revents),
             Err(_) => PollFlags::ERR,
         }

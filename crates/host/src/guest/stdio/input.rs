@@ -6,7 +6,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use grants::Profile;
 use rustix::event::PollFlags;
 use rustix::fs::FileType;
 use rustix::io::Errno;
@@ -25,27 +26,34 @@ pub(crate) struct Input(Option<Arc<Source>>);
 
 struct Source {
     descriptor: Mutex<Descriptor>,
+    /// With the strict profile: what was read and is not yet given to the guest.
+    block: Option<Mutex<Block>>,
     terminal: bool,
     fifo: bool,
 }
 
 impl Input {
-    pub fn new(fd: Option<OwnedFd>) -> io::Result<Self> {
+    pub fn new(fd: Option<OwnedFd>, profile: Profile) -> io::Result<Self> {
         let Some(fd) = fd else { return Ok(Self(None)) };
         let fifo = FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) == FileType::Fifo;
         let terminal = rustix::termios::isatty(&fd);
         let descriptor = Mutex::new(Descriptor::new(fd, Interest::READABLE)?);
-        Ok(Self(Some(Arc::new(Source { descriptor, terminal, fifo }))))
+        let block = (profile == Profile::Strict).then(Mutex::default);
+        Ok(Self(Some(Arc::new(Source { descriptor, block, terminal, fifo }))))
     }
 
     fn poll_ready(&self, context: &mut Context<'_>) -> Poll<()> {
-        self.0.as_ref().map_or(Poll::Ready(()), |source| source.descriptor().poll_ready(context))
+        let Some(source) = &self.0 else { return Poll::Ready(()) };
+        match &source.block {
+            Some(block) => locked(block).poll_full(source, context),
+            None => source.descriptor().poll_ready(context),
+        }
     }
 }
 
 impl Source {
     fn descriptor(&self) -> MutexGuard<'_, Descriptor> {
-        self.descriptor.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.descriptor)
     }
 
     /// What is there, at most `size` bytes; nothing when a read would block.
@@ -71,9 +79,56 @@ impl Source {
     }
 }
 
+/// Input as the guest sees it when it must not see in which pieces it came: blocks of [`CHUNK`], the last one shorter.
+#[derive(Default)]
+struct Block {
+    bytes: BytesMut,
+    end: Option<StreamError>,
+    /// It is whole, and the guest has begun to read it or may.
+    begun: bool,
+}
+
+impl Block {
+    /// Ready when the guest may read: what it left of a block, or else a whole new one.
+    fn poll_full(&mut self, source: &Source, context: &mut Context<'_>) -> Poll<()> {
+        if self.begun {
+            return Poll::Ready(());
+        }
+        while self.end.is_none() && self.bytes.len() < CHUNK {
+            ready!(source.descriptor().poll_ready(context));
+            match source.read(CHUNK - self.bytes.len()) {
+                Ok(bytes) => self.bytes.extend_from_slice(&bytes),
+                Err(end) => self.end = Some(end),
+            }
+        }
+        self.begun = true;
+        Poll::Ready(())
+    }
+
+    fn take(&mut self, size: usize) -> StreamResult<Bytes> {
+        if !self.begun {
+            return Ok(Bytes::new());
+        }
+        if self.bytes.is_empty() {
+            return Err(self.end.take().unwrap_or(StreamError::Closed));
+        }
+        let taken = self.bytes.split_to(size.min(self.bytes.len())).freeze();
+        self.begun = !self.bytes.is_empty() || self.end.is_some();
+        Ok(taken)
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl InputStream for Input {
     fn read(&mut self, size: usize) -> StreamResult<Bytes> {
-        self.0.as_ref().map_or(Err(StreamError::Closed), |source| source.read(size))
+        let Some(source) = &self.0 else { return Err(StreamError::Closed) };
+        match &source.block {
+            Some(block) => locked(block).take(size),
+            None => source.read(size),
+        }
     }
 }
 

@@ -8,8 +8,10 @@ use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
+use grants::Profile;
 use rustix::io::Errno;
 use tokio::io::{AsyncWrite, Interest};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
@@ -35,6 +37,8 @@ struct State {
     waiting: BytesMut,
     /// The guest wants all of `waiting` written before it goes on.
     flushing: bool,
+    /// The guest may write all or nothing: it cannot see how much a slow reader has left.
+    whole: bool,
     /// Nobody reads, and nobody will.
     closed: bool,
     /// What the guest is not told yet.
@@ -43,13 +47,14 @@ struct State {
 }
 
 impl Output {
-    pub fn new(fd: Option<OwnedFd>) -> io::Result<Self> {
+    pub fn new(fd: Option<OwnedFd>, profile: Profile) -> io::Result<Self> {
         let Some(fd) = fd else { return Ok(Self(None)) };
         let terminal = rustix::termios::isatty(&fd);
         let state = State {
             descriptor: Descriptor::new(fd, Interest::WRITABLE)?,
             waiting: BytesMut::new(),
             flushing: false,
+            whole: profile == Profile::Strict,
             closed: false,
             failed: None,
             wakers: Vec::new(),
@@ -66,6 +71,32 @@ impl Output {
         if let Some(sink) = &self.0 {
             sink.write(format!("{message}\n").as_bytes());
         }
+    }
+
+    /// Writes a line when there is room. Needs a tokio runtime.
+    pub async fn log(&self, line: &str) {
+        if let Some(sink) = &self.0 {
+            std::future::poll_fn(|context| sink.poll_ready(context)).await;
+            sink.write(format!("{line}\n").as_bytes());
+        }
+    }
+
+    /// Takes nothing more from the guest, and writes what waits and then `message`, until this moment. Blocks, and so
+    /// does whoever writes to this stream from now on.
+    pub fn close(&self, message: Option<&str>, until: Instant) {
+        let Some(sink) = &self.0 else { return };
+        let mut state = sink.state();
+        if let Some(message) = message {
+            state.waiting.extend_from_slice(format!("{message}\n").as_bytes());
+        }
+        let waiting = std::mem::take(&mut state.waiting);
+        let mut left = state.write(&waiting);
+        while !left.is_empty() && Instant::now() < until {
+            state.descriptor.wait(until.saturating_duration_since(Instant::now()));
+            left = state.write(left);
+        }
+        // The lock is never given back: the guest is over.
+        std::mem::forget(state);
     }
 
     /// Returns when nothing waits any more.
@@ -118,7 +149,10 @@ impl Sink {
 impl State {
     /// How many bytes the guest may write.
     fn room(&self) -> usize {
-        if self.flushing { 0 } else { CAPACITY.saturating_sub(self.waiting.len()) }
+        match self.flushing || (self.whole && !self.waiting.is_empty()) {
+            true => 0,
+            false => CAPACITY.saturating_sub(self.waiting.len()),
+        }
     }
 
     fn check(&mut self) -> StreamResult<()> {

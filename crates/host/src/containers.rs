@@ -1,0 +1,57 @@
+//! The containers of a host, as its main thread has them: those that wait to be started, and those whose time is
+//! limited.
+
+use std::collections::HashMap;
+use std::sync::mpsc::{Receiver, Sender};
+use std::time::Instant;
+
+use crate::guest::{Denials, Outcome, Timeout};
+use crate::protocol::Counts;
+
+/// A container that is loaded or being loaded.
+pub(crate) struct Waiting {
+    /// Sends it off.
+    pub start: Sender<()>,
+    /// Has the time limit once it is loaded, if it has one.
+    pub timeout: Receiver<Timeout>,
+    pub denials: Denials,
+}
+
+#[derive(Default)]
+pub(crate) struct Containers {
+    waiting: HashMap<String, Waiting>,
+    limited: HashMap<String, (Instant, Timeout, Denials)>,
+}
+
+impl Containers {
+    pub fn launched(&mut self, id: String, container: Waiting) {
+        self.waiting.insert(id, container);
+    }
+
+    /// Starts a container, whose time begins now.
+    pub fn start(&mut self, id: &str) {
+        let Some(Waiting { start, timeout, denials }) = self.waiting.remove(id) else { return };
+        // A container that could not be loaded has hung up already and has said so itself.
+        if start.send(()).is_err() {
+            return;
+        }
+        // An end that the machine's clock cannot tell is none.
+        if let Ok(timeout) = timeout.try_recv()
+            && let Some(end) = Instant::now().checked_add(timeout.limit())
+        {
+            self.limited.insert(id.to_owned(), (end, timeout, denials));
+        }
+    }
+
+    /// When the next container's time is over.
+    pub fn next_end(&self) -> Option<Instant> {
+        self.limited.values().map(|(end, ..)| *end).min()
+    }
+
+    /// Ends a container whose time is over, if there is one that has not ended by itself.
+    pub fn end_overdue(&mut self) -> Option<(String, Outcome, Counts)> {
+        let now = Instant::now();
+        let overdue = self.limited.extract_if(|_, (end, ..)| *end <= now);
+        overdue.filter_map(|(id, (_, timeout, denials))| Some((id, timeout.end()?, denials.counts()))).next()
+    }
+}
