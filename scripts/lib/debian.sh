@@ -14,7 +14,8 @@ install_packages() {
   [ "$(id -u)" = 0 ] || die "these packages are missing, and only root can install them: ${missing[*]}"
   say "install ${missing[*]}"
   apt-get -qq update
-  DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends -y "${missing[@]}" >/dev/null
+  # A machine that has just started may be installing its updates.
+  DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 install --no-install-recommends -y "${missing[@]}" >/dev/null
 }
 
 # debian_mirror: the address from which this machine itself gets its release of Debian.
