@@ -6,6 +6,7 @@ set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 . "$ROOT/scripts/lib/debian.sh"
 . "$ROOT/scripts/lib/rust.sh"
+. "$ROOT/scripts/lib/node.sh"
 . "$ROOT/scripts/lib/guest-rust.sh"
 . "$ROOT/scripts/lib/guest-families.sh"
 

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # The families of guests. For each: `sources_of_FAMILY` (what it is made from, in test-images), `files_of_FAMILY` (what it
-# makes), and `build_FAMILY FOLDER` (makes it). Needs lib/common.sh, lib/debian.sh, lib/rust.sh and lib/guest-rust.sh.
+# makes), and `build_FAMILY FOLDER` (makes it). Needs lib/common.sh, lib/debian.sh, lib/rust.sh, lib/node.sh
+# and lib/guest-rust.sh.
 
 TEST_IMAGES=$ROOT/test-images
 
@@ -133,8 +134,8 @@ unpack_componentize_js() {
 
 build_javascript() {
   local name tool
-  command -v npm >/dev/null || install_packages nodejs npm
-  tool=guests/componentize-js-$(hash_of "$TEST_IMAGES"/javascript/{package.json,package-lock.json,build.mjs})
+  ensure_node
+  tool=guests/componentize-js-$(hash_of "$TEST_IMAGES"/javascript/{package.json,package-lock.json,build.mjs} "$ROOT/scripts/lib/node.sh")
   cached "$tool" unpack_componentize_js
   for name in $(names_in javascript js); do
     node "$CACHE/$tool/build.mjs" "$TEST_IMAGES/javascript/$name.js" "$TEST_IMAGES/wit" "$1/$name.wasm"
