@@ -15,6 +15,8 @@ mod links;
 mod memory;
 #[path = "escapes/mounts.rs"]
 mod mounts;
+#[path = "escapes/network.rs"]
+mod network;
 #[path = "escapes/paths.rs"]
 mod paths;
 #[path = "escapes/races.rs"]
@@ -32,7 +34,7 @@ use testkit::{Containerd, Tally, Version};
 use attempt::Attempt;
 
 /// All of the corpus, family by family.
-const CORPUS: [&[Attempt]; 7] = [
+const CORPUS: [&[Attempt]; 8] = [
     paths::ATTEMPTS,
     links::ATTEMPTS,
     readonly::ATTEMPTS,
@@ -40,6 +42,7 @@ const CORPUS: [&[Attempt]; 7] = [
     races::ATTEMPTS,
     memory::ATTEMPTS,
     endless::ATTEMPTS,
+    network::ATTEMPTS,
 ];
 
 fn main() -> Result<ExitCode> {

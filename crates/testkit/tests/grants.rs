@@ -29,13 +29,14 @@ use row::Row;
 const COLUMNS: [Wasi; 3] = [Wasi::P1, Wasi::P2, Wasi::P3];
 
 /// The lines of the table, in the order of the documentation.
-const ROWS: [Row; 15] = [
+const ROWS: [Row; 16] = [
     process::ARGS,
     process::ENV,
     files::ROOT,
     files::VOLUMES,
     network::PORTS,
     network::EGRESS,
+    network::NAMES,
     limits::MEMORY,
     limits::CPU,
     process::USER,

@@ -15,9 +15,11 @@ use crate::nest::Nest;
 
 /// Gives the nest's loopback device an address of the world, such as `203.0.113.7` (RFC 5737).
 pub fn settle(nest: &Nest, address: &str) -> Result<()> {
-    let whole = if address.contains(':') { 128 } else { 32 };
+    // Nobody else has it, and while that is still being found out an IPv6 address cannot be bound.
+    let (whole, at_once) = if address.contains(':') { (128, Some("nodad")) } else { (32, None) };
     let mut command = nest.command("ip");
-    let status = command.args(["address", "add", &format!("{address}/{whole}"), "dev", "lo"]).status();
+    command.args(["address", "replace", &format!("{address}/{whole}"), "dev", "lo"]).args(at_once);
+    let status = command.status();
     ensure!(
         status.context("there is no program `ip`")?.success(),
         "the nest cannot have the address {address}"

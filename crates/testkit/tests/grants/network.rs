@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 
 use anyhow::{Result, ensure};
+use testkit::peers::{Dns, Web, settle};
 
 use crate::row::{NETWORKED, Place, Row};
 
@@ -39,5 +40,25 @@ fn connect(place: &Place<'_>, granted: bool, wanted: &str) -> Result<String> {
     }
     let seen = run.args(["connect", address.as_str()]).outcome()?.stdout;
     ensure!(seen.starts_with(wanted), "{seen}");
+    Ok(wanted.to_owned())
+}
+
+pub const NAMES: Row = Row {
+    grant: "run.wasm/egress, by name",
+    on: NETWORKED,
+    granted: |place| fetch(place, "api.example.com:80", "status 200"),
+    not_granted: |place| fetch(place, "other.example.com:80", "HttpRequestDenied"),
+};
+
+/// Asks a web server by its name.
+fn fetch(place: &Place<'_>, egress: &str, wanted: &str) -> Result<String> {
+    let nest = place.daemon.nest();
+    settle(nest, "203.0.113.7")?;
+    let _server = Web::plain(nest, "203.0.113.7:80")?;
+    let dns = Dns::start(nest)?;
+    dns.says("api.example.com", &["203.0.113.7"])?;
+    let run = place.run("http").host_network().annotation("run.wasm/egress", egress);
+    let seen = run.args(["http://api.example.com/"]).outcome()?.stdout;
+    ensure!(seen.contains(wanted), "{seen}");
     Ok(wanted.to_owned())
 }
