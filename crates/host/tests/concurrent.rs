@@ -44,6 +44,14 @@ fn an_async_command_that_waits_for_nothing_is_ended() {
 }
 
 #[test]
+fn a_guest_that_makes_streams_without_end_is_ended() {
+    let run = r#"(func $bomb (export "run") (result i32) (loop $again (drop (call $stream)) (br $again)) (unreachable))"#;
+    let ended = guest(&async_command(run)).run();
+    assert_eq!(ended.outcome.code, 134);
+    assert!(ended.stderr.contains("!bomb") && !ended.stderr.contains("unreachable"), "{}", ended.stderr);
+}
+
+#[test]
 fn an_async_function_runs_by_its_name() {
     let library = r#"(component
         (core module $m (func (export "answer") (result i32) (i32.const 42)))

@@ -77,7 +77,8 @@ impl ImageBuilder {
         self
     }
 
-    /// A layer of any type with any content, unchecked: what a stranger's image may hold.
+    /// A layer of any type with any content, unchecked: what a stranger's image may hold. A tar
+    /// ([`media::OCI_LAYER_TAR`]) becomes the image's root file system.
     pub fn layer(
         mut self,
         title: impl Into<String>,
@@ -231,6 +232,8 @@ impl ImageBuilder {
         let digests: Vec<String> =
             self.layers.iter().map(|layer| Digest::of(&layer.bytes).to_string()).collect();
         let titles: Vec<&str> = self.layers.iter().map(|layer| layer.title.as_str()).collect();
+        let unpacked = self.layers.iter().filter(|layer| layer.media_type == media::OCI_LAYER_TAR);
+        let unpacked: Vec<String> = unpacked.map(|layer| Digest::of(&layer.bytes).to_string()).collect();
         canonical::merge(
             &mut config,
             json!({
@@ -240,7 +243,7 @@ impl ImageBuilder {
                 "layerDigests": digests,
                 "layerTitles": titles,
                 "os": self.wasi(),
-                "rootfs": {"type": "layers", "diff_ids": []},
+                "rootfs": {"type": "layers", "diff_ids": unpacked},
             }),
         );
         let config = layout.add(config_type, canonical::json(self.config.unwrap_or(config)), None);

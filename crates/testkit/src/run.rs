@@ -66,6 +66,7 @@ pub struct Run<'a> {
     flags: Vec<String>,
     args: Option<Vec<String>>,
     stdin: Option<Vec<u8>>,
+    open_stdin: bool,
     config: Option<String>,
 }
 
@@ -75,7 +76,17 @@ impl<'a> Run<'a> {
     pub(crate) fn new(daemon: &'a Containerd, image: Result<String>, program: &str) -> Run<'a> {
         let id = format!("c{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let program = program.to_owned();
-        Run { daemon, image, program, id, flags: Vec::new(), args: None, stdin: None, config: None }
+        Run {
+            daemon,
+            image,
+            program,
+            id,
+            flags: Vec::new(),
+            args: None,
+            stdin: None,
+            open_stdin: false,
+            config: None,
+        }
     }
 
     /// Its id; unique when not said.
@@ -132,6 +143,12 @@ impl<'a> Run<'a> {
         self
     }
 
+    /// For [`Run::spawn`]: stdin stays open, to be written to by [`Running::write`], until the end is waited for.
+    pub fn open_stdin(mut self) -> Self {
+        self.open_stdin = true;
+        self
+    }
+
     /// A node config for this run alone.
     pub fn config(mut self, toml: &str) -> Self {
         self.config = Some(toml.to_owned());
@@ -156,6 +173,7 @@ impl<'a> Run<'a> {
 
     fn begin(self, unread: bool) -> Result<Running<'a>> {
         let (daemon, id) = (self.daemon, self.id.clone());
+        let stdin = if self.open_stdin { Stdio::piped() } else { Stdio::null() };
         let mut command = self.flag("--rm").command()?;
         let file = |kind: &str| -> Result<(PathBuf, fs::File)> {
             let path = daemon.nest().folder().join(format!("{id}.{kind}"));
@@ -165,8 +183,7 @@ impl<'a> Run<'a> {
         let (stdout, out) = file("stdout")?;
         let (stderr, err) = file("stderr")?;
         let out = if unread { Stdio::piped() } else { out.into() };
-        let child =
-            command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().context("cannot start ctr")?;
+        let child = command.stdin(stdin).stdout(out).stderr(err).spawn().context("cannot start ctr")?;
         Ok(Running::new(daemon, id, child, stdout, stderr))
     }
 

@@ -1,7 +1,7 @@
 //! A container that runs beside the test.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout};
 use std::time::Duration;
@@ -46,6 +46,16 @@ impl<'a> Running<'a> {
     /// What it has written so far.
     pub fn stdout(&self) -> String {
         fs::read_to_string(&self.stdout).unwrap_or_default()
+    }
+
+    /// The same of stderr.
+    pub fn stderr(&self) -> String {
+        fs::read_to_string(&self.stderr).unwrap_or_default()
+    }
+
+    /// Writes to its stdin, which has to be open ([`crate::Run::open_stdin`]).
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        Ok(self.ctr.stdin.as_mut().context("its stdin is not open")?.write_all(bytes)?)
     }
 
     /// Waits until it has written `text`.
@@ -97,8 +107,9 @@ impl<'a> Running<'a> {
         Ok(self.ctr.try_wait()?.map(drop))
     }
 
-    /// Waits for its end.
+    /// Closes its stdin and waits for its end.
     pub fn outcome(&mut self) -> Result<Outcome> {
+        drop(self.ctr.stdin.take());
         if let Some(mut unread) = self.unread.take() {
             // Now that it ends somebody has to take what is left, or ctr would wait for ever.
             std::thread::spawn(move || io::copy(&mut unread, &mut io::sink()));

@@ -7,6 +7,8 @@ use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, Host as _, IpAddr
 use wasmtime_wasi::p2::bindings::sockets::tcp_create_socket::Host as _;
 use wasmtime_wasi::p2::bindings::sockets::udp_create_socket::Host as _;
 use wasmtime_wasi::p2::{TcpSocket, UdpSocket};
+use wasmtime_wasi::p3::bindings::sockets::types;
+use wasmtime_wasi::p3::sockets::SocketResult;
 use wasmtime_wasi::sockets::WasiSocketsView as _;
 
 use super::state::ComponentState;
@@ -49,6 +51,39 @@ pub(super) fn udp(linker: &mut Linker<ComponentState>) -> Result<()> {
     )?;
     linker.allow_shadowing(false);
     Ok(())
+}
+
+/// Replaces both of WASI 0.3 in `linker`, which has them already.
+pub(super) fn types(linker: &mut Linker<ComponentState>) -> Result<()> {
+    let mut interface = linker.allow_shadowing(true).instance("wasi:sockets/types@0.3.0")?;
+    interface.func_wrap(
+        "[static]tcp-socket.create",
+        |mut store: StoreContextMut<'_, ComponentState>, (family,): (types::IpAddressFamily,)| {
+            note(store.data(), "TCP");
+            let mut sockets = store.data_mut().sockets();
+            Ok((made::<types::TcpSocket>(types::HostTcpSocket::create(&mut sockets, family))?,))
+        },
+    )?;
+    interface.func_wrap_async(
+        "[static]udp-socket.create",
+        |mut store: StoreContextMut<'_, ComponentState>, (family,): (types::IpAddressFamily,)| {
+            Box::new(async move {
+                note(store.data(), "UDP");
+                let mut sockets = store.data_mut().sockets();
+                Ok((made::<types::UdpSocket>(types::HostUdpSocket::create(&mut sockets, family).await)?,))
+            })
+        },
+    )?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// As the guest gets it: its own errors apart from those that trap.
+fn made<T>(socket: SocketResult<Resource<T>>) -> Result<Result<Resource<T>, types::ErrorCode>> {
+    match socket {
+        Ok(socket) => Ok(Ok(socket)),
+        Err(error) => error.downcast().map(Err),
+    }
 }
 
 fn note(state: &ComponentState, transport: &str) {

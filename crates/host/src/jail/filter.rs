@@ -24,6 +24,8 @@ const ALWAYS: &[c_long] = &[
     libc::SYS_pwrite64,
     libc::SYS_preadv,
     libc::SYS_pwritev,
+    // Its flag for appending is how guests append.
+    libc::SYS_pwritev2,
     libc::SYS_lseek,
     libc::SYS_close,
     libc::SYS_fcntl,

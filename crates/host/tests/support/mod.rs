@@ -28,19 +28,23 @@ pub fn command(body: &str) -> String {
 }
 
 /// A component whose async `run` is a core function of that name, which has `$return`, to be called with 0 for ok and
-/// 1 for err, and `$set`, which makes a waitable set.
+/// 1 for err, `$set`, which makes a waitable set, and `$stream`, which makes both ends of a stream.
 pub fn async_command(body: &str) -> String {
     format!(
         r#"(component
             (core func $return (canon task.return (result (result))))
             (core func $set (canon waitable-set.new))
+            (type $bytes (stream u8))
+            (core func $stream (canon stream.new $bytes))
             (core module $guest
                 (import "host" "return" (func $return (param i32)))
                 (import "host" "set" (func $set (result i32)))
+                (import "host" "stream" (func $stream (result i64)))
                 (func (export "callback") (param i32 i32 i32) (result i32) unreachable)
                 {body})
             (core instance $guest (instantiate $guest
-                (with "host" (instance (export "return" (func $return)) (export "set" (func $set))))))
+                (with "host" (instance
+                    (export "return" (func $return)) (export "set" (func $set)) (export "stream" (func $stream))))))
             (func $run async (result (result))
                 (canon lift (core func $guest "run") async (callback (core func $guest "callback"))))
             (instance $command (export "run" (func $run)))

@@ -31,10 +31,13 @@ testkit::stories! {
     }
 
     fn a_guest_without_any_network_is_told_of_by_its_first_socket(daemon) {
-        for (words, transport) in [(["connect", "127.0.0.1:80"], "TCP"), (["udp", "127.0.0.1:80"], "UDP")] {
-            let denied = daemon.run("sockets.wasm").args(words).outcome()?;
-            assert!(denied.stdout.starts_with("error: PermissionDenied"), "{denied}");
-            logged(daemon, &[&format!("{transport} socket denied"), "run.wasm/egress", "run.wasm/listen"])?;
+        for file in ["sockets.wasm", "sockets.p3.wasm"] {
+            for (words, transport) in [(["connect", "127.0.0.1:80"], "TCP"), (["udp", "127.0.0.1:80"], "UDP")] {
+                let id = format!("{transport}-{}", file.replace('.', "-"));
+                let denied = daemon.run(file).id(&id).args(words).outcome()?;
+                assert!(denied.stdout.starts_with("error: PermissionDenied"), "{denied}");
+                logged(daemon, &[&id, &format!("{transport} socket denied"), "run.wasm/egress", "run.wasm/listen"])?;
+            }
         }
         logged(daemon, &["denied calls: socket 1"])?;
     }

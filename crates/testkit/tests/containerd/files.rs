@@ -22,7 +22,8 @@ testkit::stories! {
             let files = || daemon.run(file).mount(&folder, "/data", "rbind:rw");
             assert_eq!(files().args(["read", "/data/question"]).outcome()?.stdout, "what is it\n");
             assert_eq!(files().args(["write", "/data/answer", "forty-two"]).outcome()?.stdout, "ok\n");
-            assert_eq!(fs::read_to_string(folder.join("answer"))?, "forty-two");
+            assert_eq!(files().args(["append", "/data/answer", ", they say"]).outcome()?.stdout, "ok\n");
+            assert_eq!(fs::read_to_string(folder.join("answer"))?, "forty-two, they say");
             assert_eq!(files().args(["remove", "/data/answer"]).outcome()?.stdout, "ok\n");
         }
     }

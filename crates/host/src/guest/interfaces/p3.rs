@@ -10,7 +10,7 @@ use wasmtime_wasi_http::p3::bindings::http;
 use wasmtime_wasi_http::{WasiHttp, WasiHttpView};
 
 use super::super::network::lookup;
-use super::super::opening;
+use super::super::{opening, socketless};
 use super::Interface;
 
 pub(super) const INTERFACES: &[Interface] = &[
@@ -46,5 +46,8 @@ pub(super) const INTERFACES: &[Interface] = &[
     }),
     ("wasi:random/random", |l| random::random::add_to_linker::<_, WasiRandom>(l, WasiRandomView::random)),
     ("wasi:sockets/ip-name-lookup", lookup::p3::add_to_linker),
-    ("wasi:sockets/types", |l| sockets::types::add_to_linker::<_, WasiSockets>(l, WasiSocketsView::sockets)),
+    ("wasi:sockets/types", |l| {
+        sockets::types::add_to_linker::<_, WasiSockets>(l, WasiSocketsView::sockets)?;
+        socketless::types(l)
+    }),
 ];
