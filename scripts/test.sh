@@ -4,6 +4,7 @@
 #   build        the workspace and its tests, statically
 #   guests       the Wasm programs that the tests run
 #   unit         every crate by itself
+#   fuzz         annotations, specs and node configs by libFuzzer, FUZZ_SECONDS (60) for each
 #   containerd   containers under containerd 1.7 and 2.1
 #   cri          pods under both, called as a kubelet calls them
 #   jail         what a native attacker in place of the guest can reach
@@ -19,7 +20,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 for part in common debian go rust prerequisites containerd kubernetes machine; do . "$here/lib/$part.sh"; done
 cd "$ROOT"
 
-stages=(lint build guests unit containerd cri jail grants escapes strict faults kubernetes cgroup2)
+stages=(lint build guests unit fuzz containerd cri jail grants escapes strict faults kubernetes cgroup2)
 longest_file=600
 export CONTAINERD_1_7 CONTAINERD_2_1 SHIM_DIR=$BUILT GUESTS=$ROOT/target/guests CNI_BIN REGISTRY_BIN
 
@@ -58,6 +59,8 @@ stage_unit() {
   done
   run_tests --lib --bins "${tests[@]}"
 }
+
+stage_fuzz() { "$here/test/fuzz.sh"; }
 
 # needs_product: a stage that runs alone builds what it runs; after the other stages this takes no time.
 needs_product() {

@@ -13,7 +13,9 @@ fuzz_target!(|text: &str| {
             for egress in asks.split(", ").chain([asks, ""]) {
                 stays_within(&spec(json!({ "run.wasm/egress": egress })), &policy);
             }
-            assert!(!policy.modes.is_empty() && policy.limits.open_files > 0 && policy.cache.dir.is_absolute());
+            assert!(
+                !policy.modes.is_empty() && policy.limits.open_files > 0 && policy.cache.dir.is_absolute()
+            );
         }
         Err(error) => {
             is_a_sentence(&error);

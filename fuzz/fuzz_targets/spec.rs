@@ -20,7 +20,10 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = (identity::container_type(&spec), identity::network_namespace(&spec), identity::pod(&spec));
     match sysctls(&spec) {
         Ok(files) => files.iter().for_each(|(file, _)| {
-            assert!(file.starts_with("net/") && !file.split('/').any(|part| matches!(part, "" | "." | "..")), "{file}");
+            assert!(
+                file.starts_with("net/") && !file.split('/').any(|part| matches!(part, "" | "." | "..")),
+                "{file}"
+            );
         }),
         Err(error) => is_a_sentence(&error),
     }

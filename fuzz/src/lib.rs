@@ -94,8 +94,12 @@ pub fn stays_within(spec: &Spec, policy: &Policy) {
         if allows(given.egress(), &to, transport, name) {
             let what = format!("{to}/{transport} by {name:?}: {:?}", given.egress());
             assert!(allows(open.egress(), &to, transport, name), "more than was asked: {what}");
-            assert!(bound.as_ref().is_none_or(|bound| allows(bound, &to, transport, name)), "more than the node allows: {what}");
-            let denied = |face: std::net::IpAddr| policy.egress.deny_cidrs.iter().any(|net| net.contains(&face));
+            assert!(
+                bound.as_ref().is_none_or(|bound| allows(bound, &to, transport, name)),
+                "more than the node allows: {what}"
+            );
+            let denied =
+                |face: std::net::IpAddr| policy.egress.deny_cidrs.iter().any(|net| net.contains(&face));
             assert!(!denied(to.ip().to_canonical()), "denied by the node: {what}");
         }
     }
@@ -119,7 +123,9 @@ fn bound(rules: &[Rule]) -> Egress {
 fn attempts() -> impl Iterator<Item = (SocketAddr, Transport, Option<&'static str>)> {
     let addresses = ADDRESSES.iter().map(|address| address.parse().unwrap());
     addresses.flat_map(|to: SocketAddr| {
-        NAMES.into_iter().flat_map(move |name| [Transport::Tcp, Transport::Udp].map(|transport| (to, transport, name)))
+        NAMES
+            .into_iter()
+            .flat_map(move |name| [Transport::Tcp, Transport::Udp].map(|transport| (to, transport, name)))
     })
 }
 

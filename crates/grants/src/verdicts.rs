@@ -139,10 +139,7 @@ pub const FIELDS: &[Field] = &[
     without_effect("linux.resources.hugepageLimits", "a guest's memory is of ordinary pages"),
     refused("linux.resources.network", QUALITY),
     without_effect("linux.resources.rdma", "a guest can open no device"),
-    without_effect(
-        "linux.resources.unified",
-        "`memory.oom.group`, which kubelet sets, says what holds anyway: a container is one process",
-    ),
+    honoured("linux.resources.unified", "files of the container's cgroup, on cgroup v2"),
     honoured("linux.cgroupsPath", "the cgroup of the host process"),
     honoured("linux.namespaces.network", "the pod's; without one, the node's (`hostNetwork: true`)"),
     honoured("linux.namespaces.mount", "always one of its own"),

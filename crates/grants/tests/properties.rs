@@ -227,6 +227,19 @@ proptest! {
     }
 
     #[test]
+    fn neither_table_shows_what_may_be_a_secret(secrets in prop::collection::vec("[G-Z]{12}", 1..5)) {
+        let env: Vec<String> = secrets.iter().enumerate().map(|(n, secret)| format!("e{n}={secret}")).collect();
+        let args: Vec<String> = std::iter::once("/a.wasm".to_owned()).chain(secrets.clone()).collect();
+        let change = json!({ "process": { "env": env, "args": args } });
+        let grants = derive(&spec(change), &Policy::default()).unwrap();
+        for secret in &secrets {
+            prop_assert!(!grants.table().contains(secret) && !grants.line().contains(secret), "{}", grants.table());
+            let debug = format!("{grants:?}");
+            prop_assert!(!debug.contains(secret), "{debug}");
+        }
+    }
+
+    #[test]
     fn every_volume_lies_below_the_root(destination in "(/|\\.|\\.\\.|[a-z]){0,12}") {
         let mount = json!({ "destination": destination, "type": "bind", "source": "/srv", "options": ["rbind"] });
         if let Ok(grants) = derive(&spec(support::mounted(mount)), &Policy::default()) {
