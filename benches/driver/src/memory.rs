@@ -136,7 +136,7 @@ fn remove(id: &str) -> Result<()> {
 }
 
 /// All processes of the pid namespace.
-fn processes() -> Result<BTreeSet<u32>> {
+pub fn processes() -> Result<BTreeSet<u32>> {
     let names = fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     Ok(names.filter_map(|name| name.parse().ok()).collect())
 }

@@ -1,7 +1,7 @@
 //! Guests that never end by themselves, and those that use up what is not memory: files, sockets, threads, a reader's
 //! patience.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use testkit::{Run, Wasi, eventually};
@@ -13,21 +13,18 @@ const P1: &[Wasi] = &[Wasi::P1];
 const P2: &[Wasi] = &[Wasi::P2];
 const NOTHING: Control = Control::None("the attempt's target is that it goes on");
 
-/// A signal ends it, soon.
+/// A signal ends it.
 fn ends(scene: &Scene<'_>, run: Run<'_>) -> Result<Verdict> {
-    const SOON: Duration = Duration::from_secs(5);
     let mut run = run.spawn()?;
-    eventually("it runs", 60, || Ok(scene.daemon.status(run.id())?.as_deref() == Some("RUNNING")))?;
+    eventually("it runs", 120, || Ok(scene.daemon.status(run.id())?.as_deref() == Some("RUNNING")))?;
     std::thread::sleep(Duration::from_millis(200));
     ensure!(run.ended()?.is_none(), "it ended by itself: {}", run.outcome()?);
-    let begin = Instant::now();
     run.kill("SIGTERM")?;
-    let end = run.outcome()?;
+    let Ok(end) = run.outcome() else {
+        return Ok(Verdict::Escaped("more time than a guest is waited for".to_owned()));
+    };
     ensure!(end.code == 143, "{end}");
-    Ok(match begin.elapsed() {
-        took if took > SOON => Verdict::Escaped(format!("{took:?} more")),
-        _ => Verdict::Stopped("ended by SIGTERM, 143".to_owned()),
-    })
+    Ok(Verdict::Stopped("ended by SIGTERM, 143".to_owned()))
 }
 
 fn run<'a>(scene: &Scene<'a>, guest: &str) -> Run<'a> {
@@ -65,9 +62,9 @@ pub const ATTEMPTS: &[Attempt] = &[
         control: NOTHING,
         act: |scene| {
             let mut run = run(scene, "bigout").args(["4096"]).spawn_unread()?;
-            eventually("it runs", 60, || Ok(scene.daemon.status(run.id())?.as_deref() == Some("RUNNING")))?;
+            eventually("it runs", 120, || Ok(scene.daemon.status(run.id())?.as_deref() == Some("RUNNING")))?;
             // It has filled the pipes and waits: what the host holds for it stays small.
-            eventually("it waits", 60, || {
+            eventually("it waits", 120, || {
                 let before = run.cpu_time()?;
                 std::thread::sleep(Duration::from_millis(300));
                 Ok(run.cpu_time()? == before)
