@@ -3,7 +3,7 @@
 # target/fuzz/found, with the command that shows it again.
 #
 # The compiler of the workspace builds them, with libFuzzer's instrumentation and without cargo-fuzz, which needs
-# another compiler: docs/decisions/0007-fuzzing.md.
+# another compiler: docs/decisions/0009-fuzzing.md.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 for part in common debian rust prerequisites; do . "$here/lib/$part.sh"; done
