@@ -78,3 +78,10 @@ pub(crate) fn shown(text: &str) -> String {
     }
     out
 }
+
+/// A library's message about untrusted text, which it may quote as it is: one line, no control characters, of bounded
+/// length.
+pub(crate) fn one_line(message: &str) -> String {
+    const LONGEST: usize = 500;
+    message.chars().take(LONGEST).map(|char| if char.is_control() { ' ' } else { char }).collect()
+}

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 
 use crate::egress::{Rule, network_of};
-use crate::error::shown;
+use crate::error::{one_line, shown};
 use crate::mode::Mode;
 use crate::profile::Profile;
 use crate::units::{self, ByteSize};
@@ -166,7 +166,7 @@ impl Policy {
             let before = text.get(..start).unwrap_or_default();
             let line = before.bytes().filter(|byte| *byte == b'\n').count();
             let at = text.lines().nth(line).unwrap_or_default().trim();
-            PolicyError { line: line + 1, text: shown(at), why: error.message().to_owned() }
+            PolicyError { line: line + 1, text: shown(at), why: one_line(error.message()) }
         })
     }
 }

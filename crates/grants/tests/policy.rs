@@ -118,3 +118,10 @@ fn sizes_print_as_they_parse() {
         assert_eq!(policy.limits.memory, Some(ByteSize(bytes)));
     }
 }
+
+#[test]
+fn a_mistake_with_control_characters_is_told_in_one_line_without_them() {
+    let error = Policy::parse("native = \"al\\u001b[2J\\now\"").unwrap_err().to_string();
+    assert!(!error.chars().any(char::is_control), "{error:?}");
+    assert!(error.contains("unknown variant"), "{error}");
+}

@@ -171,8 +171,9 @@ impl Cgroup {
     pub fn usage(&self) -> Usage {
         match self.version {
             Version::V1 => v1::usage(&self.dirs),
-            Version::V2 => match self.dirs.first() {
-                Some(dir) if dir.exists() => v2::usage(dir),
+            Version::V2 => match self.dirs.first().map(|dir| (v2::usage(dir), dir.exists())) {
+                // Still there after it was read, so what was read is true.
+                Some((usage, true)) => usage,
                 _ => self.remembered(),
             },
         }
