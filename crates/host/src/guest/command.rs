@@ -10,7 +10,7 @@ use super::http::Client;
 use super::interfaces::{self, PROVIDED};
 use super::state::{self, ComponentState};
 use super::stdio::Stdio;
-use super::{Outcome, PrepareError, value};
+use super::{Denials, Outcome, PrepareError, value};
 
 /// A component that is linked and ready to be instantiated.
 pub(super) struct Command {
@@ -38,8 +38,9 @@ pub(super) fn prepare(
 }
 
 impl Command {
-    pub async fn run(mut self, stdio: &Stdio) -> Outcome {
-        self.call(stdio).await.unwrap_or_else(|error| Outcome::from_error(&error, self.fuel))
+    pub async fn run(mut self, stdio: &Stdio, denials: &Denials) -> Outcome {
+        let fuel = self.fuel;
+        self.call(stdio).await.unwrap_or_else(|error| Outcome::from_error(&error, fuel, denials))
     }
 
     async fn call(&mut self, stdio: &Stdio) -> Result<Outcome> {

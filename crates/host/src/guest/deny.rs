@@ -6,6 +6,7 @@ use wasmtime::component::{self, Accessor, Val};
 
 use super::preview1::PREVIEW1;
 use super::state::{ComponentState, ModuleState};
+use crate::protocol::Kind;
 
 /// What a call needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,9 +20,23 @@ pub(super) enum Need {
 #[derive(Debug, thiserror::Error)]
 #[error("`{interface}#{function}` is not allowed {why}")]
 pub(super) struct Denied {
+    need: Need,
     interface: &'static str,
     function: &'static str,
     why: &'static str,
+}
+
+impl Denied {
+    /// As which it is counted.
+    pub(super) fn kind(&self) -> Kind {
+        match (self.need, self.interface) {
+            (Need::Clock, _) => Kind::Clock,
+            (Need::Random, _) => Kind::Random,
+            (Need::Network, "wasi:http/outgoing-handler") => Kind::Http,
+            (Need::Network, "wasi:sockets/ip-name-lookup") => Kind::Lookup,
+            (Need::Network, _) => Kind::Socket,
+        }
+    }
 }
 
 /// An interface, its functions, and those of them that are async.
@@ -59,11 +74,11 @@ pub(super) fn component(
     let mut instance = linker.instance(interface)?;
     let interface = interface.split('@').next().unwrap_or(interface);
     for function in *functions {
-        let denied = move || Denied { interface, function, why };
+        let denied = move || Denied { need: *need, interface, function, why };
         instance.func_new(function, move |_, _, _: &[Val], _: &mut [Val]| Err(denied().into()))?;
     }
     for function in *waits {
-        let denied = move || Denied { interface, function, why };
+        let denied = move || Denied { need: *need, interface, function, why };
         instance.func_new_concurrent(function, move |_: &Accessor<ComponentState>, _, _, _| {
             Box::pin(async move { Err(denied().into()) })
         })?;
@@ -75,15 +90,15 @@ pub(super) fn component(
 pub(super) fn module(linker: &mut wasmtime::Linker<ModuleState>, grants: &Grants) -> Result<()> {
     if let Some(why) = Need::Clock.denied(grants) {
         linker.func_wrap(PREVIEW1, "clock_time_get", move |_: i32, _: i64, _: i32| -> Result<i32> {
-            Err(Denied { interface: PREVIEW1, function: "clock_time_get", why }.into())
+            Err(Denied { need: Need::Clock, interface: PREVIEW1, function: "clock_time_get", why }.into())
         })?;
         linker.func_wrap(PREVIEW1, "clock_res_get", move |_: i32, _: i32| -> Result<i32> {
-            Err(Denied { interface: PREVIEW1, function: "clock_res_get", why }.into())
+            Err(Denied { need: Need::Clock, interface: PREVIEW1, function: "clock_res_get", why }.into())
         })?;
     }
     if let Some(why) = Need::Random.denied(grants) {
         linker.func_wrap(PREVIEW1, "random_get", move |_: i32, _: i32| -> Result<i32> {
-            Err(Denied { interface: PREVIEW1, function: "random_get", why }.into())
+            Err(Denied { need: Need::Random, interface: PREVIEW1, function: "random_get", why }.into())
         })?;
     }
     Ok(())
@@ -92,7 +107,7 @@ pub(super) fn module(linker: &mut wasmtime::Linker<ModuleState>, grants: &Grants
 /// Why a wait for a clock in preview 1 is denied, if it is.
 pub(super) fn waits_of_module(grants: &Grants) -> Option<Denied> {
     let why = Need::Clock.denied(grants)?;
-    Some(Denied { interface: PREVIEW1, function: "poll_oneoff", why })
+    Some(Denied { need: Need::Clock, interface: PREVIEW1, function: "poll_oneoff", why })
 }
 
 impl Need {

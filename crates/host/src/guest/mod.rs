@@ -77,6 +77,7 @@ pub struct Launch {
 pub struct Prepared {
     program: Program,
     stdio: Stdio,
+    denials: Denials,
     timeout: Option<Duration>,
     ending: Ending,
 }
@@ -92,7 +93,7 @@ pub fn prepare(engines: &Engines, launch: Launch) -> Result<Prepared, PrepareErr
     let timeout = grants.timeout();
     let stdio = Stdio::new(stdin, stdout, stderr, grants.profile()).map_err(PrepareError::Stdio)?;
     let code = load::load(engines, grants.profile(), &code)?;
-    let names = Arc::new(Names::new(grants.egress(), &names, denials)?);
+    let names = Arc::new(Names::new(grants.egress(), &names, denials.clone())?);
     let wasi = wasi::context(&grants, &names, root.as_deref(), &stdio)?;
     let program = match code {
         Code::Component(component) => {
@@ -101,7 +102,7 @@ pub fn prepare(engines: &Engines, launch: Launch) -> Result<Prepared, PrepareErr
         }
         Code::Module(module) => Program::Module(module::prepare(&module, &grants, wasi)?),
     };
-    Ok(Prepared { program, stdio, timeout, ending: Ending::default() })
+    Ok(Prepared { program, stdio, denials, timeout, ending: Ending::default() })
 }
 
 impl Prepared {
@@ -115,15 +116,15 @@ impl Prepared {
 /// Runs a guest to its end, on this thread, and returns when all of its output is written. Never returns when the guest's
 /// [`Timeout`] ends it first.
 pub fn run(prepared: Prepared) -> Outcome {
-    let Prepared { program, stdio, ending, timeout: _ } = prepared;
+    let Prepared { program, stdio, denials, ending, timeout: _ } = prepared;
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return Outcome::broken(format!("cannot make the event loop: {error}")),
     };
     runtime.block_on(async {
         let outcome = match program {
-            Program::Component(command) => command.run(&stdio).await,
-            Program::Module(module) => module.run(&stdio).await,
+            Program::Component(command) => command.run(&stdio, &denials).await,
+            Program::Module(module) => module.run(&stdio, &denials).await,
         };
         if let Some(account) = Charge::of_this_thread() {
             account.close();

@@ -9,7 +9,7 @@ use super::opening;
 use super::preview1::{self, PREVIEW1};
 use super::state::{self, ModuleState};
 use super::stdio::Stdio;
-use super::{Outcome, PrepareError};
+use super::{Denials, Outcome, PrepareError};
 
 const PROVIDED: &str = "core modules find WASI preview 1 here (`wasi_snapshot_preview1`)";
 const EXPECTED: &str = "a core module has `_start`, or a function that is named as `path#function`";
@@ -80,13 +80,13 @@ fn target(module: &wasmtime::Module, wanted: Option<&str>) -> Result<FuncType, P
 }
 
 impl Module {
-    pub async fn run(mut self, stdio: &Stdio) -> Outcome {
+    pub async fn run(mut self, stdio: &Stdio, denials: &Denials) -> Outcome {
         match self.call().await {
             Ok(()) => {
                 self.results.iter().for_each(|value| stdio.output.report(&text(value)));
                 Outcome::exit(0)
             }
-            Err(error) => Outcome::from_error(&error, self.fuel),
+            Err(error) => Outcome::from_error(&error, self.fuel, denials),
         }
     }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
+use super::Denials;
+use super::deny::Denied;
 use crate::memory::Exhausted;
 
 const TIMED_OUT: u8 = 124;
@@ -47,8 +49,11 @@ impl Outcome {
         Self { code: TIMED_OUT, reason: Some(reason), oom: false }
     }
 
-    /// What a call into a guest that began with this `fuel` failed with.
-    pub(super) fn from_error(error: &wasmtime::Error, fuel: Option<u64>) -> Self {
+    /// What a call into a guest that began with this `fuel` failed with. A denied call that ended it is one of `denials`.
+    pub(super) fn from_error(error: &wasmtime::Error, fuel: Option<u64>, denials: &Denials) -> Self {
+        if let Some(denied) = error.downcast_ref::<Denied>() {
+            denials.note(denied.kind(), || denied.to_string());
+        }
         if let Some(I32Exit(code)) = error.downcast_ref() {
             return Self::exit(*code);
         }

@@ -42,6 +42,16 @@ testkit::stories! {
         logged(daemon, &["denied calls: socket 1"])?;
     }
 
+    fn a_denied_clock_that_ends_its_guest_is_logged_with_the_annotation_that_would_allow_it(daemon) {
+        for file in ["clocks.wasm", "clocks.p1.wasm"] {
+            let id = file.replace('.', "-");
+            let ended = daemon.run(file).id(&id).annotation("run.wasm/clock", "deny").outcome()?;
+            assert_eq!(ended.code, 134, "{ended}");
+            logged(daemon, &["is not allowed by `run.wasm/clock: deny`", "`real` allows it", &id])?;
+            logged(daemon, &["denied calls: clock 1", &id])?;
+        }
+    }
+
     fn a_denied_request_is_logged_with_the_annotation_that_would_allow_it(daemon) {
         daemon.run("http.wasm").args(["http://10.0.0.1:8080/secret?path"]).outcome()?;
         logged(daemon, &[r#"HTTP request to 10.0.0.1:8080 denied: run.wasm/egress: "10.0.0.1:8080" allows it"#])?;
