@@ -2,6 +2,7 @@
 //! - `connect ADDRESS:PORT` connects by TCP; `udp ADDRESS:PORT` sends one datagram, `ping`.
 //! - `listen ADDRESS:PORT` and `udp-bind ADDRESS:PORT` bind and end; `accept ADDRESS:PORT` says `ok listening`, takes one
 //!   connection, and echoes it until its end.
+//! - `udp-listen ADDRESS:PORT` says `ok bound`, and echoes one datagram to whoever sent it.
 //! - `resolve NAME` prints its addresses, sorted.
 
 use std::net::{IpAddr, SocketAddr};
@@ -13,7 +14,7 @@ use wasip3::sockets::types::{
 };
 use wasip3::wit_stream;
 
-const USAGE: &str = "usage: sockets connect|udp|listen|accept|udp-bind ADDRESS:PORT | sockets resolve NAME";
+const USAGE: &str = "usage: sockets connect|udp|listen|accept|udp-bind|udp-listen ADDRESS:PORT | sockets resolve NAME";
 
 fn parsed(address: &str) -> Result<(SocketAddr, IpSocketAddress, IpAddressFamily), String> {
     let address: SocketAddr = address.parse().map_err(|_| format!("{address} is no ADDRESS:PORT"))?;
@@ -30,6 +31,13 @@ fn parsed(address: &str) -> Result<(SocketAddr, IpSocketAddress, IpAddressFamily
             (address, IpSocketAddress::Ipv6(to), IpAddressFamily::Ipv6)
         }
     })
+}
+
+fn shown(address: IpSocketAddress) -> SocketAddr {
+    match address {
+        IpSocketAddress::Ipv4(at) => SocketAddr::new(ip(IpAddress::Ipv4(at.address)), at.port),
+        IpSocketAddress::Ipv6(at) => SocketAddr::new(ip(IpAddress::Ipv6(at.address)), at.port),
+    }
 }
 
 fn ip(address: IpAddress) -> IpAddr {
@@ -84,6 +92,18 @@ async fn bind_datagram(address: &str) -> Result<String, String> {
     Ok(format!("bound to {address}"))
 }
 
+async fn echo_datagram(address: &str) -> Result<String, String> {
+    let (_, at, family) = parsed(address)?;
+    let socket = UdpSocket::create(family).map_err(kind)?;
+    socket.bind(at).map_err(kind)?;
+    let own = shown(socket.get_local_address().map_err(kind)?);
+    print(format!("ok bound to {own}\n")).await.map_err(|()| "the output is gone".to_owned())?;
+    let (datagram, from) = socket.receive().await.map_err(kind)?;
+    let length = datagram.len();
+    socket.send(datagram, Some(from)).await.map_err(kind)?;
+    Ok(format!("echoed {length} bytes to {}", shown(from).ip()))
+}
+
 async fn resolve(name: &str) -> Result<String, String> {
     let addresses = ip_name_lookup::resolve_addresses(name.to_owned()).await.map_err(kind)?;
     let mut addresses: Vec<String> = addresses.into_iter().map(|address| ip(address).to_string()).collect();
@@ -101,6 +121,7 @@ async fn run() -> Result<(), ()> {
         ["accept", address] => accept(address).await,
         ["udp", address] => send_datagram(address).await,
         ["udp-bind", address] => bind_datagram(address).await,
+        ["udp-listen", address] => echo_datagram(address).await,
         ["resolve", name] => resolve(name).await,
         _ => Err(USAGE.to_owned()),
     };

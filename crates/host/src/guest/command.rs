@@ -1,5 +1,7 @@
 //! Components: commands, and single functions.
 
+use std::sync::Arc;
+
 use grants::Grants;
 use wasmtime::component::{Component, ComponentExportIndex, Func, Instance, InstancePre, Val};
 use wasmtime::{Result, Store};
@@ -8,6 +10,7 @@ use wasmtime_wasi::WasiCtxBuilder;
 use super::export::{self, Target};
 use super::http::Client;
 use super::interfaces::{self, PROVIDED};
+use super::network::Gate;
 use super::state::{self, ComponentState};
 use super::stdio::Stdio;
 use super::{Denials, Outcome, PrepareError, value};
@@ -24,6 +27,7 @@ pub(super) fn prepare(
     component: &Component,
     grants: &Grants,
     client: Client,
+    gate: Arc<Gate>,
     wasi: WasiCtxBuilder,
     stdio: &Stdio,
 ) -> Result<Command, PrepareError> {
@@ -32,7 +36,7 @@ pub(super) fn prepare(
     let component = interfaces::linker(component, grants)
         .and_then(|linker| linker.instantiate_pre(component))
         .map_err(|error| PrepareError::import(&error, PROVIDED))?;
-    let store = state::component(engine, grants, client, wasi, stdio);
+    let store = state::component(engine, grants, client, gate, wasi, stdio);
     let store = store.map_err(|error| PrepareError::Engine(format!("{error:#}")))?;
     Ok(Command { store, component, target, fuel: grants.fuel() })
 }

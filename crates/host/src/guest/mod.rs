@@ -20,7 +20,7 @@ mod opening;
 mod outcome;
 mod preview1;
 mod random;
-mod socketless;
+mod socket_creation;
 mod state;
 mod stdio;
 mod strict;
@@ -47,7 +47,7 @@ pub use timeout::Timeout;
 use crate::protocol::NameFiles;
 use http::Client;
 use load::Code;
-use network::Names;
+use network::{Gate, Names};
 use stdio::Stdio;
 use timeout::Ending;
 
@@ -94,11 +94,12 @@ pub fn prepare(engines: &Engines, launch: Launch) -> Result<Prepared, PrepareErr
     let stdio = Stdio::new(stdin, stdout, stderr, grants.profile()).map_err(PrepareError::Stdio)?;
     let code = load::load(engines, grants.profile(), &code)?;
     let names = Arc::new(Names::new(grants.egress(), &names, denials.clone())?);
-    let wasi = wasi::context(&grants, &names, root.as_deref(), &stdio)?;
+    let gate = Gate::new(&grants, &names);
+    let wasi = wasi::context(&grants, &gate, root.as_deref(), &stdio)?;
     let program = match code {
         Code::Component(component) => {
             let client = Client::new(&grants, names, root.as_deref(), roots.map(File::from));
-            Program::Component(command::prepare(&component, &grants, client, wasi, &stdio)?)
+            Program::Component(command::prepare(&component, &grants, client, gate, wasi, &stdio)?)
         }
         Code::Module(module) => Program::Module(module::prepare(&module, &grants, wasi)?),
     };

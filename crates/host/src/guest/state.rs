@@ -14,7 +14,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use super::Denials;
 use super::http::Client;
 use super::limits::{self, Meter};
-use super::network::Names;
+use super::network::{Gate, Names};
 use super::stdio::Stdio;
 use super::strict::Identities;
 
@@ -25,8 +25,7 @@ pub(super) struct ComponentState {
     http: WasiHttpCtx,
     client: Client,
     meter: Meter,
-    /// Whether any socket could be of use to the guest.
-    pub(super) network: bool,
+    pub(super) gate: Arc<Gate>,
     pub(super) denials: Denials,
     /// The configuration that the guest may ask for: its environment.
     pub(super) config: Vec<(String, String)>,
@@ -49,6 +48,7 @@ pub(super) fn component(
     engine: &Engine,
     grants: &Grants,
     client: Client,
+    gate: Arc<Gate>,
     mut wasi: WasiCtxBuilder,
     stdio: &Stdio,
 ) -> Result<Store<ComponentState>> {
@@ -62,7 +62,7 @@ pub(super) fn component(
         http: WasiHttpCtx::new(),
         client,
         meter: Meter::new(limit, grants.profile()),
-        network: grants.uses_network(),
+        gate,
         denials,
         config: grants.env().to_vec(),
         stdio: stdio.clone(),

@@ -7,14 +7,14 @@ use grants::Grants;
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
 use super::PrepareError;
-use super::network::{self, Names};
+use super::network::{self, Gate};
 use super::stdio::Stdio;
 use super::{clock, random};
 
 /// The context of a guest, which has what its grants say and `root` as `/`.
 pub(super) fn context(
     grants: &Grants,
-    names: &Arc<Names>,
+    gate: &Arc<Gate>,
     root: Option<&Path>,
     stdio: &Stdio,
 ) -> Result<WasiCtxBuilder, PrepareError> {
@@ -29,7 +29,7 @@ pub(super) fn context(
         .allow_blocking_current_thread(true);
     clock::set(&mut wasi, grants.clock());
     random::set(&mut wasi, grants.random());
-    network::allow(&mut wasi, grants, names);
+    network::allow(&mut wasi, gate);
     if let Some(root) = root {
         // The kernel keeps a read-only root read-only, mount by mount. One preopen has one permission for the root and
         // for the volumes in it: it can say so as well only where none of them is writable.

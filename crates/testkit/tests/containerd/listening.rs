@@ -12,16 +12,20 @@ fn sockets<'a>(daemon: &'a Containerd, listen: &str, words: &[&str]) -> Run<'a> 
 
 testkit::stories! {
     fn a_declared_udp_port_answers_those_who_come(daemon) {
-        for (address, to) in [("127.0.0.1:5353", "127.0.0.1:5353"), ("[::]:5353", "[::1]:5353")] {
-            let mut server = sockets(daemon, "5353/udp", &["udp-listen", address]).spawn()?;
-            server.says("ok bound to")?;
-            let client = daemon.nest().in_network(|| UdpSocket::bind(if to.starts_with('[') { "[::1]:0" } else { "127.0.0.1:0" }))??;
-            client.set_read_timeout(Some(Duration::from_secs(10)))?;
-            client.send_to(b"anyone there", to)?;
-            let mut datagram = [0; 64];
-            let (length, _) = client.recv_from(&mut datagram)?;
-            assert_eq!(datagram.get(..length), Some(b"anyone there".as_slice()));
-            assert_eq!(server.outcome()?.code, 0);
+        for file in ["sockets.wasm", "sockets.p3.wasm"] {
+            for (address, to) in [("127.0.0.1:5353", "127.0.0.1:5353"), ("[::]:5353", "[::1]:5353")] {
+                let server = daemon.run(file).host_network().annotation("run.wasm/listen", "5353/udp");
+                let mut server = server.args(["udp-listen", address]).spawn()?;
+                server.says("ok bound to")?;
+                let own = if to.starts_with('[') { "[::1]:0" } else { "127.0.0.1:0" };
+                let client = daemon.nest().in_network(|| UdpSocket::bind(own))??;
+                client.set_read_timeout(Some(Duration::from_secs(10)))?;
+                client.send_to(b"anyone there", to)?;
+                let mut datagram = [0; 64];
+                let (length, _) = client.recv_from(&mut datagram)?;
+                assert_eq!(datagram.get(..length), Some(b"anyone there".as_slice()));
+                assert_eq!(server.outcome()?.code, 0);
+            }
         }
     }
 

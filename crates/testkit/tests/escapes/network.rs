@@ -5,13 +5,15 @@
 use std::net::UdpSocket;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use testkit::Wasi;
 use testkit::peers::{Dns, Web, settle};
 
 use crate::attempt::{Attempt, Control, Verdict};
 use crate::scene::Scene;
 
+/// Guests with sockets of any kind.
+const NETWORKED: &[Wasi] = &[Wasi::P2, Wasi::P3];
 /// Guests whose sockets ask the C library for names.
 const SOCKETS: &[Wasi] = &[Wasi::P2];
 
@@ -116,6 +118,12 @@ pub const ATTEMPTS: &[Attempt] = &[
         control: Control::Open,
         act: |scene| listen(scene, "[::]:8080", "8080/tcp"),
     },
+    Attempt {
+        name: "hears a stranger on a UDP port that is not the declared one",
+        on: NETWORKED,
+        control: Control::Open,
+        act: stranger,
+    },
 ];
 
 fn server(scene: &Scene<'_>, address: &str) -> Result<Web> {
@@ -168,4 +176,24 @@ fn listen(scene: &Scene<'_>, address: &str, needed: &str) -> Result<Verdict> {
     let run = scene.guest("sockets").host_network().annotation("run.wasm/listen", declared);
     let told = run.args(["listen", address]).outcome()?.stdout;
     Ok(if told.starts_with("ok ") { Verdict::Escaped(told) } else { Verdict::Stopped(told) })
+}
+
+/// A stranger writes to a client's port first, then the peer that it is granted: an escape if the stranger is heard.
+fn stranger(scene: &Scene<'_>) -> Result<Verdict> {
+    let bound = || UdpSocket::bind("127.0.0.1:0");
+    let (peer, stranger) = scene.daemon.nest().in_network(|| (bound(), bound()))?;
+    let (peer, stranger) = (peer?, stranger?);
+    let granted =
+        if scene.open { "udp://127.0.0.1".to_owned() } else { format!("udp://{}", peer.local_addr()?) };
+    let run = scene.guest("sockets").host_network().annotation("run.wasm/listen", "5353/udp");
+    let run = run.annotation("run.wasm/egress", &granted);
+    let mut guest = run.args(["udp-listen", "127.0.0.1:0"]).spawn()?;
+    guest.says("\n")?;
+    let said = guest.stdout();
+    let own = said.trim_end().strip_prefix("ok bound to ").with_context(|| said.clone())?;
+    stranger.send_to(b"a stranger's word", own)?;
+    peer.send_to(b"the peer's", own)?;
+    let told = guest.outcome()?.stdout;
+    let last = told.lines().last().unwrap_or_default().to_owned();
+    Ok(if last.contains("echoed 17 bytes") { Verdict::Escaped(last) } else { Verdict::Stopped(last) })
 }

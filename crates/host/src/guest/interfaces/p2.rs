@@ -14,7 +14,7 @@ use wasmtime_wasi_io::bindings::wasi::io;
 
 use super::super::network::lookup;
 use super::super::state::ComponentState;
-use super::super::{fair, opening, socketless};
+use super::super::{fair, opening, socket_creation};
 use super::Interface;
 
 pub(super) const INTERFACES: &[Interface] = &[
@@ -72,12 +72,12 @@ pub(super) const INTERFACES: &[Interface] = &[
     ("wasi:sockets/tcp", |l| sockets::tcp::add_to_linker::<_, WasiSockets>(l, WasiSocketsView::sockets)),
     ("wasi:sockets/tcp-create-socket", |l| {
         sockets::tcp_create_socket::add_to_linker::<_, WasiSockets>(l, WasiSocketsView::sockets)?;
-        socketless::tcp(l)
+        socket_creation::tcp(l)
     }),
     ("wasi:sockets/udp", |l| sockets::udp::add_to_linker::<_, WasiSockets>(l, WasiSocketsView::sockets)),
     ("wasi:sockets/udp-create-socket", |l| {
         sockets::udp_create_socket::add_to_linker::<_, WasiSockets>(l, WasiSocketsView::sockets)?;
-        socketless::udp(l)
+        socket_creation::udp(l)
     }),
 ];
 

@@ -10,7 +10,7 @@ use wasmtime_wasi_http::p3::bindings::http;
 use wasmtime_wasi_http::{WasiHttp, WasiHttpView};
 
 use super::super::network::lookup;
-use super::super::{opening, socketless};
+use super::super::{opening, socket_creation};
 use super::Interface;
 
 pub(super) const INTERFACES: &[Interface] = &[
@@ -48,6 +48,6 @@ pub(super) const INTERFACES: &[Interface] = &[
     ("wasi:sockets/ip-name-lookup", lookup::p3::add_to_linker),
     ("wasi:sockets/types", |l| {
         sockets::types::add_to_linker::<_, WasiSockets>(l, WasiSocketsView::sockets)?;
-        socketless::types(l)
+        socket_creation::types(l)
     }),
 ];

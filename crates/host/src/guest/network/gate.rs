@@ -1,8 +1,7 @@
 //! Sockets: each use of an address asks the grants.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use grants::{Grants, Transport};
 use wasmtime_wasi::WasiCtxBuilder;
@@ -11,16 +10,19 @@ use wasmtime_wasi::sockets::SocketAddrUse;
 use super::Names;
 use crate::protocol::Kind;
 
-/// Peers of a UDP server that it may still answer; the one that was silent for longest is forgotten first.
-const PEERS: usize = 1024;
+/// What the sockets of one guest may be used for.
+pub(in crate::guest) struct Gate {
+    grants: Grants,
+    names: Arc<Names>,
+}
 
-/// Gives the guest the sockets that its grants open, if any.
-pub(in crate::guest) fn allow(wasi: &mut WasiCtxBuilder, grants: &Grants, names: &Arc<Names>) {
-    if !grants.uses_network() {
+/// Gives the guest the TCP sockets that its grants open, if any. UDP sockets are made one by one: see [`super::udp`].
+pub(in crate::guest) fn allow(wasi: &mut WasiCtxBuilder, gate: &Arc<Gate>) {
+    if !gate.grants.uses_network() {
         return;
     }
-    let gate = Gate { grants: grants.clone(), names: names.clone(), peers: Mutex::default() };
-    wasi.allow_tcp(true).allow_udp(true).socket_addr_check(move |address, purpose| {
+    let gate = gate.clone();
+    wasi.allow_tcp(true).allow_udp(false).socket_addr_check(move |address, purpose| {
         let allowed = gate.allows(address, purpose);
         if !allowed {
             gate.denied(address, purpose);
@@ -29,14 +31,17 @@ pub(in crate::guest) fn allow(wasi: &mut WasiCtxBuilder, grants: &Grants, names:
     });
 }
 
-struct Gate {
-    grants: Grants,
-    names: Arc<Names>,
-    /// Who sent a datagram to a declared port, most recent first.
-    peers: Mutex<VecDeque<SocketAddr>>,
-}
-
 impl Gate {
+    pub fn new(grants: &Grants, names: &Arc<Names>) -> Arc<Self> {
+        Arc::new(Self { grants: grants.clone(), names: names.clone() })
+    }
+
+    /// Whether any socket could be of use to the guest.
+    pub fn is_open(&self) -> bool {
+        self.grants.uses_network()
+    }
+
+    /// Of a TCP socket.
     fn allows(&self, address: SocketAddr, purpose: SocketAddrUse) -> bool {
         match purpose {
             SocketAddrUse::TcpBind => self.binds(address, Transport::Tcp),
@@ -44,38 +49,25 @@ impl Gate {
             // Whoever comes to a declared port is welcome.
             SocketAddrUse::TcpAccept => true,
             SocketAddrUse::TcpConnect => self.egress(address, Transport::Tcp),
-            SocketAddrUse::UdpBind => self.binds(address, Transport::Udp),
-            SocketAddrUse::UdpSend => self.egress(address, Transport::Udp) || self.heard_from(address),
-            SocketAddrUse::UdpReceive => self.egress(address, Transport::Udp) || self.welcome(address),
+            SocketAddrUse::UdpBind | SocketAddrUse::UdpSend | SocketAddrUse::UdpReceive => false,
         }
     }
 
-    fn egress(&self, address: SocketAddr, transport: Transport) -> bool {
+    pub(super) fn egress(&self, address: SocketAddr, transport: Transport) -> bool {
         self.names.reaches(&address, transport)
     }
 
-    fn listens(&self, address: SocketAddr, transport: Transport) -> bool {
+    /// Whether the port is declared: others may come to it.
+    pub(super) fn listens(&self, address: SocketAddr, transport: Transport) -> bool {
         self.grants.listen().allows(address.port(), transport)
     }
 
-    /// Port 0 is any free port: that of a client. Who listens on one is refused then.
-    fn binds(&self, address: SocketAddr, transport: Transport) -> bool {
+    /// Port 0 is any free port: that of a client. Nobody is heard there but those whom the client may reach.
+    pub(super) fn binds(&self, address: SocketAddr, transport: Transport) -> bool {
         self.listens(address, transport) || (address.port() == 0 && !self.grants.egress().is_closed())
     }
 
-    /// A guest with a declared UDP port hears from anybody, and may answer whom it heard.
-    fn welcome(&self, peer: SocketAddr) -> bool {
-        let serves = self.grants.listen().ports().iter().any(|port| port.transport == Transport::Udp);
-        if serves {
-            let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-            peers.retain(|known| *known != peer);
-            peers.truncate(PEERS - 1);
-            peers.push_front(peer);
-        }
-        serves
-    }
-
-    fn denied(&self, address: SocketAddr, purpose: SocketAddrUse) {
+    pub(super) fn denied(&self, address: SocketAddr, purpose: SocketAddrUse) {
         let (kind, transport) = kind_of(purpose);
         self.names.denials().note(kind, || {
             let cure = match kind {
@@ -90,10 +82,6 @@ impl Gate {
             };
             format!("{kind}{to} {address}/{transport} denied: {cure}")
         });
-    }
-
-    fn heard_from(&self, peer: SocketAddr) -> bool {
-        self.peers.lock().unwrap_or_else(PoisonError::into_inner).contains(&peer)
     }
 }
 
@@ -113,22 +101,24 @@ fn kind_of(purpose: SocketAddrUse) -> (Kind, Transport) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use std::sync::Mutex;
+
     use super::*;
     use crate::guest::Denials;
     use crate::protocol::NameFiles;
 
-    fn gate(egress: &str, listen: &str) -> Gate {
+    pub fn gate(egress: &str, listen: &str) -> Arc<Gate> {
         gate_with(egress, listen, Denials::new(|_| {}))
     }
 
-    fn gate_with(egress: &str, listen: &str, denials: Denials) -> Gate {
+    fn gate_with(egress: &str, listen: &str, denials: Denials) -> Arc<Gate> {
         let grants = crate::guest::tests::grants(egress, listen);
         let names = Arc::new(Names::new(grants.egress(), &NameFiles::default(), denials).unwrap());
-        Gate { grants, names, peers: Mutex::default() }
+        Gate::new(&grants, &names)
     }
 
-    fn address(text: &str) -> SocketAddr {
+    pub fn address(text: &str) -> SocketAddr {
         text.parse().unwrap()
     }
 
@@ -152,40 +142,12 @@ mod tests {
         assert!(gate.allows(address("192.0.2.1:1234"), SocketAddrUse::TcpAccept));
         assert!(!gate.allows(address("0.0.0.0:8081"), SocketAddrUse::TcpBind));
         assert!(!gate.allows(address("0.0.0.0:0"), SocketAddrUse::TcpBind));
-        assert!(!gate.allows(address("0.0.0.0:8080"), SocketAddrUse::UdpBind));
         assert!(!gate.allows(address("192.0.2.1:80"), SocketAddrUse::TcpConnect));
     }
 
     #[test]
-    fn a_udp_server_answers_those_whom_it_heard_and_nobody_else() {
-        let gate = gate("", "53/udp");
-        let (peer, stranger) = (address("192.0.2.1:1234"), address("192.0.2.2:1234"));
-        assert!(gate.allows(address("0.0.0.0:53"), SocketAddrUse::UdpBind));
-        assert!(!gate.allows(peer, SocketAddrUse::UdpSend));
-        assert!(gate.allows(peer, SocketAddrUse::UdpReceive));
-        assert!(gate.allows(peer, SocketAddrUse::UdpSend));
-        assert!(!gate.allows(stranger, SocketAddrUse::UdpSend));
-    }
-
-    #[test]
-    fn the_peers_of_a_udp_server_are_forgotten_in_time() {
-        let gate = gate("", "53/udp");
-        let peer = |number: usize| SocketAddr::new([192, 0, 2, 1].into(), u16::try_from(number + 1).unwrap());
-        (0..=PEERS).for_each(|number| assert!(gate.allows(peer(number), SocketAddrUse::UdpReceive)));
-        assert!(!gate.allows(peer(0), SocketAddrUse::UdpSend));
-        assert!(gate.allows(peer(1), SocketAddrUse::UdpSend));
-    }
-
-    #[test]
-    fn a_udp_client_hears_only_those_to_whom_it_may_send() {
-        let gate = gate("192.0.2.1:53", "");
-        assert!(gate.allows(address("192.0.2.1:53"), SocketAddrUse::UdpReceive));
-        assert!(!gate.allows(address("192.0.2.2:53"), SocketAddrUse::UdpReceive));
-    }
-
-    #[test]
     fn what_is_denied_is_told_with_what_would_allow_it() {
-        let told = std::sync::Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::new(Mutex::new(Vec::new()));
         let heard = told.clone();
         let denials = Denials::new(move |denial| heard.lock().unwrap().push(denial.sentence));
         let gate = gate_with("", "53/udp", denials);

@@ -8,6 +8,7 @@ mod hosts;
 pub(super) mod lookup;
 mod names;
 mod resolver;
+pub(super) mod udp;
 
-pub(super) use gate::allow;
+pub(super) use gate::{Gate, allow};
 pub(super) use names::{Names, Unresolved, literal};

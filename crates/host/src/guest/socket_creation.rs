@@ -1,16 +1,18 @@
-//! Guests without any network are denied their very first step, to create a socket: WASI and the jail both refuse it
-//! before there is an address to decide on. Here it is noted.
+//! How sockets are made. Guests without any network are denied this very first step: WASI and the jail both refuse it
+//! before there is an address to decide on, and here it is noted. UDP sockets get a check each, TCP's is the guest's.
 
 use wasmtime::component::{Linker, Resource};
 use wasmtime::{Result, StoreContextMut};
+use wasmtime_wasi::WasiView as _;
 use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, Host as _, IpAddressFamily};
 use wasmtime_wasi::p2::bindings::sockets::tcp_create_socket::Host as _;
 use wasmtime_wasi::p2::bindings::sockets::udp_create_socket::Host as _;
 use wasmtime_wasi::p2::{TcpSocket, UdpSocket};
 use wasmtime_wasi::p3::bindings::sockets::types;
 use wasmtime_wasi::p3::sockets::SocketResult;
-use wasmtime_wasi::sockets::WasiSocketsView as _;
+use wasmtime_wasi::sockets::{WasiSocketsCtxView, WasiSocketsView as _};
 
+use super::network;
 use super::state::ComponentState;
 use crate::protocol::Kind;
 
@@ -39,7 +41,8 @@ pub(super) fn udp(linker: &mut Linker<ComponentState>) -> Result<()> {
         |mut store: StoreContextMut<'_, ComponentState>, (family,): (IpAddressFamily,)| {
             Box::new(async move {
                 note(store.data(), "UDP");
-                let mut sockets = store.data_mut().sockets();
+                let mut ctx = network::udp::context(&store.data().gate);
+                let mut sockets = WasiSocketsCtxView { ctx: &mut ctx, table: store.data_mut().ctx().table };
                 let made: Result<Resource<UdpSocket>, ErrorCode> =
                     match sockets.create_udp_socket(family).await {
                         Ok(socket) => Ok(socket),
@@ -69,7 +72,8 @@ pub(super) fn types(linker: &mut Linker<ComponentState>) -> Result<()> {
         |mut store: StoreContextMut<'_, ComponentState>, (family,): (types::IpAddressFamily,)| {
             Box::new(async move {
                 note(store.data(), "UDP");
-                let mut sockets = store.data_mut().sockets();
+                let mut ctx = network::udp::context(&store.data().gate);
+                let mut sockets = WasiSocketsCtxView { ctx: &mut ctx, table: store.data_mut().ctx().table };
                 Ok((made::<types::UdpSocket>(types::HostUdpSocket::create(&mut sockets, family).await)?,))
             })
         },
@@ -87,7 +91,7 @@ fn made<T>(socket: SocketResult<Resource<T>>) -> Result<Result<Resource<T>, type
 }
 
 fn note(state: &ComponentState, transport: &str) {
-    if !state.network {
+    if !state.gate.is_open() {
         state.denials.note(Kind::Socket, || {
             format!(
                 "{transport} socket denied: this container has no network; run.wasm/egress: \"10.0.0.7:443\" lets it \
