@@ -57,6 +57,22 @@ fn a_fifo_has_no_end_before_its_first_writer_came() {
 }
 
 #[test]
+fn a_fifo_ends_when_its_writer_has_come_and_gone_without_a_word() {
+    for profile in ["standard", "strict"] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("stdin");
+        rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
+        let stdin = OpenOptions::new().read(true).custom_flags(nonblocking).open(&path).unwrap();
+        let running = guest(&cat()).annotated(&[("profile", profile)]).stdin(stdin).start();
+        // Most of the time the guest waits by now; it has to end in either case.
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        drop(OpenOptions::new().write(true).open(&path).unwrap());
+        assert_eq!(running.join().unwrap().code, 0, "{profile}");
+    }
+}
+
+#[test]
 fn a_slow_reader_gets_everything_before_the_end_is_told() {
     let (mut stdout, out) = std::io::pipe().unwrap();
     let running = guest(&flood()).stdout(out).start();

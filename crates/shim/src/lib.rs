@@ -27,6 +27,7 @@ mod record;
 mod service;
 mod start;
 mod stats;
+mod stdin;
 mod stdio;
 mod sysctl;
 mod task;

@@ -271,9 +271,11 @@ impl TaskService for Service {
         Ok(Empty::new())
     }
 
-    /// The shim holds no writing end of stdin: the guest sees its end when containerd closes its own.
     async fn close_io(&self, _: &TtrpcContext, request: CloseIORequest) -> ttrpc::Result<Empty> {
-        self.find(&request.id, &request.exec_id)?;
+        let task = self.find(&request.id, &request.exec_id)?;
+        if let (true, Work::Container(container)) = (request.stdin, &task.work) {
+            container.close_stdin().map_err(Error::from)?;
+        }
         Ok(Empty::new())
     }
 

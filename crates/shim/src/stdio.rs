@@ -15,6 +15,7 @@ use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
+use crate::stdin::Stdin;
 use crate::terminal::Terminal;
 
 /// How long a logging binary may take until it is ready, and until it has written what it still holds.
@@ -39,7 +40,7 @@ pub struct Urls {
 /// restarted containerd) breaks nothing.
 #[derive(Debug, Default)]
 pub struct Stdio {
-    stdin: Option<OwnedFd>,
+    stdin: Option<Stdin>,
     stdout: Option<OwnedFd>,
     stderr: Option<OwnedFd>,
     held: Vec<OwnedFd>,
@@ -51,9 +52,7 @@ impl Stdio {
     /// Opens what the URLs name. `id` and `namespace` are told to a logging binary.
     pub async fn open(urls: &Urls, id: &str, namespace: &str) -> Result<Stdio> {
         let mut stdio = Stdio::default();
-        if !urls.stdin.is_empty() {
-            stdio.stdin = Some(input(&urls.stdin)?);
-        }
+        let stdin = (!urls.stdin.is_empty()).then(|| input(&urls.stdin)).transpose()?;
         if urls.stdout.starts_with("binary:") {
             let logger = stdio.log_to(&urls.stdout, id, namespace).await;
             logger.with_context(|| format!("the logging binary {}", urls.stdout))?;
@@ -62,10 +61,11 @@ impl Stdio {
             stdio.stderr = stdio.output(&urls.stderr).await?;
         }
         if urls.terminal {
-            let terminal =
-                Terminal::open(stdio.stdin.take(), stdio.stdout.take()).context("cannot open a terminal")?;
+            let terminal = Terminal::open(stdin, stdio.stdout.take()).context("cannot open a terminal")?;
             stdio.stderr = None;
             stdio.terminal = Some(terminal);
+        } else {
+            stdio.stdin = stdin.map(Stdin::new);
         }
         Ok(stdio)
     }
@@ -74,8 +74,11 @@ impl Stdio {
     pub fn guest(&self) -> [Option<BorrowedFd<'_>>; 3] {
         match &self.terminal {
             Some(terminal) => [Some(terminal.guest()); 3],
-            None => [self.stdin.as_ref(), self.stdout.as_ref(), self.stderr.as_ref()]
-                .map(|fd| fd.map(OwnedFd::as_fd)),
+            None => [
+                self.stdin.as_ref().map(Stdin::as_fd),
+                self.stdout.as_ref().map(OwnedFd::as_fd),
+                self.stderr.as_ref().map(OwnedFd::as_fd),
+            ],
         }
     }
 
@@ -86,6 +89,11 @@ impl Stdio {
             // A full FIFO whose reader is gone is no reason to wait: the message is in the log as well.
             let _unread = rustix::io::write(stderr, format!("{message}\n").as_bytes());
         }
+    }
+
+    /// containerd's client writes nothing more to stdin. A terminal's user says so by a key, and it stays open.
+    pub fn close_stdin(&self) -> Result<()> {
+        self.stdin.as_ref().map_or(Ok(()), Stdin::close).context("cannot end the stdin")
     }
 
     /// Tells the terminal its size, in characters.

@@ -55,6 +55,11 @@ impl Container {
         }
     }
 
+    /// Tells the guest that nothing more comes from stdin.
+    pub fn close_stdin(&self) -> Result<()> {
+        lock(&self.stdio).as_ref().map_or(Ok(()), Stdio::close_stdin)
+    }
+
     /// Takes away what is left of an ended container: its streams, the process, then its cgroup.
     pub async fn clean(&self) {
         let unread = lock(&self.unread).take();

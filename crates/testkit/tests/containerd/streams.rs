@@ -20,6 +20,39 @@ testkit::stories! {
         }
     }
 
+    fn an_empty_stdin_ends_although_ctr_has_closed_it_before_the_shim_is_asked(daemon) {
+        for (file, profile) in [
+            ("echo.wasm", "standard"),
+            ("echo.p1.wasm", "standard"),
+            ("echo.p3.wasm", "standard"),
+            ("echo.wasm", "strict"),
+            ("echo.p1.wasm", "strict"),
+        ] {
+            let echo = || daemon.run(file).annotation("run.wasm/profile", profile).annotation("run.wasm/random", "seed:1");
+            // `/dev/null`, and a pipe that nobody writes to.
+            for echo in [echo().outcome()?, echo().stdin("").outcome()?] {
+                assert_eq!((echo.code, echo.stdout.as_str()), (0, ""), "{file}, {profile}: {echo}");
+            }
+        }
+    }
+
+    fn a_stdin_that_opens_late_has_its_say(daemon) {
+        let mut echo = daemon.run("echo.wasm").open_stdin().spawn()?;
+        // Longer than a stdin without a writer is waited for.
+        std::thread::sleep(std::time::Duration::from_secs(3));
+        echo.write(b"at last\n")?;
+        assert_eq!(echo.outcome()?.stdout, "at last\n");
+    }
+
+    fn stdin_that_no_guest_reads_keeps_nobody(daemon) {
+        for file in ["hello.wasm", "hello.p1.wasm", "hello.p3.wasm"] {
+            for input in ["".into(), "unread\n".into(), "unread\n".repeat(200_000)] {
+                let hello = daemon.run(file).stdin(input).outcome()?;
+                assert_eq!((hello.code, hello.stdout.as_str()), (0, "hello from run-wasm\n"), "{hello}");
+            }
+        }
+    }
+
     fn a_megabyte_goes_in_and_comes_out(daemon) {
         let text: String = (0..131_072).map(|number| format!("{number:07}\n")).collect();
         for file in ["echo.wasm", "echo.p3.wasm"] {
