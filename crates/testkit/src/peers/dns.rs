@@ -1,8 +1,9 @@
-//! A name server that says what the test tells it to, one thing first and another later if need be.
+//! A name server that says what the test tells it to, one thing first and another later if need be, by UDP and by TCP.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs;
-use std::net::{IpAddr, UdpSocket};
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -22,6 +23,9 @@ const AAAA: u16 = 28;
 const NO_ERROR: u8 = 0;
 const NO_SUCH_NAME: u8 = 3;
 
+/// How long a socket waits before the server looks whether it is to end.
+const GLANCE: Duration = Duration::from_millis(100);
+
 /// The answers to a name: each once, the last for ever.
 type Answers = HashMap<(String, u16), VecDeque<Vec<IpAddr>>>;
 
@@ -29,37 +33,39 @@ type Answers = HashMap<(String, u16), VecDeque<Vec<IpAddr>>>;
 #[derive(Debug)]
 pub struct Dns<'a> {
     nest: &'a Nest,
-    known: Arc<Mutex<Answers>>,
-    asked: Arc<Mutex<Vec<String>>>,
-    ended: Arc<AtomicBool>,
-    serving: Option<JoinHandle<()>>,
+    state: Arc<State>,
+    serving: Vec<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    known: Mutex<Answers>,
+    asked: Mutex<Vec<String>>,
+    /// By UDP it says no more than that the answer is too long.
+    truncates: AtomicBool,
+    ended: AtomicBool,
 }
 
 impl<'a> Dns<'a> {
     pub fn start(nest: &'a Nest) -> Result<Self> {
-        let socket = nest.in_network(|| UdpSocket::bind("127.0.0.1:53"))??;
-        socket.set_read_timeout(Some(Duration::from_millis(100)))?;
+        let (socket, listener) =
+            nest.in_network(|| (UdpSocket::bind("127.0.0.1:53"), TcpListener::bind("127.0.0.1:53")))?;
+        let (socket, listener) = (socket?, listener?);
+        socket.set_read_timeout(Some(GLANCE))?;
+        listener.set_nonblocking(true)?;
         let file = nest.folder().join("resolv.conf");
         fs::write(
             &file,
             "nameserver 127.0.0.1\nsearch corp.example\noptions ndots:2 timeout:2 attempts:2\n",
         )?;
         mount(nest, &file)?;
-        let (known, asked): (Arc<Mutex<Answers>>, Arc<Mutex<Vec<String>>>) = Default::default();
-        let ended = Arc::new(AtomicBool::new(false));
-        let serving = std::thread::spawn({
-            let (known, asked, ended) = (known.clone(), asked.clone(), ended.clone());
-            move || {
-                let mut packet = [0; 1500];
-                while !ended.load(Ordering::Relaxed) {
-                    let Ok((length, from)) = socket.recv_from(&mut packet) else { continue };
-                    let Some(question) = packet.get(..length).and_then(Question::parse) else { continue };
-                    lock(&asked).push(question.name.clone());
-                    drop(socket.send_to(&question.answer(&mut lock(&known)), from));
-                }
-            }
-        });
-        Ok(Self { nest, known, asked, ended, serving: Some(serving) })
+        let state = Arc::new(State::default());
+        let (by_udp, by_tcp) = (state.clone(), state.clone());
+        let serving = vec![
+            std::thread::spawn(move || by_udp.serve_udp(&socket)),
+            std::thread::spawn(move || by_tcp.serve_tcp(&listener)),
+        ];
+        Ok(Self { nest, state, serving })
     }
 
     /// From now on, a name has these addresses.
@@ -79,7 +85,7 @@ impl<'a> Dns<'a> {
         change: impl Fn(&mut VecDeque<Vec<IpAddr>>, Vec<IpAddr>),
     ) -> Result<()> {
         let addresses: Vec<IpAddr> = addresses.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
-        let mut known = lock(&self.known);
+        let mut known = lock(&self.state.known);
         for (kind, v4) in [(A, true), (AAAA, false)] {
             let of_kind = addresses.iter().copied().filter(|address| address.is_ipv4() == v4).collect();
             change(known.entry((name.to_owned(), kind)).or_default(), of_kind);
@@ -87,9 +93,66 @@ impl<'a> Dns<'a> {
         Ok(())
     }
 
+    /// From now on, no answer fits into a datagram: who wants it has to ask again by TCP (RFC 7766, 5).
+    pub fn truncates(&self) {
+        self.state.truncates.store(true, Ordering::Relaxed);
+    }
+
     /// The names that were asked for, in order.
     pub fn asked(&self) -> Vec<String> {
-        lock(&self.asked).clone()
+        lock(&self.state.asked).clone()
+    }
+}
+
+impl State {
+    fn goes_on(&self) -> bool {
+        !self.ended.load(Ordering::Relaxed)
+    }
+
+    fn serve_udp(&self, socket: &UdpSocket) {
+        let mut packet = [0; 1500];
+        while self.goes_on() {
+            let Ok((length, from)) = socket.recv_from(&mut packet) else { continue };
+            let Some(question) = packet.get(..length).and_then(Question::parse) else { continue };
+            let answer = match self.truncates.load(Ordering::Relaxed) {
+                true => question.truncated(),
+                false => self.answer(&question),
+            };
+            drop(socket.send_to(&answer, from));
+        }
+    }
+
+    /// One connection after the other: there is one client at a time.
+    fn serve_tcp(&self, listener: &TcpListener) {
+        while self.goes_on() {
+            match listener.accept() {
+                // The client may hang up whenever it likes.
+                Ok((stream, _)) => drop(self.converse(stream)),
+                Err(_) => std::thread::sleep(GLANCE / 10),
+            }
+        }
+    }
+
+    /// Each message comes behind its length (RFC 1035, 4.2.2).
+    fn converse(&self, mut stream: TcpStream) -> io::Result<()> {
+        stream.set_nonblocking(false)?;
+        stream.set_read_timeout(Some(GLANCE * 20))?;
+        while self.goes_on() {
+            let mut length = [0; 2];
+            stream.read_exact(&mut length)?;
+            let mut packet = vec![0; usize::from(u16::from_be_bytes(length))];
+            stream.read_exact(&mut packet)?;
+            let Some(question) = Question::parse(&packet) else { return Ok(()) };
+            let answer = self.answer(&question);
+            let length = u16::try_from(answer.len()).map_err(io::Error::other)?;
+            stream.write_all(&[&length.to_be_bytes(), answer.as_slice()].concat())?;
+        }
+        Ok(())
+    }
+
+    fn answer(&self, question: &Question) -> Vec<u8> {
+        lock(&self.asked).push(question.name.clone());
+        question.answer(&mut lock(&self.known))
     }
 }
 
@@ -101,13 +164,15 @@ fn mount(nest: &Nest, file: &Path) -> Result<()> {
 
 impl Drop for Dns<'_> {
     fn drop(&mut self) {
-        self.ended.store(true, Ordering::Relaxed);
+        self.state.ended.store(true, Ordering::Relaxed);
         let unmounted = self.nest.command("umount").arg(RESOLV_CONF).status();
         if !unmounted.is_ok_and(|status| status.success()) {
             eprintln!("the nest keeps its {RESOLV_CONF}");
         }
-        if self.serving.take().is_some_and(|serving| serving.join().is_err()) {
-            eprintln!("the name server of a nest panicked");
+        for serving in self.serving.drain(..) {
+            if serving.join().is_err() {
+                eprintln!("the name server of a nest panicked");
+            }
         }
     }
 }
@@ -139,6 +204,12 @@ impl Question {
         let kind = u16::from_be_bytes(rest.first_chunk().copied()?);
         let bytes = packet.get(12..12 + length + 4)?.to_owned();
         Some(Self { id: header.first_chunk().copied()?, name: labels.join("."), kind, bytes })
+    }
+
+    /// A response that says of itself that it is cut, and has nothing else.
+    fn truncated(&self) -> Vec<u8> {
+        let head: &[u8] = &[0x83, 0x80, 0, 1, 0, 0, 0, 0, 0, 0];
+        [&self.id, head, &self.bytes].concat()
     }
 
     fn answer(&self, known: &mut Answers) -> Vec<u8> {

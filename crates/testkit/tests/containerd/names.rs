@@ -55,6 +55,17 @@ testkit::stories! {
         assert_eq!(dns.asked(), Vec::<String>::new());
     }
 
+    fn an_answer_that_is_too_long_for_a_datagram_is_asked_for_by_tcp(daemon) {
+        let dns = Dns::start(daemon.nest())?;
+        dns.says("api.example.com", &[SERVER, OTHER, SIX])?;
+        dns.truncates();
+        for file in ["sockets.wasm", "sockets.p3.wasm"] {
+            let run = daemon.run(file).host_network().annotation("run.wasm/egress", "api.example.com:80");
+            let found = run.args(["resolve", "api.example.com"]).outcome()?;
+            assert_eq!(found.stdout, "ok 2001:db8::7 203.0.113.7 203.0.113.8\n", "{found}");
+        }
+    }
+
     fn a_wildcard_is_for_what_is_below_it(daemon) {
         let _servers = town(daemon)?;
         let dns = Dns::start(daemon.nest())?;

@@ -58,6 +58,16 @@ testkit::stories! {
         }
     }
 
+    fn a_time_limit_is_kept_in_the_middle_of_an_instruction_that_moves_memory(daemon) {
+        for file in ["memory-copy.wasm", "memory-copy.p1.wasm", "memory-fill.wasm", "memory-fill.p1.wasm"] {
+            let begin = Instant::now();
+            let ended = daemon.run(file).annotation("run.wasm/timeout", "1s").outcome()?;
+            assert_eq!(ended.code, 124, "{file}: {ended}");
+            assert!(ended.stderr.contains("timed out: it ran for the 1s of `run.wasm/timeout`"), "{file}: {ended}");
+            assert!(begin.elapsed() < Duration::from_secs(60), "{file} took {:?}", begin.elapsed());
+        }
+    }
+
     fn a_guest_that_ends_in_time_does_not_notice_its_limit(daemon) {
         let hello = daemon.run("hello.wasm").annotation("run.wasm/timeout", "5m").outcome()?.success()?;
         assert_eq!(hello, "hello from run-wasm\n");

@@ -43,6 +43,19 @@ testkit::pod_stories! {
         pod.remove()?;
     }
 
+    fn a_time_limit_is_explained_in_the_termination_message(node) {
+        let pod = node.pod("late").annotation("run.wasm/timeout", "500ms").run()?;
+        for guest in ["spin.wasm", "spin.p1.wasm", "sleep.p3.wasm"] {
+            let container = pod.guest(guest.trim_end_matches(".wasm"), guest)?.args(["3600"]).start()?;
+            let end = container.end()?;
+            assert_eq!((end.exit_code, end.reason.as_str()), (124, "Error"), "{end:?}");
+            for text in [container.termination_message()?, container.output("stderr")?] {
+                assert!(text.contains("timed out: it ran for the 500ms of `run.wasm/timeout`"), "{guest}: {text}");
+            }
+        }
+        pod.remove()?;
+    }
+
     fn a_guest_beyond_its_memory_limit_is_oom_killed(node) {
         let pod = node.pod("memory").run()?;
         for guest in ["memory-hog.wasm", "memory-hog.p1.wasm"] {

@@ -51,6 +51,12 @@ pub const ATTEMPTS: &[Attempt] = &[
         act: |scene| ends(scene, run(scene, "memory-copy")),
     },
     Attempt {
+        name: "fills memory for ever, 128 MiB an instruction",
+        on: WAT,
+        control: NOTHING,
+        act: |scene| ends(scene, run(scene, "memory-fill")),
+    },
+    Attempt {
         name: "calls the host for ever",
         on: ALL,
         control: NOTHING,

@@ -155,3 +155,19 @@ fn a_body_that_stops_for_too_long_is_given_up() {
     assert!(get(client("127.0.0.1"), &format!("http://127.0.0.1:{port}/"), options).is_err());
     serving.join().unwrap();
 }
+
+#[test]
+fn a_server_that_takes_no_connection_is_given_up_in_time() {
+    // It accepts nobody, and its queue holds one: the kernel drops what comes next.
+    let listener =
+        rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM, None);
+    let listener = listener.unwrap();
+    rustix::net::bind(&listener, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    rustix::net::listen(&listener, 0).unwrap();
+    let listener = TcpListener::from(listener);
+    let address = listener.local_addr().unwrap();
+    let _first = std::net::TcpStream::connect(address).unwrap();
+    let options = RequestOptions { connect_timeout: Some(Duration::from_millis(50)), ..Default::default() };
+    let error = get(client("127.0.0.1"), &format!("http://{address}/"), options).unwrap_err();
+    assert!(matches!(error, Error::ConnectionTimeout), "{error}");
+}
