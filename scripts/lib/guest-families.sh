@@ -36,13 +36,14 @@ guest_tools() {
   "$CACHE/$name/guest-tools" "$@"
 }
 
-# --- Rust: `commands` as components and as modules, `components` as components alone, and two libraries
+# --- Rust: `commands` as components and as modules, `components` and `compute` as components alone, and two libraries
 
 sources_of_rust() { echo rust; }
 
 files_of_rust() {
   names_in rust/commands/src/bin rs | both_forms
   names_in rust/components/src/bin rs | sed 's/$/.wasm/'
+  echo compute.wasm
   echo library | both_forms
 }
 
