@@ -3,19 +3,22 @@
 #   startup   from `ctr run` and from the task API's Create to output and end, warm and cold
 #   memory    what sleeping containers keep
 #   limits    how close CPU quota, CPU weight and memory limit are to what was asked for
+#   density   what a container keeps among a thousand, and among ten thousand in one manager
+#   lifecycle whole lives of containers a second, and many `ctr run` at once
+#   compute   how fast compiled code is beside `wasmtime run` of the same release
 # Options are the driver's, `bench.sh NAME --help` shows them. It prints a table: medians with their noise, ratios, and
 # what was promised of them; --json writes the same as {"metric.name": number}.
 # Environment:
 #   SHIM_DIR   the folder of the containerd-shim-run-v2 that is measured, and of run-wasm (default: a release build)
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-for part in common debian rust prerequisites containerd private native-image; do . "$here/lib/$part.sh"; done
+for part in common debian rust prerequisites containerd private native-image wasmtime-cli; do . "$here/lib/$part.sh"; done
 
 target=$(uname -m)-unknown-linux-gnu
 benches=$CACHE/benches-target/$target/release
 product=$CACHE/release-target/$target/release
 native=(hello sleep)
-wasm=(hello sleep spin memory-hog hello-js sleep-js sleep-py)
+wasm=(hello sleep spin memory-hog compute hello-js sleep-js sleep-py)
 
 # release FOLDER TARGET_FOLDER OPTION...: a release build of the workspace in FOLDER.
 release() { (cd "$1" && CARGO_TARGET_DIR=$2 cargo build --quiet --release --jobs "${BENCH_JOBS:-$(nproc)}" "${@:3}"); }
@@ -56,10 +59,12 @@ cached containerd-2.1 unpack_from_debian forky containerd
 if [ -n "${SHIM_DIR:-}" ]; then product=$SHIM_DIR; else timed "build the product" build_product; fi
 timed "build the benches" build_benches
 timed "build the guests" "$here/guests.sh" "${wasm[@]}" >/dev/null
+[ "$name" != compute ] || ensure_wasmtime_cli
 work=$(mktemp -d)
 trap clean EXIT
+ln -s "$ROOT/target/guests" "$work/guests"
 timed "pack images" images "$work/images"
 say "measured: $product/containerd-shim-run-v2, $(stat -c '%s bytes, of %y' "$product/containerd-shim-run-v2")"
-PATH=$product:$benches:$CACHE/benches-target/peer/$target/release:$here/bench:$CONTAINERD_2_1:$PATH CONTAINERD_NAMESPACE=$(cgroup_of "$work") \
+PATH=$product:$benches:$CACHE/benches-target/peer/$target/release:$here/bench:$CONTAINERD_2_1:$WASMTIME_CLI:$PATH CONTAINERD_NAMESPACE=$(cgroup_of "$work") \
   unshare --mount --pid --fork --kill-child --mount-proc --propagation slave \
   "$here/bench/inside.sh" "$work" "$name" "$@"

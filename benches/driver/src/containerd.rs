@@ -10,6 +10,11 @@ use anyhow::{Context, Result, bail, ensure};
 /// Where containerd listens; `/run` is private to the measurement.
 pub const ADDRESS: &str = "/run/containerd/containerd.sock";
 
+/// containerd's namespace, as `ctr` reads it.
+pub fn namespace() -> String {
+    std::env::var("CONTAINERD_NAMESPACE").unwrap_or_else(|_| "default".to_owned())
+}
+
 /// How long containerd may take to start.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -52,10 +57,6 @@ impl Containerd {
         }
         containerd.images = images_in(&folder.join("images"))?;
         Ok(containerd)
-    }
-
-    pub fn pid(&self) -> u32 {
-        self.child.id()
     }
 
     /// Imports every image of a folder.

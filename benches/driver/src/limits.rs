@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use crate::containerd::ctr;
-use crate::memory::{processes, pss};
+use crate::footprint::pss;
 use crate::peer::Peer;
+use crate::processes::processes;
 use crate::report::Report;
 use crate::sample::Sample;
 

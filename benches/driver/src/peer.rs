@@ -12,9 +12,14 @@ pub enum Peer {
     Runwasi,
     /// Ours, in normal mode.
     Normal,
+    /// Ours, in shared mode.
+    Shared,
     /// The null shim.
     Floor,
 }
+
+/// All of them.
+const ALL: [Peer; 6] = [Peer::Runc, Peer::Crun, Peer::Runwasi, Peer::Normal, Peer::Shared, Peer::Floor];
 
 impl Peer {
     /// The name in metrics.
@@ -24,6 +29,7 @@ impl Peer {
             Peer::Crun => "crun",
             Peer::Runwasi => "runwasi",
             Peer::Normal => "normal",
+            Peer::Shared => "shared",
             Peer::Floor => "floor",
         }
     }
@@ -35,6 +41,7 @@ impl Peer {
             Peer::Crun => &["--runtime", "io.containerd.runc.v2", "--runc-binary", "crun-for-containerd"],
             Peer::Runwasi => &["--runtime", "io.containerd.peer.v1"],
             Peer::Normal => &["--runtime", "io.containerd.run.v2"],
+            Peer::Shared => &["--runtime", "io.containerd.run.v2", "--annotation", "run.wasm/mode=shared"],
             Peer::Floor => &["--runtime", "io.containerd.null.v2"],
         }
     }
@@ -44,16 +51,21 @@ impl Peer {
         match self {
             Peer::Runc | Peer::Crun => "containerd-shim-runc-v2",
             Peer::Runwasi => "containerd-shim-peer-v1",
-            Peer::Normal => "containerd-shim-run-v2",
+            Peer::Normal | Peer::Shared => "containerd-shim-run-v2",
             Peer::Floor => "containerd-shim-null-v2",
         }
+    }
+
+    /// Whether `shim start` finds the process that serves all pods already, which then stays after its last task.
+    pub fn is_shared(self) -> bool {
+        self == Peer::Shared
     }
 
     /// The image of a test program: the Wasm one, or the same program as machine code.
     pub fn image(self, program: &str) -> String {
         match self {
             Peer::Runc | Peer::Crun => format!("localhost/native-{program}:1"),
-            Peer::Runwasi | Peer::Normal | Peer::Floor => format!("localhost/{program}:1"),
+            Peer::Runwasi | Peer::Normal | Peer::Shared | Peer::Floor => format!("localhost/{program}:1"),
         }
     }
 }
@@ -62,10 +74,9 @@ impl FromStr for Peer {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Peer, Error> {
-        let all = [Peer::Runc, Peer::Crun, Peer::Runwasi, Peer::Normal, Peer::Floor];
-        match all.into_iter().find(|peer| peer.name() == name) {
+        match ALL.into_iter().find(|peer| peer.name() == name) {
             Some(peer) => Ok(peer),
-            None => bail!("no peer is called {name:?}: choose from runc, crun, runwasi, normal, floor"),
+            None => bail!("no peer is called {name:?}: choose from {}", ALL.map(Peer::name).join(", ")),
         }
     }
 }

@@ -7,21 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::sample::Sample;
-
-/// What the project promises: a metric and the most it may be.
-const TARGETS: [(&str, f64); 11] = [
-    ("startup.ctr.normal_vs_runc", 0.52),
-    ("startup.ctr.normal_vs_runwasi", 0.68),
-    ("startup.ctr.large_normal_vs_hello_normal", 1.15),
-    ("startup.task.normal_vs_runwasi", 0.20),
-    ("startup.cold.large_normal_vs_runwasi", 1.10),
-    ("memory.normal_vs_runc", 0.45),
-    ("memory.normal_vs_runwasi", 0.45),
-    ("memory.large_normal_vs_runwasi", 0.15),
-    ("limits.cpu_quota_error", 0.10),
-    ("limits.weight_error", 0.15),
-    ("limits.memory_overshoot", 0.05),
-];
+use crate::targets::{Target, target};
 
 /// A target below what the null shim reaches, plus this part of it, is out of anyone's reach.
 const ABOVE_THE_FLOOR: f64 = 1.1;
@@ -76,8 +62,10 @@ impl Report {
     pub fn table(&self) -> String {
         let mut table = String::new();
         for (name, metric) in &self.metrics {
-            let note = self.verdict(name, metric.value).unwrap_or_else(|| metric.note.clone());
-            let line = format!("{name:<46} {:>9.3}  {note}", metric.value);
+            let verdict = self.verdict(name, metric.value);
+            let notes: Vec<_> =
+                [metric.note.clone()].into_iter().filter(|note| !note.is_empty()).chain(verdict).collect();
+            let line = format!("{name:<46} {:>9.3}  {}", metric.value, notes.join("; "));
             // Writing to a String cannot fail.
             let _ = writeln!(table, "{}", line.trim_end());
         }
@@ -85,16 +73,14 @@ impl Report {
     }
 
     fn verdict(&self, name: &str, value: f64) -> Option<String> {
-        let (_, target) = TARGETS.iter().find(|(target, _)| *target == name)?;
-        let reachable =
-            self.floors.get(name).map(|floor| floor * ABOVE_THE_FLOOR).filter(|least| least > target);
-        let most = reachable.unwrap_or(*target);
-        let met = if value <= most { "met" } else { "MISSED" };
-        Some(match reachable {
-            Some(least) => {
-                format!("target {target} is below the floor + 10 %: {least:.3} stands in its place, {met}")
-            }
-            None => format!("target {target}, {met}"),
+        let verdict = |met: bool| if met { "met" } else { "MISSED" };
+        Some(match (target(name)?, self.floors.get(name).map(|floor| floor * ABOVE_THE_FLOOR)) {
+            (Target::AtLeast(least), _) => format!("target >= {least}, {}", verdict(value >= least)),
+            (Target::AtMost(most), Some(reachable)) if reachable > most => format!(
+                "target <= {most} is below the floor + 10 %: {reachable:.3} stands in its place, {}",
+                verdict(value <= reachable)
+            ),
+            (Target::AtMost(most), _) => format!("target <= {most}, {}", verdict(value <= most)),
         })
     }
 
@@ -120,6 +106,13 @@ mod tests {
         report.ratio("startup.ctr.normal_vs_runc", "normal", "runc");
         report.floor("startup.ctr.normal_vs_runc", "floor", "runc");
         assert!(report.table().contains("0.660 stands in its place, met"));
+    }
+
+    #[test]
+    fn some_metrics_have_to_be_high() {
+        let mut report = Report::default();
+        report.value("lifecycle.shared_vs_runc", 19.0);
+        assert!(report.table().contains("target >= 20, MISSED"));
     }
 
     #[test]

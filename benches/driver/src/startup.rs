@@ -8,8 +8,9 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
-use crate::Options;
+use crate::books::Books;
 use crate::containerd::{Containerd, ctr};
+use crate::options::Options;
 use crate::peer::Peer;
 use crate::report::Report;
 use crate::sample::{Case, Sample, interleaved};
@@ -32,54 +33,61 @@ fn ctr_run(options: &Options, report: &mut Report) -> Result<()> {
     let mut cases = Vec::new();
     for peer in options.peers.iter().copied() {
         cases.push(case(peer.name().to_owned(), move |id| run(peer, "hello", id)));
-        if matches!(peer, Peer::Normal | Peer::Runwasi) {
+        if matches!(peer, Peer::Normal | Peer::Shared | Peer::Runwasi) {
             cases.push(case(format!("large_{}", peer.name()), move |id| run(peer, LARGE, id)));
         }
     }
     record("ctr", &interleaved("ctr", options.runs, true, &mut cases)?, report);
-    for to in ["runc", "crun", "runwasi"] {
-        let to_name = format!("startup.ctr.{to}_ms");
-        report.ratio(&format!("startup.ctr.normal_vs_{to}"), "startup.ctr.normal_ms", &to_name);
-        report.floor(&format!("startup.ctr.normal_vs_{to}"), "startup.ctr.floor_ms", &to_name);
-    }
+    compare("ctr", &["runc", "crun", "runwasi"], report);
     report.ratio("startup.ctr.floor_vs_runc", "startup.ctr.floor_ms", "startup.ctr.runc_ms");
     let large = "startup.ctr.large_normal_ms";
     report.ratio("startup.ctr.large_normal_vs_hello_normal", large, "startup.ctr.normal_ms");
     report.ratio("startup.ctr.large_normal_vs_runwasi", large, "startup.ctr.large_runwasi_ms");
+    let large = "startup.ctr.large_shared_ms";
+    report.ratio("startup.ctr.large_shared_vs_hello_shared", large, "startup.ctr.shared_ms");
+    report.ratio("startup.ctr.large_shared_vs_runwasi", large, "startup.ctr.large_runwasi_ms");
     Ok(())
 }
 
 /// The task API alone, from Create to the first byte.
 fn task(options: &Options, report: &mut Report) -> Result<()> {
-    // crun has runc's shim: nothing new would be measured.
-    let peers = options.peers.iter().copied().filter(|peer| *peer != Peer::Crun);
+    let books = Books::open()?;
     let mut phases: BTreeMap<String, Sample> = BTreeMap::new();
     let log = RefCell::new(&mut phases);
-    let mut cases: Vec<_> = peers
-        .map(|peer| {
-            let log = &log;
-            case(peer.name().to_owned(), move |id| {
-                let times = task_api::run(peer, "hello", id)?;
-                for (phase, time) in
-                    [("shim", times.shim), ("create", times.create), ("delete", times.delete)]
-                {
-                    log.borrow_mut().entry(format!("{}.{phase}", peer.name())).or_default().push(time);
-                }
-                Ok(times.first_byte)
-            })
-        })
-        .collect();
-    record("task", &interleaved("task", options.runs, true, &mut cases)?, report);
+    let mut cases = Vec::new();
+    // crun has runc's shim: nothing new would be measured.
+    for peer in options.peers.iter().copied().filter(|peer| *peer != Peer::Crun) {
+        let (log, books, template) = (&log, &books, books.template(peer, "hello")?);
+        cases.push(case(peer.name().to_owned(), move |id| {
+            let times = task_api::run(books, &template, peer, id)?;
+            for (phase, time) in [("shim", times.shim), ("create", times.create), ("delete", times.delete)] {
+                log.borrow_mut().entry(format!("{}.{phase}", peer.name())).or_default().push(time);
+            }
+            Ok(times.first_byte)
+        }));
+    }
+    let samples = interleaved("task", options.task_runs, true, &mut cases)?;
     drop(cases);
+    record("task", &samples, report);
+    for (name, sample) in samples.iter().filter(|(_, sample)| sample.len() > 0) {
+        report.value(&format!("startup.task.{name}_p99_ms"), sample.quantile(0.99));
+    }
     for (phase, sample) in &phases {
         report.sample(&format!("startup.task.{phase}_ms"), sample);
     }
-    for to in ["runc", "runwasi"] {
-        let to_name = format!("startup.task.{to}_ms");
-        report.ratio(&format!("startup.task.normal_vs_{to}"), "startup.task.normal_ms", &to_name);
-        report.floor(&format!("startup.task.normal_vs_{to}"), "startup.task.floor_ms", &to_name);
-    }
+    compare("task", &["runc", "runwasi"], report);
     Ok(())
+}
+
+/// Both our modes beside peers, and what the null shim would have reached.
+fn compare(group: &str, peers: &[&str], report: &mut Report) {
+    for ours in ["normal", "shared"] {
+        for to in peers {
+            let (name, to) = (format!("startup.{group}.{ours}_vs_{to}"), format!("startup.{group}.{to}_ms"));
+            report.ratio(&name, &format!("startup.{group}.{ours}_ms"), &to);
+            report.floor(&name, &format!("startup.{group}.floor_ms"), &to);
+        }
+    }
 }
 
 /// `ctr run --rm` of the large component when nobody has its code compiled.

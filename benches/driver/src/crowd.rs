@@ -1,0 +1,81 @@
+//! Many containers of one kind at once, started by `ctr run --detach`, and what they keep.
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::containerd::ctr;
+use crate::footprint::{Baseline, Footprint};
+use crate::machine;
+use crate::peer::Peer;
+use crate::pool::{Done, each};
+use crate::processes::end_shims;
+
+/// How many containers one call of ctr removes.
+const REMOVED_AT_ONCE: usize = 50;
+
+/// Containers to be: how many of what, and how many `ctr run` at a time start them.
+#[derive(Debug, Clone)]
+pub struct Crowd {
+    /// The name in metrics.
+    pub name: String,
+    pub peer: Peer,
+    pub program: &'static str,
+    pub containers: usize,
+    pub at_once: usize,
+}
+
+impl Crowd {
+    /// What the containers keep while they sleep, and how many they are: all, or as many as could be started.
+    pub fn measure(&self) -> Result<(Footprint, usize)> {
+        self.warm_up()?;
+        end_shims(self.peer)?;
+        let baseline = Baseline::take()?;
+        let Done { results: ids, refused } = self.start();
+        if let Some(error) = refused {
+            eprintln!("==> {}: no more than {} of {}: {error:#}", self.name, ids.len(), self.containers);
+        }
+        ensure!(!ids.is_empty(), "not one container of {} could be started", self.name);
+        let footprint = baseline.grown()?;
+        remove(&ids)?;
+        end_shims(self.peer)?;
+        Ok((footprint, ids.len()))
+    }
+
+    /// Fills the caches by one container, so that compiling is no part of what is measured.
+    pub fn warm_up(&self) -> Result<()> {
+        let first = self.id("first");
+        self.run(&first)?;
+        remove(&[first])
+    }
+
+    /// Starts them, until one is refused or the machine is full; their ids.
+    pub fn start(&self) -> Done<String> {
+        let ids: Vec<_> = (0..self.containers).map(|number| self.id(&number.to_string())).collect();
+        each(&vec![(); self.at_once], &ids, |(), id| {
+            if let Some(why) = machine::is_full()? {
+                bail!("the machine is full: {why}");
+            }
+            self.run(id)?;
+            Ok(id.clone())
+        })
+    }
+
+    fn id(&self, which: &str) -> String {
+        format!("{}-{which}", self.name.replace('_', "-"))
+    }
+
+    fn run(&self, id: &str) -> Result<()> {
+        let image = self.peer.image(self.program);
+        let args = ["run", "--detach"].into_iter().chain(self.peer.flags().iter().copied());
+        ctr(args.chain([image.as_str(), id])).map(drop).with_context(|| format!("cannot start {id}"))
+    }
+}
+
+/// Kills containers and removes them.
+pub fn remove(ids: &[String]) -> Result<()> {
+    for some in ids.chunks(REMOVED_AT_ONCE) {
+        let some = some.iter().map(String::as_str);
+        ctr(["tasks", "rm", "--force"].into_iter().chain(some.clone()))?;
+        ctr(["containers", "rm"].into_iter().chain(some))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Parser, ValueEnum};
+
+use crate::peer::Peer;
+
+/// One measurement; the name is the first part of its metrics' names.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Name {
+    /// Time from `ctr run`, and from the task API's Create, to output and end.
+    Startup,
+    /// Memory of sleeping containers.
+    Memory,
+    /// How close limits are to what was asked for: CPU quota, CPU weight, memory.
+    Limits,
+    /// Memory of as many containers at once as a node could have.
+    Density,
+    /// Whole lives of containers a second.
+    Lifecycle,
+    /// Speed of compiled code beside `wasmtime run`.
+    Compute,
+}
+
+#[derive(Debug, Parser)]
+pub struct Options {
+    #[arg(value_enum)]
+    pub name: Name,
+    /// Where containerd keeps its state; `images/*.tar` in it are imported.
+    #[arg(long)]
+    pub folder: PathBuf,
+    /// Write the metrics there, as one flat JSON object.
+    #[arg(long)]
+    pub json: Option<PathBuf>,
+    /// Who is measured; the ratios to those left out are left out, too.
+    #[arg(long, value_delimiter = ',', value_parser = Peer::from_str, default_value = "runc,crun,runwasi,normal,shared,floor")]
+    pub peers: Vec<Peer>,
+    /// startup: rounds of warm `ctr run`.
+    #[arg(long, default_value_t = 30)]
+    pub runs: usize,
+    /// startup: rounds of the task API.
+    #[arg(long, default_value_t = 100)]
+    pub task_runs: usize,
+    /// startup: rounds that empty the caches first.
+    #[arg(long, default_value_t = 5)]
+    pub cold_runs: usize,
+    /// memory: containers that sleep at once.
+    #[arg(long, default_value_t = 100)]
+    pub containers: usize,
+    /// memory: the same, of the large components.
+    #[arg(long, default_value_t = 10)]
+    pub large_containers: usize,
+    /// memory: how often it is measured; the median counts.
+    #[arg(long, default_value_t = 3)]
+    pub memory_rounds: usize,
+    /// density: containers at once under containerd, or as many as the machine bears.
+    #[arg(long, default_value_t = 1000)]
+    pub count: usize,
+    /// density: the same, of the large component.
+    #[arg(long, default_value_t = 1000)]
+    pub large_count: usize,
+    /// density: containers at once through the task API alone.
+    #[arg(long, default_value_t = 10_000)]
+    pub direct_count: usize,
+    /// density: how often it is measured; the median counts.
+    #[arg(long, default_value_t = 1)]
+    pub density_rounds: usize,
+    /// lifecycle: rounds; the median counts.
+    #[arg(long, default_value_t = 5)]
+    pub life_rounds: usize,
+    /// lifecycle: lives in one round of a peer whose pods each need a shim.
+    #[arg(long, default_value_t = 40)]
+    pub lives: usize,
+    /// lifecycle: lives in one round of shared mode.
+    #[arg(long, default_value_t = 2000)]
+    pub shared_lives: usize,
+    /// lifecycle: containers of one round of `ctr run --detach`.
+    #[arg(long, default_value_t = 100)]
+    pub ctr_lives: usize,
+    /// compute: rounds; the median counts.
+    #[arg(long, default_value_t = 10)]
+    pub compute_rounds: usize,
+}
+
+impl Options {
+    /// Those of `these` that are measured.
+    pub fn peers_of(&self, these: &[Peer]) -> Vec<Peer> {
+        self.peers.iter().copied().filter(|peer| these.contains(peer)).collect()
+    }
+}
