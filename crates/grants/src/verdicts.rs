@@ -57,7 +57,7 @@ const fn refused(path: &'static str, why: &'static str) -> Field {
 const SYSCALLS: &str = "it restricts system calls or paths of the kernel; a guest has neither, and the jail of its host is stricter";
 const MAPPED: &str = "a user namespace is not supported by this release; leave `hostUsers` out of the pod";
 const OTHER_SYSTEM: &str = "it is for another system than Linux with Wasm; remove it";
-const CPUSET: &str = "a container cannot be bound to processors or memory nodes in this release; use the `none` policies of the kubelet's CPU and memory managers";
+const POLICY: &str = "the memory policy of a process cannot be set by this release; remove it: `linux.resources.cpu.mems` binds a container to memory nodes";
 const CLOCKS: &str = "shifted clocks are not supported by this release; remove it";
 const QUALITY: &str =
     "the limit would not hold in this release; remove it, or the NRI plugin or class that sets it";
@@ -101,7 +101,7 @@ pub const FIELDS: &[Field] = &[
     refused("mounts.gidMappings", MAPPED),
     refused(
         "hooks",
-        "hooks are programs that would run on the node; remove them, or the NRI plugin or CDI device that adds them",
+        "hooks are programs of the node, which this release does not run: start the container by Kubernetes, crictl or ctr, as nerdctl adds hooks to every one; or remove the NRI plugin or CDI device that adds them",
     ),
     honoured("annotations", "those of `run.wasm/`, and what kubelet says of ports and termination message"),
     refused("uidMappings", MAPPED),
@@ -132,8 +132,8 @@ pub const FIELDS: &[Field] = &[
     refused("linux.resources.cpu.idle", QUALITY),
     refused("linux.resources.cpu.realtimeRuntime", "a guest has no real-time thread; remove it"),
     refused("linux.resources.cpu.realtimePeriod", "a guest has no real-time thread; remove it"),
-    refused("linux.resources.cpu.cpus", CPUSET),
-    refused("linux.resources.cpu.mems", CPUSET),
+    honoured("linux.resources.cpu.cpus", "the processors of the host process, by its cgroup"),
+    honoured("linux.resources.cpu.mems", "the memory nodes of the host process, by its cgroup"),
     honoured("linux.resources.pids", "threads of the host process"),
     refused("linux.resources.blockIO", QUALITY),
     without_effect("linux.resources.hugepageLimits", "a guest's memory is of ordinary pages"),
@@ -162,7 +162,7 @@ pub const FIELDS: &[Field] = &[
         "the host keeps the shim's label and sees nothing but the container's mounts",
     ),
     refused("linux.intelRdt", QUALITY),
-    refused("linux.memoryPolicy", CPUSET),
+    refused("linux.memoryPolicy", POLICY),
     without_effect("linux.personality", "a guest makes no system call"),
     refused("linux.timeOffsets", CLOCKS),
     refused("solaris", OTHER_SYSTEM),

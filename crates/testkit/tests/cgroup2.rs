@@ -73,7 +73,7 @@ fn a_host_is_born_in_its_containers_cgroup_with_the_limits_of_the_spec() -> Resu
         let path = format!("/{}/c1", nest.name());
         let resources = json!({
             "memory": {"limit": 256 * MIB},
-            "cpu": {"shares": 512, "quota": 25_000, "period": 50_000},
+            "cpu": {"shares": 512, "quota": 25_000, "period": 50_000, "cpus": "1", "mems": "0"},
             "pids": {"limit": 99},
             "unified": {"memory.high": (192 * MIB).to_string(), "memory.oom.group": "1"},
         });
@@ -85,6 +85,9 @@ fn a_host_is_born_in_its_containers_cgroup_with_the_limits_of_the_spec() -> Resu
             assert_eq!(read(&path, "cpu.max")?, "25000 50000");
             assert_eq!(read(&path, "cpu.weight")?, "20");
             assert_eq!(read(&path, "pids.max")?, "99");
+            assert_eq!(read(&path, "cpuset.cpus")?, "1");
+            let status = fs::read_to_string(format!("/proc/{host}/status"))?;
+            ensure!(status.contains("Cpus_allowed_list:\t1\n"), "{status}");
             assert_eq!(read(&path, "memory.high")?, (192 * MIB).to_string());
             assert_eq!(read(&path, "memory.oom.group")?, "1");
             shim.start()?;

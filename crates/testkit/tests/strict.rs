@@ -34,6 +34,11 @@ impl Case {
     fn reads(&self) -> bool {
         self.file.starts_with("world.")
     }
+
+    /// Its memory limit, in bytes: only who goes beyond it has one.
+    fn memory(&self) -> Option<u64> {
+        self.file.starts_with("memory-step.").then_some(16 << 20)
+    }
 }
 
 const ALL: &[(&str, &str)] = &[("run.wasm/clock", "frozen"), ("run.wasm/random", "seed:42")];
@@ -49,6 +54,7 @@ const CORPUS: &[Case] = &[
     Case { name: "JavaScript", file: "hello-js.wasm", args: &[], granted: ALL, code: 0 },
     Case { name: "Python", file: "hello-py.wasm", args: &[], granted: ALL, code: 0 },
     Case { name: "growth of a memory", file: "memory-hog.wasm", args: &["32"], granted: ALL, code: 0 },
+    Case { name: "growth beyond its limit, page by page", file: "memory-step.p1.wasm", args: &[], granted: &[], code: 137 },
     Case { name: "recursion without end", file: "overflow.wasm", args: &[], granted: RANDOM, code: 134 },
     Case { name: "computing without end", file: "spin.wasm", args: &[], granted: ALL, code: 134 },
 ];
@@ -158,6 +164,9 @@ fn by_shim(nest: &Nest, case: &Case, run: usize) -> Result<End> {
         spec["process"]["env"] = json!([PATH, "INPUT=yes"]);
         spec["root"]["readonly"] = json!(false);
         spec["annotations"] = annotations.into();
+        if let Some(limit) = case.memory() {
+            spec["linux"]["resources"]["memory"]["limit"] = json!(limit);
+        }
     })?;
     fill(&bundle.rootfs().join("data"), run)?;
     let shim = bundle.shim(Generation::V3)?;
@@ -179,7 +188,9 @@ fn by_containerd(daemon: &Containerd, case: &Case, run: usize) -> Result<End> {
         .annotation("run.wasm/profile", "strict")
         .args(case.args.iter().copied());
     let container = case.granted.iter().fold(container, |run, (name, value)| run.annotation(name, value));
-    let outcome = if case.reads() { container.stdin(INPUT) } else { container }.outcome()?;
+    let container = if case.reads() { container.stdin(INPUT) } else { container };
+    let container = case.memory().into_iter().fold(container, |run, limit| run.memory(limit));
+    let outcome = container.outcome()?;
     fs::remove_dir_all(&folder)?;
     Ok((format!("{}{}", outcome.stdout, outcome.stderr).into_bytes(), outcome.code))
 }

@@ -3,6 +3,7 @@
 //! Both hierarchies are plain directories, and the moves that matter for a start in a millisecond (being born in a
 //! v2 cgroup, moving oneself in v1) are in no library: see docs/decisions/0003-cgroups.md.
 
+mod cpuset;
 mod files;
 mod path;
 mod scope;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use grants::Cpu;
 
+pub use cpuset::Cpuset;
 use scope::Scope;
 
 /// Where the kernel's cgroup file systems are mounted on every distribution with systemd, and most without.
@@ -33,6 +35,7 @@ pub struct Limits {
     /// Bytes.
     pub memory: Option<u64>,
     pub cpu: Cpu,
+    pub cpuset: Cpuset,
     pub pids: Option<i64>,
     /// v2: files of the cgroup and what is written to them; the kubelet forbids swap by `memory.swap.max` here.
     pub unified: BTreeMap<String, String>,
@@ -113,7 +116,12 @@ impl Cgroup {
         let version = Version::of_this_node();
         // On v1 a directory has its limits whatever becomes of those above it: systemd need not know it.
         let scope = path::scope(cgroups_path)?.filter(|_| version == Version::V2 && scope::needed());
-        let dirs = directories(cgroups_path)?;
+        let relative = path::relative(cgroups_path)?;
+        let dirs = match version {
+            // A container that is bound to no processors stays with those of its shim.
+            Version::V1 => v1::directories(&relative, !limits.cpuset.is_empty()),
+            Version::V2 => vec![Path::new(ROOT).join(&relative)],
+        };
         let kills_before = kills_above(&dirs);
         let cgroup = Cgroup { version, dirs, limits: limits.clone(), scope, kills_before };
         let made = cgroup.make().with_context(|| format!("cannot make the cgroup {cgroups_path}"));
@@ -127,7 +135,7 @@ impl Cgroup {
         for dir in &self.dirs {
             match self.version {
                 Version::V1 => make_path(dir)?,
-                Version::V2 => v2::create(Path::new(ROOT), dir)?,
+                Version::V2 => v2::create(Path::new(ROOT), dir, !self.limits.cpuset.is_empty())?,
             }
         }
         self.limit()
@@ -213,11 +221,11 @@ fn kills_above(dirs: &[PathBuf]) -> u64 {
     dirs.first().and_then(|dir| dir.parent()).map_or(0, v2::kills)
 }
 
-/// The directories that a spec's `cgroupsPath` means on this node, made or not.
+/// The directories that a spec's `cgroupsPath` may mean on this node, made or not.
 pub fn directories(cgroups_path: &str) -> Result<Vec<PathBuf>> {
     let relative = path::relative(cgroups_path)?;
     Ok(match Version::of_this_node() {
-        Version::V1 => v1::directories(&relative),
+        Version::V1 => v1::directories(&relative, true),
         Version::V2 => vec![Path::new(ROOT).join(&relative)],
     })
 }

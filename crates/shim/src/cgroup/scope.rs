@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::Limits;
+use super::cpuset;
 use super::v2;
 use crate::dbus::wire::{Method, Writer};
 use crate::dbus::{Bus, Failed};
@@ -109,6 +110,10 @@ impl Scope {
             }
             for (name, value) in figures(limits) {
                 property(properties, name, "t", |value_of| value_of.u64(value));
+            }
+            for (_, name, list) in limits.cpuset.settings() {
+                let mask = cpuset::mask(list).unwrap_or_default();
+                property(properties, name, "ay", |bytes| bytes.array(1, |bytes| bytes.raw(&mask)));
             }
             property(properties, "PIDs", "au", |pids| pids.array(4, |pids| pids.u32(pid.unsigned_abs())));
         });

@@ -5,16 +5,21 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::cpuset;
 use super::files::{Table, number, write};
 use super::{Limits, ROOT, Usage};
 
 const CONTROLLERS: [&str; 5] = ["cpu", "cpuacct", "memory", "pids", "freezer"];
 
+const NO_CPUSET: &str =
+    "this node has no cpuset controller, which linux.resources.cpu.cpus and mems of the spec need";
+
 /// The container's directories: one for each hierarchy that carries one of our controllers. `cpu` and `cpuacct` are
-/// one hierarchy on most nodes, with a link for each name.
-pub fn directories(relative: &Path) -> Vec<PathBuf> {
+/// one hierarchy on most nodes, with a link for each name. `bound`: to processors or memory nodes.
+pub fn directories(relative: &Path, bound: bool) -> Vec<PathBuf> {
     let mut dirs: Vec<PathBuf> = CONTROLLERS
         .iter()
+        .chain(bound.then_some(&"cpuset"))
         .filter_map(|controller| fs::canonicalize(Path::new(ROOT).join(controller)).ok())
         .map(|hierarchy| hierarchy.join(relative))
         .collect();
@@ -37,6 +42,12 @@ pub fn limit(dirs: &[PathBuf], limits: &Limits) -> io::Result<()> {
             write(dir, "cpu.cfs_period_us", limits.cpu.period)?;
             write(dir, "cpu.cfs_quota_us", quota)?;
         }
+    }
+    if !limits.cpuset.is_empty() {
+        let Some(dir) = with(dirs, "cpuset.cpus") else { return Err(io::Error::other(NO_CPUSET)) };
+        cpuset::inherit(dir.parent().unwrap_or(dir))?;
+        limits.cpuset.write(dir)?;
+        cpuset::inherit(dir)?;
     }
     if let (Some(pids), Some(dir)) = (limits.pids.filter(|pids| *pids > 0), with(dirs, "pids.max")) {
         write(dir, "pids.max", pids)?;

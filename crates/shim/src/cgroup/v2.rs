@@ -9,8 +9,8 @@ use super::{Limits, Usage};
 
 const CONTROLLERS: [&str; 4] = ["cpu", "memory", "pids", "io"];
 
-/// Makes a cgroup and turns on, from the root down, the controllers that it needs.
-pub fn create(root: &Path, dir: &Path) -> io::Result<()> {
+/// Makes a cgroup and turns on, from the root down, the controllers that it needs. `bound`: to processors or memory nodes.
+pub fn create(root: &Path, dir: &Path, bound: bool) -> io::Result<()> {
     super::make_path(dir)?;
     let mut above: Vec<&Path> = dir.ancestors().skip(1).take_while(|path| path.starts_with(root)).collect();
     above.reverse();
@@ -19,6 +19,7 @@ pub fn create(root: &Path, dir: &Path) -> io::Result<()> {
         let offered = fs::read_to_string(path.join("cgroup.controllers")).unwrap_or_default();
         let missing = CONTROLLERS
             .iter()
+            .chain(bound.then_some(&"cpuset"))
             .filter(|name| offered.split_whitespace().any(|other| other == **name))
             .filter(|name| !enabled.split_whitespace().any(|other| other == **name));
         for name in missing {
@@ -39,6 +40,7 @@ pub fn limit(dir: &Path, limits: &Limits) -> io::Result<()> {
     if let Some(pids) = limits.pids.filter(|pids| *pids > 0) {
         write(dir, "pids.max", pids)?;
     }
+    limits.cpuset.write(dir)?;
     for (file, value) in &limits.unified {
         if !is_a_controllers(file) {
             return Err(io::Error::other(format!(

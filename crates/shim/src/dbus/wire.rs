@@ -44,6 +44,11 @@ impl Writer {
         self.0.extend(value.to_le_bytes());
     }
 
+    /// Bytes as they are: the elements of an array of bytes.
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.0.extend(bytes);
+    }
+
     /// A string or an object path. Longer ones than 4 GiB do not occur.
     pub fn string(&mut self, value: &str) {
         self.u32(value.len() as u32);

@@ -18,7 +18,7 @@ use protobuf::well_known_types::any::Any;
 
 use super::bundle::Bundle;
 use super::{Container, Task, Work, ending};
-use crate::cgroup::{Cgroup, Limits};
+use crate::cgroup::{Cgroup, Cpuset, Limits};
 use crate::containerd::Containerd;
 use crate::events::Events;
 use crate::host_process::{HOST, HostProcess, Refused};
@@ -250,9 +250,11 @@ fn cgroup_of(spec: &Spec, grants: &Grants) -> Result<Option<Cgroup>> {
     };
     let path = path.to_str().context("linux.cgroupsPath of the spec is not UTF-8")?;
     let resources = linux.and_then(|linux| linux.resources().as_ref());
+    let cpu = resources.and_then(|resources| resources.cpu().as_ref());
     let limits = Limits {
         memory: grants.memory_limit(),
         cpu: grants.cpu(),
+        cpuset: cpu.map(Cpuset::of).transpose()?.unwrap_or_default(),
         pids: resources.and_then(|resources| resources.pids().as_ref()).map(|pids| pids.limit()),
         unified: resources
             .and_then(|resources| resources.unified().as_ref())

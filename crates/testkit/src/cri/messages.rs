@@ -222,7 +222,7 @@ pub struct LinuxContainerConfig {
     pub security_context: Option<ContainerSecurityContext>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+#[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct LinuxContainerResources {
     /// Microseconds.
     #[prost(int64, tag = "1")]
@@ -237,6 +237,11 @@ pub struct LinuxContainerResources {
     pub memory_limit_in_bytes: i64,
     #[prost(int64, tag = "5")]
     pub oom_score_adj: i64,
+    /// Lists such as `0-3,7`; empty for all.
+    #[prost(string, tag = "6")]
+    pub cpuset_cpus: String,
+    #[prost(string, tag = "7")]
+    pub cpuset_mems: String,
 }
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]

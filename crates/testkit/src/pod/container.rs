@@ -116,6 +116,12 @@ impl<'a> PodContainerSpec<'a> {
         self
     }
 
+    /// Processors and memory nodes of its own, as kubelet's static managers give them.
+    pub fn cpuset(mut self, cpus: &str, mems: &str) -> Self {
+        (self.resources.cpuset_cpus, self.resources.cpuset_mems) = (cpus.to_owned(), mems.to_owned());
+        self
+    }
+
     /// `runAsUser`, `runAsGroup`, `supplementalGroups`.
     pub fn user(mut self, uid: i64, gid: i64, groups: &[i64]) -> Self {
         self.security.run_as_user = Some(Int64 { value: uid });

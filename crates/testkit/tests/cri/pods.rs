@@ -1,9 +1,38 @@
 //! Several containers in one pod.
 
+use anyhow::Context;
 use rustix::process::Signal;
-use testkit::eventually;
+use testkit::{eventually, refusal};
+
+/// What the kernel lets a process run on, and where its memory may be.
+fn bound_to(pid: i32) -> anyhow::Result<(String, String)> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let of = |field: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap_or_default();
+        line.trim_start_matches(':').trim().to_owned()
+    };
+    Ok((of("Cpus_allowed_list"), of("Mems_allowed_list")))
+}
 
 testkit::pod_stories! {
+    fn a_container_keeps_to_the_processors_that_kubelets_static_manager_gives_it(node) {
+        let pod = node.pod("bound").run()?;
+        let all = bound_to(node.shims()?.first().context("no shim")?.pid)?.0;
+        for cpus in ["0", "1", ""] {
+            let mems = if cpus.is_empty() { "" } else { "0" };
+            let container = pod.guest(&format!("on{cpus}"), "sleep.wasm")?.cpuset(cpus, mems).start()?;
+            container.says("sleeping")?;
+            let host = node.hosts()?.first().context("no host")?.pid;
+            let wanted = if cpus.is_empty() { all.as_str() } else { cpus };
+            assert_eq!(bound_to(host)?, (wanted.to_owned(), "0".to_owned()));
+            container.stop(0)?;
+            container.end()?;
+        }
+        let refused = refusal(pod.guest("beyond", "hello.wasm")?.cpuset("4095", "").start())?;
+        assert!(refused.contains("cpuset.cpus") && refused.contains("4095"), "{refused}");
+        pod.remove()?;
+    }
+
     fn containers_of_a_pod_share_a_shim_and_each_has_a_host(node) {
         let pod = node.pod("several").run()?;
         assert_eq!(node.shims()?.len(), 1, "a pod without containers has a shim and no host");
