@@ -23,7 +23,8 @@ await() {
 begin() {
   local id=$1
   ctr run --detach --runtime io.containerd.run.v2 --cgroup "pods-pod1.slice:cri:$id" --memory-limit $((128 << 20)) \
-    --cpu-quota 25050 --cpu-period 50000 --cpu-shares 512 --log-uri "file:///tmp/$id.log" localhost/sleep:1 "$id" /sleep.wasm 3600
+    --cpu-quota 25050 --cpu-period 50000 --cpu-shares 512 --cpuset-cpus 1 --cpuset-mems 0 \
+    --log-uri "file:///tmp/$id.log" localhost/sleep:1 "$id" /sleep.wasm 3600
 }
 
 # hello ID: what a container prints that ends at once.
@@ -31,8 +32,8 @@ hello() { ctr run --rm --runtime io.containerd.run.v2 --cgroup "pods-pod1.slice:
 
 # file ID NAME: a file of a container's cgroup, as one line.
 file() { paste -s -d ' ' "$slice/cri-$1.scope/$2"; }
-limits() { echo "$(file "$1" memory.max), $(file "$1" cpu.max), $(file "$1" cpu.weight), $(file "$1" pids.max)"; }
-wanted="$((128 << 20)), 25050 50000, 20, max"
+limits() { echo "$(file "$1" memory.max), $(file "$1" cpu.max), $(file "$1" cpu.weight), $(file "$1" pids.max), $(file "$1" cpuset.cpus)"; }
+wanted="$((128 << 20)), 25050 50000, 20, max, 1"
 
 property() { systemctl show --property "$2" --value "cri-$1.scope"; }
 pid_of() { ctr task ls | awk -v id="$1" '$1 == id { print $2 }'; }
