@@ -36,6 +36,21 @@ fn the_annotations_of_the_page_are_granted() {
 }
 
 #[test]
+fn every_annotation_of_the_page_has_a_grammar_and_an_example() {
+    let of_table = PAGE.split("`run.wasm/").skip(1).map(|rest| rest.split(['`', ':']).next().unwrap());
+    let keys: std::collections::BTreeSet<_> = of_table.filter(|key| !key.contains('<')).collect();
+    assert_eq!(keys.len(), 7, "{keys:?}");
+    for key in keys {
+        let headings = PAGE.lines().filter(|line| line.starts_with("### "));
+        assert_eq!(headings.filter(|line| line.contains(&format!("`{key}`"))).count(), 1, "{key}");
+        assert!(
+            block("yaml").lines().any(|line| line.split(['/', '.', ':']).any(|word| word == key)),
+            "{key}"
+        );
+    }
+}
+
+#[test]
 fn the_config_of_the_page_is_read_and_its_defaults_are_the_defaults() {
     let mut policy = Policy::parse(block("toml")).unwrap();
     assert!(

@@ -53,6 +53,9 @@ impl Meter {
     /// On the account that this thread is charged to. Without one, the limit holds for memories and tables alone.
     pub(super) fn new(limit: Option<u64>, profile: Profile) -> Self {
         let account = Charge::of_this_thread().unwrap_or_else(|| Account::new(limit, |_| {}));
+        if profile == Profile::Strict {
+            account.set_aside();
+        }
         Self { account, profile, last: 0 }
     }
 

@@ -21,6 +21,11 @@ const PAGE_TABLES: u64 = 512;
 /// Of a small limit the host is not given more than this part.
 const SMALL: u64 = 4;
 
+/// What a guest whose end must not depend on the machine is charged for its host's heap, however much less that is:
+/// there are bytes in it that a slow reader or a timer makes the host keep. The heap of most guests is a quarter of it.
+const SET_ASIDE: u64 = 1 << 20;
+const SET_ASIDE_OF_SMALL: u64 = 8;
+
 /// The memory of one container. Clones of the [`Arc`] are the same account.
 pub struct Account {
     /// In bytes; without one, everything is counted and nothing refused.
@@ -30,6 +35,8 @@ pub struct Account {
     /// Of the threads that are charged to this account. What one of them frees for another makes it a little less than
     /// nothing at times.
     heap: AtomicI64,
+    /// The least that the heap without the tables counts as.
+    set_aside: AtomicU64,
     /// The guest has ended: what the host does for its report is not refused.
     closed: AtomicBool,
     on_exhausted: Box<dyn Fn(&Exhausted) + Send + Sync>,
@@ -91,6 +98,7 @@ impl Account {
             memories: AtomicU64::new(0),
             tables: AtomicU64::new(0),
             heap: AtomicI64::new(0),
+            set_aside: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             on_exhausted: Box::new(on_exhausted),
         })
@@ -119,6 +127,13 @@ impl Account {
         self.tables.fetch_sub(bytes, Relaxed);
     }
 
+    /// From here on a fixed part of the limit is the heap's, used or not: as long as that is enough, where the guest's
+    /// memory ends depends on nothing but the guest.
+    pub(crate) fn set_aside(&self) {
+        let most = self.limit.map_or(0, |limit| limit / SET_ASIDE_OF_SMALL);
+        self.set_aside.store(SET_ASIDE.min(most), Relaxed);
+    }
+
     /// The guest has ended: from here on nothing is refused.
     pub(crate) fn close(&self) {
         self.closed.store(true, Relaxed);
@@ -129,7 +144,8 @@ impl Account {
         let (memories, tables) = (self.memories.load(Relaxed), self.tables.load(Relaxed));
         let heap = u64::try_from(self.heap.load(Relaxed)).unwrap_or(0);
         // Without a counting allocator, as in a test, tables are found in their own figure alone.
-        let used = memories.saturating_add(heap.max(tables));
+        let heap = heap.max(tables.saturating_add(self.set_aside.load(Relaxed)));
+        let used = memories.saturating_add(heap);
         // The first who goes too far is told; by then the guest's end is sure, and its report needs memory, too.
         if used.saturating_add(wanted) <= limit - kept(limit) || self.closed.swap(true, Relaxed) {
             return Ok(());
@@ -207,6 +223,21 @@ mod tests {
         assert_eq!(kept(4 * MIB), MIB);
         assert_eq!(kept(64 * MIB), HOST + 128 * 1024);
         assert_eq!(kept(1 << 30), HOST + 2 * MIB);
+    }
+
+    #[test]
+    fn what_is_set_aside_makes_the_end_the_same_whatever_the_heap_holds() {
+        let ends = [0, 1, 100 * 1024].map(|heap| {
+            let account = account(64 * MIB);
+            account.set_aside();
+            account.allocate(heap);
+            account.grow_table(MIB).unwrap();
+            account.allocate(MIB);
+            account.grow_memory(60 * MIB).unwrap();
+            account.grow_memory(MIB).unwrap_err().to_string()
+        });
+        assert!(ends.iter().all(|end| *end == ends[0]), "{ends:?}");
+        assert!(ends[0].contains("1 MiB in the host for handles"), "{ends:?}");
     }
 
     #[test]
