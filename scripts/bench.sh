@@ -24,7 +24,10 @@ wasm=(hello sleep spin memory-hog compute hello-js sleep-js sleep-py)
 release() { (cd "$1" && CARGO_TARGET_DIR=$2 cargo build --quiet --release --jobs "${BENCH_JOBS:-$(nproc)}" "${@:3}"); }
 
 build_product() { release "$ROOT" "$CACHE/release-target" --workspace --bins; }
+# Peers and drivers are static as the product is, by flags of their own: what the product needs beside is no part of a peer, and
+# a change of it compiles none anew.
 build_benches() {
+  local -x RUSTFLAGS='-C target-feature=+crt-static -C relocation-model=static --cfg getrandom_backend="linux_getrandom"'
   release "$ROOT/benches" "$CACHE/benches-target"
   LIBSECCOMP_LINK_TYPE=static LIBSECCOMP_LIB_PATH=/usr/lib/$(uname -m)-linux-gnu \
     release "$ROOT/benches/peer-runwasi" "$CACHE/benches-target/peer"

@@ -21,7 +21,7 @@ use crate::shim::Shim;
 const CLIENTS: usize = 4;
 
 pub fn measure(options: &Options, report: &mut Report) -> Result<()> {
-    eprintln!("==> density: {} containers through the task API", options.direct_count);
+    eprintln!("==> density: {} containers entered in containerd's books", options.direct_count);
     let books = Books::open()?;
     let template = books.template(Peer::Shared, "sleep")?;
     let enter = |number| Bundle::silent(books.enter(&template, &format!("direct-{number}"))?);
@@ -29,6 +29,7 @@ pub fn measure(options: &Options, report: &mut Report) -> Result<()> {
     end_shims(Peer::Shared)?;
     let baseline = Baseline::take()?;
 
+    eprintln!("==> density: started through the task API");
     let first = bundles.first().context("density of no container at all")?;
     let manager = Shim::start(Peer::Shared, first)?;
     let clients = (0..CLIENTS).map(|_| manager.again()).collect::<Result<Vec<_>>>()?;

@@ -74,13 +74,13 @@ pub struct Options {
     #[arg(long, default_value_t = 40)]
     pub lives: usize,
     /// lifecycle: lives in one round of shared mode.
-    #[arg(long, default_value_t = 2000)]
+    #[arg(long, default_value_t = 1000)]
     pub shared_lives: usize,
     /// lifecycle: containers of one round of `ctr run --detach`.
     #[arg(long, default_value_t = 100)]
     pub ctr_lives: usize,
     /// compute: rounds; the median counts.
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 20)]
     pub compute_rounds: usize,
 }
 

@@ -2,12 +2,12 @@
 
 use std::hint::black_box;
 
-const DEPTH: u32 = 36;
-const TURNS: u32 = 60_000_000;
+const DEPTH: u32 = 37;
+const TURNS: u32 = 80_000_000;
 
 pub fn run() -> u64 {
     let direct = fibonacci(black_box(DEPTH));
-    assert_eq!(direct, 14_930_352);
+    assert_eq!(direct, 24_157_817);
     let table: [fn(u64) -> u64; 4] =
         black_box([|n| n.wrapping_add(7), |n| n.rotate_left(3), |n| n ^ 0x55, |n| n.wrapping_mul(5)]);
     (0..TURNS).fold(direct, |value, turn| table[(turn & 3) as usize](value))

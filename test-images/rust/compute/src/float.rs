@@ -1,6 +1,6 @@
 //! Double-precision arithmetic with divisions and roots: bodies that attract one another.
 
-const STEPS: u32 = 1_500_000;
+const STEPS: u32 = 5_000_000;
 const STEP: f64 = 0.001;
 const BODIES: usize = 5;
 

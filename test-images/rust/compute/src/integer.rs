@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-const BLOCKS: u32 = 1_500_000;
+const BLOCKS: u32 = 700_000;
 
 const PRIMES: usize = 64;
 
