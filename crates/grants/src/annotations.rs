@@ -34,7 +34,7 @@ const CLOCK_EXAMPLE: &str = r#"run.wasm/clock: "frozen""#;
 const EGRESS_EXAMPLE: &str =
     r#"run.wasm/egress: "api.example.com:443, 10.0.0.0/8:5432, *.svc.cluster.local""#;
 const LISTEN_EXAMPLE: &str = r#"run.wasm/listen: "8080/tcp, 53/udp""#;
-const MODE_EXAMPLE: &str = r#"run.wasm/mode: "normal""#;
+const MODE_EXAMPLE: &str = r#"run.wasm/mode: "shared""#;
 const PROFILE_EXAMPLE: &str = r#"run.wasm/profile: "strict""#;
 const RANDOM_EXAMPLE: &str = r#"run.wasm/random: "seed:42""#;
 const TIMEOUT_EXAMPLE: &str = r#"run.wasm/timeout: "30s""#;
@@ -106,12 +106,7 @@ impl<'a> Annotations<'a> {
 
     /// The mode, when the pod chooses one, which must be among `allowed`.
     pub(crate) fn mode(&self, allowed: &[Mode]) -> Result<Option<Mode>, GrantError> {
-        let Some((name, mode)) = self.word::<Mode>(MODE, MODE_EXAMPLE)? else { return Ok(None) };
-        if !allowed.contains(&mode) {
-            let why = format!("`{mode}` is not among this node's `modes`");
-            return Err(wrong(name, why, MODE_EXAMPLE));
-        }
-        Ok(Some(mode))
+        self.word::<Mode>(MODE, MODE_EXAMPLE)?.map(|(name, mode)| allow(name, mode, allowed)).transpose()
     }
 
     /// The profile, when the pod chooses one, which must be among `allowed`.
@@ -160,6 +155,22 @@ impl<'a> Annotations<'a> {
         let Some(&(name, value)) = self.own.get(key) else { return Ok(None) };
         value.parse().map(|word| Some((name, word))).map_err(|why| wrong(name, why, example))
     }
+}
+
+/// The mode of a whole pod, by the annotations of its sandbox: those for one container are not looked at.
+pub(crate) fn mode_of_pod(spec: &Spec, allowed: &[Mode]) -> Result<Option<Mode>, GrantError> {
+    let name = format!("{PREFIX}{MODE}");
+    let Some(value) = identity::annotation(spec, &name) else { return Ok(None) };
+    let mode = value.parse().map_err(|why| wrong(&name, why, MODE_EXAMPLE))?;
+    allow(&name, mode, allowed).map(Some)
+}
+
+fn allow(annotation: &str, mode: Mode, allowed: &[Mode]) -> Result<Mode, GrantError> {
+    if !allowed.contains(&mode) {
+        let why = format!("`{mode}` is not among this node's `modes`");
+        return Err(wrong(annotation, why, MODE_EXAMPLE));
+    }
+    Ok(mode)
 }
 
 /// Why the strict profile takes no `real`.

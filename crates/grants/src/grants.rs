@@ -7,7 +7,7 @@ use std::time::Duration;
 use oci_spec::runtime::Spec;
 use serde::{Deserialize, Serialize};
 
-use crate::annotations::{Annotations, wrong_egress};
+use crate::annotations::{self, Annotations, wrong_egress};
 use crate::egress::Egress;
 use crate::error::GrantError;
 use crate::limits::{Cpu, Limits};
@@ -86,6 +86,12 @@ pub fn derive(spec: &Spec, policy: &Policy) -> Result<Grants, GrantError> {
     };
     refuse_network_in_strict(&grants)?;
     Ok(grants)
+}
+
+/// The mode of the pod whose sandbox has this `spec`, or of a container without a pod: it decides which shim serves it.
+pub fn mode(spec: &Spec, policy: &Policy) -> Result<Mode, GrantError> {
+    let chosen = annotations::mode_of_pod(spec, &policy.modes)?;
+    Ok(chosen.or(policy.modes.first().copied()).unwrap_or(Mode::Normal))
 }
 
 fn refuse_network_in_strict(grants: &Grants) -> Result<(), GrantError> {

@@ -23,12 +23,13 @@ mod table;
 mod text;
 mod tmpfs;
 mod transport;
+pub mod trust;
 mod units;
 pub mod verdicts;
 
 pub use egress::{Answers, Egress, Rule, RuleError, canonical_name};
 pub use error::GrantError;
-pub use grants::{Grants, Root, derive};
+pub use grants::{Grants, Root, derive, mode};
 pub use identity::{
     ContainerType, NetNs, Pod, container_name, container_type, network_namespace, pod, sandbox_id,
 };
@@ -42,5 +43,6 @@ pub use profile::{Clock, Profile, Random};
 pub use sysctl::sysctls;
 pub use tmpfs::Tmpfs;
 pub use transport::Transport;
+pub use trust::TrustGroup;
 pub use units::ByteSize;
 pub use verdicts::Verdict;

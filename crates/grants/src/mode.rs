@@ -1,5 +1,5 @@
-//! How a container runs: in a process of its own (`normal`). Shared mode is a word of the design that this release
-//! refuses, with a sentence, wherever it is written.
+//! How a container runs: in a process of its own (`normal`), or in one that it shares with others of its trust group
+//! (`shared`).
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,11 +9,13 @@ use serde::{Deserialize, Serialize};
 use crate::text::as_text;
 
 /// Where the guest executes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Mode {
     /// One host process per container, isolated by the kernel.
     Normal,
+    /// One host process per trust group, its containers isolated from each other by Wasm.
+    Shared,
 }
 
 impl FromStr for Mode {
@@ -22,8 +24,8 @@ impl FromStr for Mode {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.trim() {
             "normal" => Ok(Self::Normal),
-            "shared" => Err("`shared` is not supported by this release; write `normal`".to_owned()),
-            other => Err(format!("`{}` is no mode; write `normal`", other.escape_debug())),
+            "shared" => Ok(Self::Shared),
+            other => Err(format!("`{}` is no mode; write `normal` or `shared`", other.escape_debug())),
         }
     }
 }
@@ -32,8 +34,9 @@ as_text!(Mode);
 
 impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Normal => f.write_str("normal"),
-        }
+        f.write_str(match self {
+            Self::Normal => "normal",
+            Self::Shared => "shared",
+        })
     }
 }

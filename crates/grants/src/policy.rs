@@ -32,6 +32,7 @@ pub struct Policy {
     pub limits: Limits,
     pub compile: Compile,
     pub egress: EgressBound,
+    pub shared: Shared,
 }
 
 /// The verdict on native containers.
@@ -102,6 +103,33 @@ pub struct Compile {
     pub timeout: Duration,
 }
 
+/// Shared mode.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Shared {
+    /// How far containers that share a process must trust each other.
+    pub trust: Trust,
+    /// How long the manager, and a host of its, stays without a container.
+    #[serde(deserialize_with = "units::duration")]
+    pub idle_exit: Duration,
+    /// Open files of a host, which all of its containers share.
+    #[serde(deserialize_with = "files")]
+    pub open_files: u64,
+}
+
+/// Whose containers may share a process. Of one user, groups and containerd namespace they are in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trust {
+    /// Those of all pods of the node.
+    Node,
+    /// Those of one Kubernetes namespace.
+    #[default]
+    Namespace,
+    /// Those of one pod.
+    Pod,
+}
+
 /// The most that any pod may ask of the network.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
@@ -120,14 +148,21 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             native: Native::default(),
-            modes: vec![Mode::Normal],
+            modes: vec![Mode::Normal, Mode::Shared],
             profiles: vec![Profile::Standard, Profile::Strict],
             cache: Cache::default(),
             jail: Jail::default(),
             limits: Limits::default(),
             compile: Compile::default(),
             egress: EgressBound::default(),
+            shared: Shared::default(),
         }
+    }
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self { trust: Trust::default(), idle_exit: Duration::from_secs(60), open_files: 1 << 20 }
     }
 }
 
@@ -174,7 +209,7 @@ impl Policy {
 fn modes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Mode>, D::Error> {
     let modes = Vec::<Mode>::deserialize(deserializer)?;
     if modes.is_empty() {
-        return Err(D::Error::custom("no mode is left; write `modes = [\"normal\"]`"));
+        return Err(D::Error::custom("no mode is left; write `modes = [\"normal\", \"shared\"]`"));
     }
     Ok(modes)
 }

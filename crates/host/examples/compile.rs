@@ -2,16 +2,17 @@
 
 use std::fs::File;
 
-use grants::Profile;
+use grants::{Mode, Profile};
 use host::compile::{Limits, compile};
+use host::engine::Build;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let (Some(input), Some(output)) = (args.next(), args.next()) else {
         return Err("usage: compile IN OUT".into());
     };
-    let report =
-        compile(File::open(&input)?, File::create(output)?, Profile::Standard, Limits { input: 1 << 30 });
+    let build = Build { profile: Profile::Standard, mode: Mode::Normal };
+    let report = compile(File::open(&input)?, File::create(output)?, build, Limits { input: 1 << 30 });
     println!("{:?}", report.map_err(|error| format!("{input}: {error}"))?);
     Ok(())
 }

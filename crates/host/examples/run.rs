@@ -28,6 +28,6 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
         stdout: Some(std::io::stdout().as_fd().try_clone_to_owned()?),
         stderr: Some(std::io::stderr().as_fd().try_clone_to_owned()?),
     };
-    let prepared = guest::prepare(&host::engine::Engines::default(), launch)?;
+    let prepared = guest::prepare(&host::guest::Library::default(), launch)?;
     Ok(ExitCode::from(guest::run(prepared).code))
 }

@@ -8,7 +8,7 @@ use grants::Profile;
 use wasmtime::Engine;
 
 use crate::concurrency;
-use crate::engine::{self, Flavour};
+use crate::engine::{self, Build, Flavour};
 
 /// What a compilation may use.
 #[derive(Debug, Clone, Copy)]
@@ -63,22 +63,22 @@ pub enum CompileError {
     Engine(String),
 }
 
-/// Compiles what `input` holds for guests with this profile and writes the code to `output`.
+/// Compiles what `input` holds and writes the code to `output`.
 ///
 /// Components and core modules are accepted, in binary and in text form. Code that was compiled before is refused, as
 /// it would be run unchecked.
 pub fn compile(
     input: File,
     mut output: File,
-    profile: Profile,
+    build: Build,
     limits: Limits,
 ) -> Result<CompileReport, CompileError> {
     let bytes = read(input, limits.input)?;
     let wasm = binary(&bytes)?;
     let kind = kind(&wasm)?;
     let concurrent = kind == Kind::Component && concurrency::is_used_by(&wasm);
-    let flavour = Flavour { profile, concurrent };
-    if flavour == Flavour::concurrent(Profile::Strict) {
+    let flavour = Flavour { build, concurrent };
+    if concurrent && build.profile == Profile::Strict {
         return Err(CompileError::Concurrent);
     }
     let engine = engine::compiler(flavour).map_err(|error| CompileError::Engine(sentence(&error)))?;

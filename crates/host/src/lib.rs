@@ -4,6 +4,7 @@
 //! tells it what to run ([`protocol`]) and reads how it ended; the host jails itself first ([`jail`]), then loads and
 //! runs containers ([`serve`]).
 
+mod alone;
 pub mod jail;
 pub mod protocol;
 pub mod serve;
@@ -11,7 +12,7 @@ pub mod spawn;
 
 pub mod compile;
 mod concurrency;
-mod containers;
 pub mod engine;
 pub mod guest;
 pub mod memory;
+pub mod tenants;

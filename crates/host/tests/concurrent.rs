@@ -4,10 +4,12 @@
 
 mod support;
 
-use grants::Profile;
-use host::engine::{Engines, Flavour};
+use grants::{Mode, Profile};
+use host::engine::{Build, Engines, Flavour};
 use support::{async_command, command, compiled, guest};
 use wasmtime::component::Component;
+
+const STANDARD: Build = Build { profile: Profile::Standard, mode: Mode::Normal };
 
 #[test]
 fn an_async_command_ends_with_0_or_1_as_its_run_says() {
@@ -90,7 +92,7 @@ fn code_says_of_which_engine_it_is_and_no_other_runs_it() {
     let plain = command(r#"(func (export "run") (result i32) (i32.const 0))"#);
     let concurrent = async_command(r#"(func (export "run") (result i32) (i32.const 0))"#);
     let engines = Engines::default();
-    let (none, all) = (Flavour::plain(Profile::Standard), Flavour::concurrent(Profile::Standard));
+    let (none, all) = (Flavour::plain(STANDARD), Flavour::concurrent(STANDARD));
     for (wat, own, other) in [(plain, none, all), (concurrent, all, none)] {
         let (report, code) = compiled(wat.as_bytes(), u64::MAX);
         assert_eq!(report.unwrap().flavour, own);

@@ -19,8 +19,8 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 use std::process::ExitCode;
 
 use attacks::{Bait, Report};
-use host::jail::{self, Jail};
-use host::protocol::{Channel, Reply, Request};
+use host::jail::{self, Closed, Jail, Sockets};
+use host::protocol::{Channel, Reply, Request, Role};
 use host::spawn::{Birth, inherited_control, spawn};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
@@ -57,8 +57,8 @@ fn child(jailed: bool, bait: &str) -> Result<()> {
         return Err("no jail".into());
     };
     if jailed {
-        let missing = jail::enter(&jail, None)?;
-        channel.send(&Reply::Jailed { missing }, &[])?;
+        let Closed { missing, sockets } = jail::enter(&jail, None)?;
+        channel.send(&Reply::Jailed { missing, sockets }, &[])?;
     }
     eprintln!("{}", serde_json::to_string(&attacks::run(&bait, jailed))?);
     Ok(())
@@ -87,12 +87,12 @@ fn parent() -> ExitCode {
 
 /// Every kind of jail that the product makes.
 fn jails() -> Vec<(&'static str, Jail)> {
-    let jail = |id: u32, network: bool, compiler: bool| Jail {
+    let jail = |id: u32, sockets: Sockets, compiler: bool| Jail {
         uid: id,
         gid: id,
         groups: Vec::new(),
         umask: Some(0o022),
-        network,
+        sockets,
         open_files: 1024,
         oom_score_adj: None,
         require: Vec::new(),
@@ -100,11 +100,11 @@ fn jails() -> Vec<(&'static str, Jail)> {
         compiler,
     };
     vec![
-        ("uid_0", jail(0, false, false)),
-        ("uid_0_with_network", jail(0, true, false)),
-        ("uid_65532", jail(65_532, false, false)),
-        ("uid_65532_with_network", jail(65_532, true, false)),
-        ("a_compiler", jail(65_534, false, true)),
+        ("uid_0", jail(0, Sockets::None, false)),
+        ("uid_0_with_network", jail(0, Sockets::Own, false)),
+        ("uid_65532", jail(65_532, Sockets::None, false)),
+        ("uid_65532_with_network", jail(65_532, Sockets::Own, false)),
+        ("a_compiler", jail(65_534, Sockets::None, true)),
     ]
 }
 
@@ -153,7 +153,7 @@ fn attack(role: &str, jail: &Jail) -> Result<(Report, Vec<String>)> {
         abstract_name,
         port: server.local_addr()?.port(),
         victim: std::process::id().cast_signed(),
-        network: jail.network,
+        network: jail.sockets != Sockets::None,
     };
 
     let (channel, theirs) = Channel::pair()?;
@@ -169,12 +169,12 @@ fn attack(role: &str, jail: &Jail) -> Result<(Report, Vec<String>)> {
         one_heap: true,
     })?;
     drop((theirs, its_output));
-    channel.send(&Request::Enter { jail: jail.clone(), netns: false }, &[])?;
+    channel.send(&Request::Enter { jail: jail.clone(), netns: false, role: Role::Alone }, &[])?;
     let mut text = String::new();
     File::from(output).read_to_string(&mut text)?;
     let status = waitid(WaitId::PidFd(child.pidfd.as_fd()), WaitIdOptions::EXITED)?;
     let missing = match channel.receive_plain::<Reply>() {
-        Ok(Some(Reply::Jailed { missing })) => missing,
+        Ok(Some(Reply::Jailed { missing, .. })) => missing,
         _ => Vec::new(),
     };
     let report =

@@ -154,5 +154,5 @@ fn prepare(code: &std::path::Path) -> PrepareError {
         stdout: None,
         stderr: None,
     };
-    host::guest::prepare(&host::engine::Engines::default(), launch).err().unwrap()
+    host::guest::prepare(&host::guest::Library::default(), launch).err().unwrap()
 }

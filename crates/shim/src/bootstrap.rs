@@ -2,12 +2,14 @@
 //! `BootstrapParams` (from 2.3).
 
 use containerd_shim_protos::bootstrap_api::{BootstrapParams, LogLevel};
+use protobuf::well_known_types::any::Any;
 use protobuf::{Enum as _, Message as _};
 
 use crate::command_line::Invocation;
+use crate::node_config;
 
 /// What `start` learns beyond its command line.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Bootstrap {
     /// containerd's ttrpc address, a socket path: where events go.
     pub ttrpc_address: Option<String>,
@@ -16,6 +18,8 @@ pub struct Bootstrap {
     pub debug: bool,
     /// Where the shim's socket belongs.
     pub socket_dir: Option<String>,
+    /// The options of the runtime in containerd's config.
+    pub options: Option<Any>,
 }
 
 /// Reads the bytes of stdin. Both message forms parse as either type, so only a match with the command line tells
@@ -28,10 +32,17 @@ pub fn read(stdin: &[u8], invocation: &Invocation) -> Bootstrap {
                 grpc_address: path(&params.containerd_grpc_address),
                 debug: params.log_level.value() <= LogLevel::LOG_LEVEL_DEBUG.value(),
                 socket_dir: params.socket_dir.filter(|dir| !dir.is_empty()),
+                options: params
+                    .extensions
+                    .into_iter()
+                    .filter_map(|extension| extension.value.into_option())
+                    .find(|value| node_config::are_options(value)),
             }
         }
-        // Runtime options: they come again with Create, which is where they are read.
-        _ => Bootstrap::default(),
+        _ => Bootstrap {
+            options: Any::parse_from_bytes(stdin).ok().filter(node_config::are_options),
+            ..Bootstrap::default()
+        },
     }
 }
 
@@ -43,7 +54,6 @@ fn path(address: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protobuf::well_known_types::any::Any;
 
     fn invocation() -> Invocation {
         Invocation::parse("-namespace ns -id box start".split(' ').map(str::to_owned)).unwrap()
@@ -69,7 +79,8 @@ mod tests {
     fn options_of_2_1_are_no_parameters_although_they_parse_as_such() {
         let options =
             Any { type_url: "runtimeoptions.v1.Options".into(), value: vec![8, 1], ..Default::default() };
-        assert_eq!(read(&options.write_to_bytes().unwrap(), &invocation()), Bootstrap::default());
+        let read = read(&options.write_to_bytes().unwrap(), &invocation());
+        assert_eq!(read, Bootstrap { options: Some(options), ..Bootstrap::default() });
     }
 
     #[test]

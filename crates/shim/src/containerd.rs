@@ -1,8 +1,9 @@
 //! What containerd knows: a container's image, and the bytes of its blobs. Asked once a container, at create.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 use containerd_client::services::v1::{GetContainerRequest, GetImageRequest, ReadContentRequest};
@@ -16,6 +17,32 @@ use image::{Descriptor, Digest};
 pub struct Containerd {
     client: Client,
     namespace: MetadataValue<Ascii>,
+}
+
+/// The connections to one containerd, each made when its namespace is first asked about, and what is known of images.
+pub struct Registry {
+    socket: Option<String>,
+    connections: Mutex<HashMap<String, Arc<Containerd>>>,
+}
+
+impl Registry {
+    /// `socket` is containerd's gRPC address, where there is a containerd.
+    pub fn new(socket: Option<String>) -> Registry {
+        Registry { socket, connections: Mutex::default() }
+    }
+
+    /// containerd, as it is seen in a namespace.
+    pub async fn of(&self, namespace: &str) -> Result<Option<Arc<Containerd>>> {
+        let Some(socket) = &self.socket else { return Ok(None) };
+        if let Some(found) = self.connections.lock().unwrap_or_else(PoisonError::into_inner).get(namespace) {
+            return Ok(Some(found.clone()));
+        }
+        // The connection mends itself when containerd goes and comes back.
+        let made = Arc::new(Containerd::connect(socket, namespace).await?);
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        connections.insert(namespace.to_owned(), made.clone());
+        Ok(Some(made))
+    }
 }
 
 /// Where CRI keeps, in a container's record, what the kubelet asked for.

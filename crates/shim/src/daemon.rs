@@ -1,4 +1,5 @@
-//! The shim's process: serves the task service on one socket, for every container of one pod, until the last is gone.
+//! The shim's process: serves the task service on one socket until it has nothing to do any more. The containers that it
+//! serves are those of one pod, or, for a manager, those of all pods in shared mode.
 
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
@@ -9,13 +10,14 @@ use containerd_shim_protos::shim_async::create_task;
 use ttrpc::asynchronous::Server;
 
 use crate::events::Events;
+use crate::manager::{self, Manager};
 use crate::service::Service;
 use crate::{heap, logging};
 
 /// What a shim is told at its birth.
 #[derive(Debug)]
 pub struct Setting {
-    /// containerd's namespace.
+    /// containerd's namespace, where a caller does not say it.
     pub namespace: String,
     /// The bundle of the first container; the log goes to its `log` FIFO.
     pub bundle: PathBuf,
@@ -26,24 +28,37 @@ pub struct Setting {
     pub ttrpc_address: Option<String>,
     /// Where images are looked up, a socket path.
     pub grpc_address: Option<String>,
+    /// It serves all pods in shared mode.
+    pub manager: Option<Manager>,
 }
 
 /// Both generations of the task service: the messages are the same, the name is not.
 const TASK_SERVICES: [&str; 2] = ["containerd.task.v2.Task", "containerd.task.v3.Task"];
 
-/// Serves until the last task is deleted and containerd has asked for the end.
+/// Serves until the last task is deleted and containerd has asked for the end, or a manager has had nothing to do for long.
 pub fn run(listener: UnixListener, setting: Setting) -> Result<()> {
     heap::one_for_all_threads();
-    logging::start(&setting.bundle, setting.debug);
+    match &setting.manager {
+        Some(manager) => {
+            manager::settle(&manager.name);
+            logging::to_file(&manager.log()?, setting.debug)?;
+        }
+        None => logging::to_bundle(&setting.bundle, setting.debug),
+    }
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start tokio")?;
     let result = runtime.block_on(serve(listener, &setting));
     if let Err(error) = &result {
         tracing::error!(error = format!("{error:#}"), "the shim failed");
     }
-    // Another shim may have bound the path anew in the meantime only if this one had lost it; then it is not ours.
-    if let Err(error) = std::fs::remove_file(&setting.socket) {
-        tracing::warn!(%error, socket = %setting.socket.display(), "cannot remove the socket");
+    match &setting.manager {
+        Some(manager) => manager::leave(&manager.name),
+        // Another shim may have bound the path anew in the meantime only if this one had lost it; then it is not ours.
+        None => {
+            if let Err(error) = std::fs::remove_file(&setting.socket) {
+                tracing::warn!(%error, socket = %setting.socket.display(), "cannot remove the socket");
+            }
+        }
     }
     result
 }
@@ -51,7 +66,7 @@ pub fn run(listener: UnixListener, setting: Setting) -> Result<()> {
 async fn serve(listener: UnixListener, setting: &Setting) -> Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::UnixListener::from_std(listener)?;
-    let (events, delivery) = Events::start(setting.namespace.clone(), setting.ttrpc_address.clone());
+    let (events, delivery) = Events::start(setting.ttrpc_address.clone());
     let service = Arc::new(Service::new(setting, events));
     let mut server = Server::new().add_listener(listener.into());
     for name in TASK_SERVICES {
@@ -59,8 +74,12 @@ async fn serve(listener: UnixListener, setting: &Setting) -> Result<()> {
         server = server.register_service(methods.map(|methods| (name.to_owned(), methods)).collect());
     }
     server.start().await.context("cannot serve the task service")?;
-    service.finished().await;
+    match &setting.manager {
+        Some(manager) => manager.finished(&setting.socket, || service.is_empty()).await?,
+        None => service.finished().await,
+    }
     server.shutdown().await.context("cannot stop serving")?;
+    service.end().await;
     drop(server);
     drop(service);
     delivery.finish().await;

@@ -6,27 +6,34 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
-use containerd_shim_protos::api::DeleteResponse;
+use containerd_shim_protos::api::{DeleteRequest, DeleteResponse, KillRequest, WaitRequest};
+use containerd_shim_protos::shim_async::{Client, TaskClient};
 use protobuf::Message;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::cgroup;
 use crate::command_line::Invocation;
 use crate::events::timestamp;
+use crate::manager::Slots;
 use crate::record::{Process, Records};
+use crate::service::NAMESPACE;
 use crate::start;
 use crate::task::bundle::Bundle;
 
 /// What a task that nobody could ask is said to have ended with: killed.
 const KILLED: u32 = 137;
 
-/// How long the kernel may take to end a killed process; containerd waits 5 s for all of this.
+/// How long a manager may take for all that is asked of it; containerd waits 5 s for all of this.
+const MANAGER: Duration = Duration::from_millis(1500);
+
+/// How long the kernel may take to end a killed process.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Answers containerd's `delete`: kills what is left of the task, removes what it made, prints a `DeleteResponse`.
 pub fn delete(invocation: &Invocation) -> Result<()> {
     let records = Records::of(&invocation.address, &invocation.namespace);
     let mut pid = 0;
+    leave_the_manager(invocation);
     let cgroups = match records.read(&invocation.id) {
         Some(record) => {
             if let Some(host) = &record.host {
@@ -43,6 +50,31 @@ pub fn delete(invocation: &Invocation) -> Result<()> {
     let exited_at = timestamp(SystemTime::now());
     let response = DeleteResponse { pid, exit_status: KILLED, exited_at, ..DeleteResponse::default() };
     Ok(std::io::stdout().write_all(&response.write_to_bytes()?)?)
+}
+
+/// A manager that lives goes on for others: this task alone ends there, and a slot that it may hold is given back.
+fn leave_the_manager(invocation: &Invocation) {
+    let Some(socket) = start::address_of(&invocation.bundle) else { return };
+    let Some(slots) = socket.file_name().and_then(|name| Slots::found(name.to_str()?)) else { return };
+    slots.give_back(&invocation.namespace, &invocation.id);
+    let leave = async {
+        let address = format!("unix://{}", socket.display());
+        let tasks = TaskClient::new(Client::connect(&address).await?);
+        let mut context = ttrpc::context::with_duration(MANAGER);
+        context.add(NAMESPACE.to_owned(), invocation.namespace.clone());
+        let id = invocation.id.clone();
+        let kill =
+            KillRequest { id: id.clone(), signal: libc::SIGKILL.unsigned_abs(), ..KillRequest::default() };
+        // It may have ended already.
+        drop(tasks.kill(context.clone(), &kill).await);
+        let wait = WaitRequest { id: id.clone(), ..WaitRequest::default() };
+        drop(tasks.wait(context.clone(), &wait).await);
+        drop(tasks.delete(context, &DeleteRequest { id, ..DeleteRequest::default() }).await);
+        ttrpc::Result::Ok(())
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    // Nobody there, or nobody who answers: then the task ends with the manager.
+    drop(runtime.map(|runtime| runtime.block_on(async { tokio::time::timeout(MANAGER, leave).await })));
 }
 
 /// The cgroups of a task whose shim died while it created it: its host died with it, a record was never written.

@@ -28,7 +28,6 @@ const FAREWELL: Duration = Duration::from_secs(10);
 /// The sending side. Publishing never waits and never fails.
 #[derive(Debug, Clone)]
 pub struct Events {
-    namespace: String,
     queue: mpsc::UnboundedSender<Envelope>,
 }
 
@@ -38,13 +37,13 @@ pub struct Delivery(tokio::task::JoinHandle<()>);
 
 impl Events {
     /// Starts the delivery to containerd's ttrpc address. Without one (a shim driven by hand) events are dropped.
-    pub fn start(namespace: String, address: Option<String>) -> (Events, Delivery) {
+    pub fn start(address: Option<String>) -> (Events, Delivery) {
         let (queue, events) = mpsc::unbounded_channel();
-        (Events { namespace, queue }, Delivery(tokio::spawn(deliver(events, address))))
+        (Events { queue }, Delivery(tokio::spawn(deliver(events, address))))
     }
 
-    /// Queues an event under a topic of `containerd_shim_protos::topics`.
-    pub fn publish<E: MessageFull>(&self, topic: &str, event: &E) {
+    /// Queues an event of a task in this namespace, under a topic of `containerd_shim_protos::topics`.
+    pub fn publish<E: MessageFull>(&self, namespace: &str, topic: &str, event: &E) {
         let mut payload = Any::new();
         payload.type_url = E::descriptor().full_name().to_owned();
         payload.value = match event.write_to_bytes() {
@@ -53,7 +52,7 @@ impl Events {
         };
         let envelope = Envelope {
             timestamp: timestamp(SystemTime::now()),
-            namespace: self.namespace.clone(),
+            namespace: namespace.to_owned(),
             topic: topic.to_owned(),
             event: MessageField::some(payload),
             ..Default::default()

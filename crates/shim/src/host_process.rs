@@ -4,16 +4,15 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, Result, bail};
-use grants::Profile;
+use host::engine::Build;
 use host::jail::Jail;
-use host::protocol::{Channel, Exit, Reply, Request, Stdio};
+use host::protocol::{Channel, Place, Reply, Request, Role, Stdio};
 use host::spawn::{Birth, Child, spawn};
-use rustix::process::{Signal, WaitId, WaitIdOptions, waitid};
+use rustix::process::{PidfdGetfdFlags, Signal, WaitId, WaitIdOptions, pidfd_getfd, waitid};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::cgroup::Cgroup;
-use crate::denied::Denied;
 use crate::netns::Network;
 use crate::reactor::register;
 
@@ -34,6 +33,35 @@ pub enum Refused {
     Because(String),
     #[error(transparent)]
     Broken(#[from] anyhow::Error),
+}
+
+/// A jail that is closed: the parts that the kernel lacks, and the number of the descriptor on which it asks for sockets.
+#[derive(Debug)]
+pub struct Closed {
+    pub missing: Vec<String>,
+    pub sockets: Option<i32>,
+}
+
+/// What a container is launched with.
+#[derive(Debug)]
+pub struct Launch<'a> {
+    pub place: Place,
+    /// A descriptor of a [`host::protocol::Payload`].
+    pub payload: BorrowedFd<'a>,
+    /// stdin, stdout and stderr.
+    pub streams: [Option<BorrowedFd<'a>>; 3],
+    /// The file of the node's root certificates.
+    pub roots: Option<BorrowedFd<'a>>,
+}
+
+/// Reads the answer to what may be refused; gives back what is none.
+pub fn accepted(reply: Option<Reply>) -> Result<Result<(), Refused>, Option<Reply>> {
+    match reply {
+        Some(Reply::Ready { .. }) => Ok(Ok(())),
+        Some(Reply::Refused { message, stale: true, .. }) => Ok(Err(Refused::Stale(message))),
+        Some(Reply::Refused { message, .. }) => Ok(Err(Refused::Because(message))),
+        other => Err(other),
+    }
 }
 
 /// One child: a host or a compiler.
@@ -81,87 +109,53 @@ impl HostProcess {
         Ok(std::fs::File::open(format!("/proc/{}/ns/mnt", self.pid()))?.into())
     }
 
-    /// Has the host close its jail; returns the parts of it that the kernel lacks.
-    pub async fn enter(&self, jail: Jail, network: &Network) -> Result<Vec<String>> {
+    /// Has the host close its jail. `page` is what a host of many tags its threads on.
+    pub async fn enter(
+        &self,
+        jail: Jail,
+        network: &Network,
+        role: Role,
+        page: Option<BorrowedFd<'_>>,
+    ) -> Result<Closed> {
         let netns = match network {
-            Network::Pod(netns) => vec![netns.as_fd()],
-            Network::Node | Network::New => Vec::new(),
+            Network::Pod(netns) => Some(netns.as_fd()),
+            Network::Node | Network::New => None,
         };
-        self.send(&Request::Enter { jail, netns: !netns.is_empty() }, &netns)?;
+        let fds: Vec<_> = netns.into_iter().chain(page).collect();
+        self.send(&Request::Enter { jail, netns: netns.is_some(), role }, &fds)?;
         match self.reply().await? {
-            Some(Reply::Jailed { missing }) => Ok(missing),
+            Some(Reply::Jailed { missing, sockets }) => Ok(Closed { missing, sockets }),
             Some(Reply::Failed { message }) => bail!(message),
             other => Err(self.unexpected(other).await),
         }
     }
 
-    /// Loads a container. `payload` is a descriptor of a [`host::protocol::Payload`], `streams` are stdin, stdout and
-    /// stderr, `roots` is the file of the node's root certificates.
-    pub async fn launch(
-        &self,
-        id: &str,
-        payload: BorrowedFd<'_>,
-        streams: [Option<BorrowedFd<'_>>; 3],
-        roots: Option<BorrowedFd<'_>>,
-    ) -> Result<(), Refused> {
-        let [stdin, stdout, stderr] = streams.map(|stream| stream.is_some());
-        let stdio = Stdio { stdin, stdout, stderr };
-        let fds: Vec<_> =
-            std::iter::once(payload).chain(streams.into_iter().flatten()).chain(roots).collect();
-        self.send(&Request::Launch { id: id.to_owned(), stdio, roots: roots.is_some() }, &fds)?;
-        self.accepted().await
+    /// Fetches a descriptor of the host's, by its number there.
+    pub fn fetch(&self, number: i32) -> io::Result<OwnedFd> {
+        Ok(pidfd_getfd(&self.child.get_ref().pidfd, number, PidfdGetfdFlags::empty())?)
     }
 
-    /// Compiles what `input` holds, for this profile, into `output`.
+    /// Asks for a container to be loaded; what it says to that is its next reply.
+    pub fn launch(&self, id: &str, launch: &Launch<'_>) -> Result<()> {
+        let [stdin, stdout, stderr] = launch.streams.map(|stream| stream.is_some());
+        let stdio = Stdio { stdin, stdout, stderr };
+        let streams = launch.streams.into_iter().flatten();
+        let fds: Vec<_> = std::iter::once(launch.payload).chain(streams).chain(launch.roots).collect();
+        let (id, place) = (id.to_owned(), launch.place.clone());
+        self.send(&Request::Launch { id, place, stdio, roots: launch.roots.is_some() }, &fds)
+    }
+
+    /// Compiles what `input` holds into `output`.
     pub async fn compile(
         &self,
-        profile: Profile,
+        build: Build,
         input: BorrowedFd<'_>,
         output: BorrowedFd<'_>,
     ) -> Result<(), Refused> {
-        self.send(&Request::Compile { profile }, &[input, output])?;
-        self.accepted().await
-    }
-
-    async fn accepted(&self) -> Result<(), Refused> {
-        match self.reply().await? {
-            Some(Reply::Ready { .. }) => Ok(()),
-            Some(Reply::Refused { message, stale: true, .. }) => Err(Refused::Stale(message)),
-            Some(Reply::Refused { message, .. }) => Err(Refused::Because(message)),
-            other => Err(Refused::Broken(self.unexpected(other).await)),
-        }
-    }
-
-    /// Lets the launched container run.
-    pub fn run(&self, id: &str) -> Result<()> {
-        self.send(&Request::Start { id: id.to_owned() }, &[])
-    }
-
-    /// Waits for the end of the container `id`; `None` when the host went without a word.
-    pub async fn exit(&self, id: &str) -> Option<Exit> {
-        let mut denied = Denied::default();
-        let end = self.hear_out(id, &mut denied).await.unwrap_or_else(|error| {
-            tracing::warn!(container = id, error = format!("{error:#}"), "a host broke the protocol");
-            None
-        });
-        if let Some(calls) = denied.sum(end.as_ref().map(|exit| &exit.denied)) {
-            tracing::warn!(container = id, "denied calls: {calls}");
-        }
-        end
-    }
-
-    async fn hear_out(&self, id: &str, denied: &mut Denied) -> Result<Option<Exit>> {
-        loop {
-            match self.reply().await? {
-                Some(Reply::Denied { denial, .. }) => {
-                    if let Some(sentence) = denied.take(&denial)? {
-                        tracing::warn!(container = id, "{sentence}");
-                    }
-                }
-                Some(Reply::Exited(exit)) => return Ok(Some(exit)),
-                Some(_) => bail!("it answers out of turn"),
-                None => return Ok(None),
-            }
+        self.send(&Request::Compile { build }, &[input, output])?;
+        match accepted(self.reply().await?) {
+            Ok(answer) => answer,
+            Err(other) => Err(Refused::Broken(self.unexpected(other).await)),
         }
     }
 
@@ -202,11 +196,12 @@ impl HostProcess {
         String::from_utf8_lossy(&words).trim().to_owned()
     }
 
-    fn send(&self, request: &Request, fds: &[BorrowedFd<'_>]) -> Result<()> {
+    pub fn send(&self, request: &Request, fds: &[BorrowedFd<'_>]) -> Result<()> {
         self.control.get_ref().send(request, fds).context("the host does not listen")
     }
 
-    async fn reply(&self) -> Result<Option<Reply>> {
+    /// The next reply; `None` when the host is gone. To be asked by one task at a time.
+    pub async fn reply(&self) -> Result<Option<Reply>> {
         loop {
             let mut ready = self.control.readable().await.context("the control channel is closed")?;
             match ready.try_io(|control| control.get_ref().receive_plain()) {
@@ -216,7 +211,8 @@ impl HostProcess {
         }
     }
 
-    async fn unexpected(&self, reply: Option<Reply>) -> anyhow::Error {
+    /// What to say of a reply that was not due, or of none.
+    pub async fn unexpected(&self, reply: Option<Reply>) -> anyhow::Error {
         match reply {
             Some(reply) => anyhow::anyhow!("the host answers out of turn: {reply:?}"),
             None => {

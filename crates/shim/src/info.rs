@@ -28,7 +28,10 @@ pub fn version() -> Result<()> {
     println!(
         "containerd-shim-run-v2 {} ({RUNTIME}, {})",
         env!("CARGO_PKG_VERSION"),
-        host::engine::tag(grants::Profile::Standard)
+        host::engine::tag(host::engine::Build {
+            profile: grants::Profile::Standard,
+            mode: grants::Mode::Normal
+        })
     );
     Ok(())
 }

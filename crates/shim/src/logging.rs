@@ -1,30 +1,82 @@
-//! The shim's log: one line per event, logfmt, to the FIFO `log` in the bundle, which containerd copies to its own.
+//! The log: one line per event, logfmt. A pod's shim writes to the FIFO `log` in the bundle, which containerd copies to
+//! its own; a manager, which belongs to no bundle, to a file.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use tracing::Level;
 use tracing_subscriber::fmt::format::{DefaultFields, Format, Full};
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
-/// Starts logging. Where there is no FIFO (a shim driven by hand), nothing is logged and nothing fails.
-pub fn start(bundle: &Path, debug: bool) {
+/// When a manager's log has so many bytes, it begins a new one and keeps the old one beside it.
+const LARGEST: u64 = 8 << 20;
+
+/// Logs to a file.
+pub fn to_file(path: &Path, debug: bool) -> io::Result<()> {
+    let log = Turned::open(path)?;
+    install(SystemTime, log, debug);
+    Ok(())
+}
+
+/// Logs to a bundle. Where there is no FIFO (a shim driven by hand), nothing is logged and nothing fails.
+pub fn to_bundle(bundle: &Path, debug: bool) {
     // Both ends are held: writing never blocks and never fails while containerd is away.
     let open =
         OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(bundle.join("log"));
     let Ok(fifo) = open else { return };
+    // containerd writes the time before each line.
+    install((), Lossy(fifo), debug);
+}
+
+fn install<T, W>(timer: T, log: W, debug: bool)
+where
+    T: FormatTime + Send + Sync + 'static,
+    W: Write + Send + 'static,
+{
     let level = if debug { Level::DEBUG } else { Level::INFO };
-    let format: Format<Full, ()> = Format::default().without_time().with_ansi(false).with_target(false);
+    let format: Format<Full, T> = Format::default().with_timer(timer).with_ansi(false).with_target(false);
     let subscriber = tracing_subscriber::fmt()
         .event_format(format)
         .fmt_fields(DefaultFields::new())
         .with_max_level(level)
-        .with_writer(Mutex::new(Lossy(fifo)))
+        .with_writer(Mutex::new(log))
         .finish();
     // Fails only when a subscriber is set already, and then there is a log.
     drop(tracing::subscriber::set_global_default(subscriber));
+}
+
+/// A file that is begun anew when it has become large.
+struct Turned {
+    path: PathBuf,
+    file: File,
+    size: u64,
+}
+
+impl Turned {
+    fn open(path: &Path) -> io::Result<Turned> {
+        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+        let size = file.metadata()?.len();
+        Ok(Turned { path: path.to_owned(), file, size })
+    }
+}
+
+impl Write for Turned {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.size > LARGEST {
+            std::fs::rename(&self.path, self.path.with_extension("log.1"))?;
+            *self = Turned::open(&self.path)?;
+        }
+        let written = self.file.write(line)?;
+        self.size += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Drops what a full FIFO does not take: a log must not stop what it reports on.

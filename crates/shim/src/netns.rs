@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use anyhow::{Context, Result};
 use grants::{ContainerType, NetNs, identity};
 
+use crate::mount::unshare_network;
 use crate::task::bundle::Bundle;
 
 /// The network namespace of a new host.
@@ -33,6 +34,28 @@ impl Network {
         })
     }
 }
+
+impl Network {
+    /// A descriptor of the namespace, made now where it is a new one.
+    pub fn descriptor(self) -> Result<OwnedFd> {
+        match self {
+            Network::Pod(netns) => Ok(netns),
+            Network::Node => Ok(File::open(OWN).context("cannot open the node's network namespace")?.into()),
+            Network::New => {
+                // On a thread that is thrown away: it has left this process' own for good.
+                let thread = std::thread::Builder::new().name("netns".into()).spawn(|| -> Result<OwnedFd> {
+                    unshare_network().context("cannot make a network namespace")?;
+                    Ok(File::open(OWN)?.into())
+                });
+                let made = thread.context("cannot start a thread")?.join();
+                made.unwrap_or_else(|_| anyhow::bail!("the thread that makes a network namespace failed"))
+            }
+        }
+    }
+}
+
+/// The network namespace of the thread that looks.
+const OWN: &str = "/proc/thread-self/ns/net";
 
 /// A container of a pod belongs where the pod's sandbox says. Its own spec names `/proc/PID/ns/net` of the sandbox's
 /// process, and as no process runs for our sandboxes that is the shim's: the node's own network.

@@ -25,11 +25,10 @@ struct Options {
 
 /// Reads the policy that applies to a task.
 pub fn policy(options: Option<&Any>) -> Result<Policy> {
-    let options =
-        match options.filter(|any| any.type_url.trim_start_matches("type.googleapis.com/") == OPTIONS) {
-            Some(any) => parse(&any.value).context("containerd's runtime options are unreadable")?,
-            None => Options::default(),
-        };
+    let options = match options.filter(|any| are_options(any)) {
+        Some(any) => parse(&any.value).context("containerd's runtime options are unreadable")?,
+        None => Options::default(),
+    };
     if !options.config_path.is_empty() {
         return file(Path::new(&options.config_path)).transpose().unwrap_or_else(|| {
             Err(anyhow::anyhow!("the node config {} does not exist", options.config_path))
@@ -40,6 +39,11 @@ pub fn policy(options: Option<&Any>) -> Result<Policy> {
         return Policy::parse(text).context("the `options` of this runtime in containerd's config");
     }
     Ok(file(Path::new(FILE))?.unwrap_or_default())
+}
+
+/// Whether this is what containerd sends for runtimes such as this one.
+pub fn are_options(any: &Any) -> bool {
+    any.type_url.trim_start_matches("type.googleapis.com/") == OPTIONS
 }
 
 fn file(path: &Path) -> Result<Option<Policy>> {

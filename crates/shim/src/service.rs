@@ -19,40 +19,59 @@ use containerd_shim_protos::shim_async::Task as TaskService;
 use containerd_shim_protos::topics::{
     TASK_CREATE_EVENT_TOPIC, TASK_DELETE_EVENT_TOPIC, TASK_START_EVENT_TOPIC,
 };
+use grants::Mode;
 use protobuf::MessageField;
 use tokio::sync::Notify;
 use ttrpc::asynchronous::TtrpcContext;
 
 use crate::cgroup::Version;
 use crate::command_line::check_name;
+use crate::containerd::Registry;
 use crate::daemon::Setting;
 use crate::error::{Error, Result};
 use crate::events::{Events, timestamp};
 use crate::heap;
+use crate::manager::Slots;
 use crate::record::{Process, Record, Records};
 use crate::stats;
 use crate::stdio::Urls;
 use crate::task::bundle::Bundle;
 use crate::task::{Context, Order, Phase, Task, Work, create, end, signal_ends};
 
-/// The tasks of one pod and the RPCs on them.
+/// Where containerd says its namespace with a call.
+pub const NAMESPACE: &str = "containerd-namespace-ttrpc";
+
+/// A task's namespace and id.
+type Key = (String, String);
+
+/// The tasks of one pod, or of all pods in shared mode, and the RPCs on them.
 pub struct Service {
     context: Context,
-    records: Records,
+    address: String,
     /// `None` while a task is being created: its id is taken.
-    tasks: Mutex<HashMap<String, Option<Arc<Task>>>>,
+    tasks: Mutex<HashMap<Key, Option<Arc<Task>>>>,
+    /// Where a caller does not say it.
+    namespace: String,
+    /// Of a manager.
+    slots: Option<Slots>,
     done: Notify,
 }
 
 impl Service {
     pub fn new(setting: &Setting, events: Events) -> Service {
         let context = Context {
-            namespace: setting.namespace.clone(),
-            containerd: setting.grpc_address.clone(),
+            containerd: Registry::new(setting.grpc_address.clone()),
             events,
+            groups: setting.manager.as_ref().map(|_| Arc::default()),
         };
-        let records = Records::of(setting.grpc_address.as_deref().unwrap_or_default(), &setting.namespace);
-        Service { context, records, tasks: Mutex::default(), done: Notify::new() }
+        Service {
+            context,
+            address: setting.grpc_address.clone().unwrap_or_default(),
+            tasks: Mutex::default(),
+            namespace: setting.namespace.clone(),
+            slots: setting.manager.as_ref().map(|manager| manager.slots.clone()),
+            done: Notify::new(),
+        }
     }
 
     /// Waits until containerd has asked for the end and nothing is left.
@@ -60,17 +79,39 @@ impl Service {
         self.done.notified().await;
     }
 
-    fn tasks(&self) -> MutexGuard<'_, HashMap<String, Option<Arc<Task>>>> {
+    /// Whether there is no task, nor one that is being created.
+    pub fn is_empty(&self) -> bool {
+        self.tasks().is_empty()
+    }
+
+    /// Ends what does not end with the last task: the hosts of trust groups.
+    pub async fn end(&self) {
+        if let Some(groups) = &self.context.groups {
+            groups.end().await;
+        }
+    }
+
+    fn records(&self, namespace: &str) -> Records {
+        Records::of(&self.address, namespace)
+    }
+
+    /// Whose task a call is about.
+    fn key(&self, call: &TtrpcContext, id: &str) -> Key {
+        let told = call.metadata.get(NAMESPACE).and_then(|values| values.first());
+        (told.unwrap_or(&self.namespace).clone(), id.to_owned())
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, HashMap<Key, Option<Arc<Task>>>> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn find(&self, id: &str, exec: &str) -> Result<Arc<Task>> {
+    fn find(&self, call: &TtrpcContext, id: &str, exec: &str) -> Result<Arc<Task>> {
         if !exec.is_empty() {
             return Err(Error::NotFound(format!(
                 "no process {exec} in the task {id}: exec is not supported yet"
             )));
         }
-        let found = self.tasks().get(id).cloned().flatten();
+        let found = self.tasks().get(&self.key(call, id)).cloned().flatten();
         found.ok_or_else(|| Error::NotFound(format!("no task {id}")))
     }
 
@@ -78,7 +119,7 @@ impl Service {
         &self.context.events
     }
 
-    async fn make(&self, request: CreateTaskRequest) -> Result<Arc<Task>> {
+    async fn make(&self, namespace: &str, request: CreateTaskRequest) -> Result<Arc<Task>> {
         check_name("the task's id", &request.id)
             .map_err(|error| Error::InvalidArgument(error.to_string()))?;
         if !request.checkpoint.is_empty() {
@@ -99,6 +140,7 @@ impl Service {
             ..TaskCreate::default()
         };
         let order = Order {
+            namespace: namespace.to_owned(),
             id: request.id,
             bundle: request.bundle.into(),
             rootfs: request.rootfs,
@@ -113,25 +155,28 @@ impl Service {
         let made = create(&self.context, order, &bundle).await?;
         let pod = grants::identity::pod(bundle.spec()).map(|pod| format!("{}/{}", pod.namespace, pod.name));
         let record = Record {
-            namespace: self.context.namespace.clone(),
+            namespace: namespace.to_owned(),
             id: made.task.id.clone(),
             pod,
             image: made.image,
             bundle: bundle.path().to_owned(),
-            mode: "normal".into(),
+            mode: made.mode.to_string(),
             created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
             shim_pid: std::process::id().cast_signed(),
             host: match &made.task.work {
                 Work::Sandbox => None,
+                // A host that others share is not this task's to end.
+                Work::Container(_) if made.mode == Mode::Shared => None,
                 Work::Container(container) => Process::of(container.pid().cast_signed()).ok(),
             },
             grants: made.grants,
             cgroups: made.cgroups,
         };
-        if let Err(error) = self.records.write(&record) {
+        if let Err(error) = self.records(namespace).write(&record) {
             tracing::warn!(error = format!("{error:#}"), "run-wasm ps will not see a task");
         }
-        self.events().publish(TASK_CREATE_EVENT_TOPIC, &TaskCreate { pid: made.task.pid(), ..created_event });
+        let event = TaskCreate { pid: made.task.pid(), ..created_event };
+        self.events().publish(namespace, TASK_CREATE_EVENT_TOPIC, &event);
         Ok(made.task)
     }
 
@@ -149,8 +194,8 @@ impl Service {
         if let Work::Container(container) = &task.work {
             container.clean().await;
         }
-        self.records.remove(&task.id);
-        self.tasks().remove(&task.id);
+        self.records(&task.namespace).remove(&task.id);
+        self.tasks().remove(&(task.namespace.clone(), task.id.clone()));
         let event = TaskDelete {
             container_id: task.id.clone(),
             pid: task.pid(),
@@ -158,7 +203,7 @@ impl Service {
             exited_at: timestamp(end.at),
             ..TaskDelete::default()
         };
-        self.events().publish(TASK_DELETE_EVENT_TOPIC, &event);
+        self.events().publish(&task.namespace, TASK_DELETE_EVENT_TOPIC, &event);
         let exited_at = timestamp(end.at);
         Ok(DeleteResponse { pid: task.pid(), exit_status: end.code, exited_at, ..DeleteResponse::default() })
     }
@@ -172,54 +217,58 @@ fn not_yet<T>(what: &str) -> ttrpc::Result<T> {
 impl TaskService for Service {
     async fn create(
         &self,
-        _: &TtrpcContext,
+        call: &TtrpcContext,
         request: CreateTaskRequest,
     ) -> ttrpc::Result<CreateTaskResponse> {
         let id = request.id.clone();
-        match self.tasks().entry(id.clone()) {
+        let key = self.key(call, &id);
+        match self.tasks().entry(key.clone()) {
             Entry::Occupied(_) => {
                 return Err(Error::AlreadyExists(format!("the task {id} exists already")).into());
             }
             Entry::Vacant(place) => drop(place.insert(None)),
         }
-        let made = self.make(request).await;
+        let made = self.make(&key.0, request).await;
+        if let Some(slots) = &self.slots {
+            slots.give_back(&key.0, &id);
+        }
         heap::trim();
         match made {
             Ok(task) => {
                 let pid = task.pid();
                 tracing::info!(container = id, pid, "created");
-                self.tasks().insert(id, Some(task));
+                self.tasks().insert(key, Some(task));
                 Ok(CreateTaskResponse { pid, ..CreateTaskResponse::default() })
             }
             Err(error) => {
                 tracing::warn!(container = id, %error, "not created");
-                self.tasks().remove(&id);
+                self.tasks().remove(&key);
                 Err(error.into())
             }
         }
     }
 
-    async fn start(&self, _: &TtrpcContext, request: StartRequest) -> ttrpc::Result<StartResponse> {
-        let task = self.find(&request.id, &request.exec_id)?;
+    async fn start(&self, call: &TtrpcContext, request: StartRequest) -> ttrpc::Result<StartResponse> {
+        let task = self.find(call, &request.id, &request.exec_id)?;
         let pid = task.pid();
         task.start(|| {
             let event = TaskStart { container_id: task.id.clone(), pid, ..TaskStart::default() };
-            self.events().publish(TASK_START_EVENT_TOPIC, &event);
+            self.events().publish(&task.namespace, TASK_START_EVENT_TOPIC, &event);
         })?;
         Ok(StartResponse { pid, ..StartResponse::default() })
     }
 
-    async fn state(&self, _: &TtrpcContext, request: StateRequest) -> ttrpc::Result<StateResponse> {
-        Ok(self.find(&request.id, &request.exec_id)?.state())
+    async fn state(&self, call: &TtrpcContext, request: StateRequest) -> ttrpc::Result<StateResponse> {
+        Ok(self.find(call, &request.id, &request.exec_id)?.state())
     }
 
-    async fn wait(&self, _: &TtrpcContext, request: WaitRequest) -> ttrpc::Result<WaitResponse> {
-        let end = self.find(&request.id, &request.exec_id)?.ended().await;
+    async fn wait(&self, call: &TtrpcContext, request: WaitRequest) -> ttrpc::Result<WaitResponse> {
+        let end = self.find(call, &request.id, &request.exec_id)?.ended().await;
         Ok(WaitResponse { exit_status: end.code, exited_at: timestamp(end.at), ..WaitResponse::default() })
     }
 
-    async fn kill(&self, _: &TtrpcContext, request: KillRequest) -> ttrpc::Result<Empty> {
-        let task = self.find(&request.id, &request.exec_id)?;
+    async fn kill(&self, call: &TtrpcContext, request: KillRequest) -> ttrpc::Result<Empty> {
+        let task = self.find(call, &request.id, &request.exec_id)?;
         if let Phase::Ended(_) = task.phase() {
             return Err(Error::NotFound(format!("the task {} has ended already", task.id)).into());
         }
@@ -233,28 +282,29 @@ impl TaskService for Service {
         Ok(Empty::new())
     }
 
-    async fn delete(&self, _: &TtrpcContext, request: DeleteRequest) -> ttrpc::Result<DeleteResponse> {
-        let task = self.find(&request.id, &request.exec_id)?;
+    async fn delete(&self, call: &TtrpcContext, request: DeleteRequest) -> ttrpc::Result<DeleteResponse> {
+        let task = self.find(call, &request.id, &request.exec_id)?;
         Ok(self.remove(&task).await?)
     }
 
-    async fn pids(&self, _: &TtrpcContext, request: PidsRequest) -> ttrpc::Result<PidsResponse> {
-        let task = self.find(&request.id, "")?;
+    async fn pids(&self, call: &TtrpcContext, request: PidsRequest) -> ttrpc::Result<PidsResponse> {
+        let task = self.find(call, &request.id, "")?;
         let process = ProcessInfo { pid: task.pid(), ..ProcessInfo::default() };
         Ok(PidsResponse { processes: vec![process], ..PidsResponse::default() })
     }
 
-    async fn stats(&self, _: &TtrpcContext, request: StatsRequest) -> ttrpc::Result<StatsResponse> {
-        let task = self.find(&request.id, "")?;
-        let metrics = stats::metrics(Version::of_this_node(), &task.usage()).map_err(anyhow::Error::from);
+    async fn stats(&self, call: &TtrpcContext, request: StatsRequest) -> ttrpc::Result<StatsResponse> {
+        let task = self.find(call, &request.id, "")?;
+        let usage = task.usage().await;
+        let metrics = stats::metrics(Version::of_this_node(), &usage).map_err(anyhow::Error::from);
         Ok(StatsResponse {
             stats: MessageField::some(metrics.map_err(Error::from)?),
             ..StatsResponse::default()
         })
     }
 
-    async fn connect(&self, _: &TtrpcContext, request: ConnectRequest) -> ttrpc::Result<ConnectResponse> {
-        let task_pid = self.find(&request.id, "").map_or(0, |task| task.pid());
+    async fn connect(&self, call: &TtrpcContext, request: ConnectRequest) -> ttrpc::Result<ConnectResponse> {
+        let task_pid = self.find(call, &request.id, "").map_or(0, |task| task.pid());
         Ok(ConnectResponse {
             shim_pid: std::process::id(),
             task_pid,
@@ -263,16 +313,16 @@ impl TaskService for Service {
         })
     }
 
-    async fn resize_pty(&self, _: &TtrpcContext, request: ResizePtyRequest) -> ttrpc::Result<Empty> {
-        let task = self.find(&request.id, &request.exec_id)?;
+    async fn resize_pty(&self, call: &TtrpcContext, request: ResizePtyRequest) -> ttrpc::Result<Empty> {
+        let task = self.find(call, &request.id, &request.exec_id)?;
         if let Work::Container(container) = &task.work {
             container.resize(request.width, request.height).map_err(Error::from)?;
         }
         Ok(Empty::new())
     }
 
-    async fn close_io(&self, _: &TtrpcContext, request: CloseIORequest) -> ttrpc::Result<Empty> {
-        let task = self.find(&request.id, &request.exec_id)?;
+    async fn close_io(&self, call: &TtrpcContext, request: CloseIORequest) -> ttrpc::Result<Empty> {
+        let task = self.find(call, &request.id, &request.exec_id)?;
         if let (true, Work::Container(container)) = (request.stdin, &task.work) {
             container.close_stdin().map_err(Error::from)?;
         }
@@ -280,8 +330,8 @@ impl TaskService for Service {
     }
 
     async fn shutdown(&self, _: &TtrpcContext, _: ShutdownRequest) -> ttrpc::Result<Empty> {
-        // One call per task of the pod: only the last ends the shim.
-        if self.tasks().is_empty() {
+        // One call per task of the pod: only the last ends the shim. A manager decides for itself.
+        if self.slots.is_none() && self.is_empty() {
             self.done.notify_one();
         }
         Ok(Empty::new())

@@ -1,6 +1,6 @@
 //! `start`: finds or makes the shim that a container belongs to, and prints its address.
 //!
-//! All containers of a pod share the shim of its sandbox. The socket is bound here and handed to the shim by fork,
+//! All containers of a pod share the shim of its sandbox; all pods in shared mode share a manager. The socket is bound here and handed to the shim by fork,
 //! so that the address is good the moment it is printed: connections wait in the backlog until the shim accepts.
 
 use std::fs;
@@ -9,6 +9,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use grants::{ContainerType, Mode, Policy};
 use rustix::fs::{FlockOperation, flock};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use sha2::{Digest, Sha256};
@@ -17,6 +18,8 @@ use crate::bootstrap::{self, Bootstrap};
 use crate::command_line::Invocation;
 use crate::daemon::{self, Setting};
 use crate::fork::{Side, fork};
+use crate::manager::{self, Manager};
+use crate::node_config;
 use crate::task::bundle::Bundle;
 
 /// Where shim sockets live unless containerd says otherwise. Short, because a socket's path may have 107 bytes.
@@ -31,14 +34,33 @@ pub fn start(invocation: &Invocation) -> Result<()> {
     io::stdin().read_to_end(&mut stdin).context("cannot read the bootstrap parameters")?;
     let bootstrap = bootstrap::read(&stdin, invocation);
     let bundle = Bundle::read(&invocation.bundle)?;
-    let group = grants::sandbox_id(bundle.spec()).unwrap_or(&invocation.id).to_owned();
-    let socket = socket_path(invocation, &bootstrap, &group);
+    let policy = node_config::policy(bootstrap.options.as_ref())?;
+    let sandbox = sandbox(&bundle)?;
+    let pod = sandbox.as_ref().unwrap_or(&bundle);
+    let manager = match grants::mode(pod.spec(), &policy)? {
+        Mode::Normal => None,
+        Mode::Shared => Some(manager_of(invocation, sandbox.as_ref(), &policy)?),
+    };
+    let socket = match &manager {
+        Some(manager) => sockets(&bootstrap).join(&manager.name),
+        None => {
+            let group = grants::sandbox_id(bundle.spec()).unwrap_or(&invocation.id);
+            sockets(&bootstrap).join(name(invocation, group))
+        }
+    };
     let address = format!("unix://{}", socket.display());
 
-    let listener = match listen(&socket)? {
-        Some(listener) => listener,
-        // The pod's shim is there already.
-        None => return publish(invocation, &address),
+    let folder = sockets(&bootstrap);
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    let locked = lock(&folder).with_context(|| format!("cannot lock the folder {}", folder.display()))?;
+    let listener = listen(&socket)?;
+    if let Some(manager) = &manager {
+        manager.slots.take(&invocation.namespace, &invocation.id)?;
+    }
+    drop(locked);
+    let Some(listener) = listener else {
+        // The shim is there already.
+        return publish(invocation, &address);
     };
     match fork().context("cannot fork the shim")? {
         Side::Parent => publish(invocation, &address),
@@ -54,24 +76,52 @@ pub fn start(invocation: &Invocation) -> Result<()> {
                 grpc_address: bootstrap
                     .grpc_address
                     .or_else(|| Some(invocation.address.clone()).filter(|address| !address.is_empty())),
+                manager,
             };
             daemon::run(listener, setting)
         }
     }
 }
 
-/// The socket of a group: one per containerd, namespace and group, as containerd's own shims name theirs.
-fn socket_path(invocation: &Invocation, bootstrap: &Bootstrap, group: &str) -> PathBuf {
-    let name = Sha256::digest(format!("{}/{}/{group}", invocation.address, invocation.namespace));
-    let hex: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
-    Path::new(bootstrap.socket_dir.as_deref().unwrap_or(SOCKETS)).join(hex)
+/// Where the sockets of shims are.
+fn sockets(bootstrap: &Bootstrap) -> PathBuf {
+    PathBuf::from(bootstrap.socket_dir.as_deref().unwrap_or(SOCKETS))
 }
 
-/// Binds the socket; `None` when a shim serves it. A socket that nobody serves is what a killed shim left behind.
+/// The name of a group's socket: one per containerd, namespace and group, as containerd's own shims name theirs.
+fn name(invocation: &Invocation, group: &str) -> String {
+    let name = Sha256::digest(format!("{}/{}/{group}", invocation.address, invocation.namespace));
+    name.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The bundle of the sandbox that a container of a pod belongs to.
+fn sandbox(bundle: &Bundle) -> Result<Option<Bundle>> {
+    match (grants::container_type(bundle.spec()), grants::sandbox_id(bundle.spec())) {
+        (ContainerType::Container, Some(id)) => {
+            Ok(Some(bundle.sibling(id).context("the sandbox of this container's pod")?))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The manager that serves a pod: the one that has its sandbox, while that lives; else this release's.
+fn manager_of(invocation: &Invocation, sandbox: Option<&Bundle>, policy: &Policy) -> Result<Manager> {
+    let serves = |socket: &PathBuf| UnixStream::connect(socket).is_ok();
+    let socket = sandbox.and_then(|sandbox| address_of(sandbox.path())).filter(serves);
+    let name = socket.as_deref().and_then(Path::file_name).and_then(|name| name.to_str()).map(str::to_owned);
+    let name = name.map_or_else(|| manager::name(&invocation.address), Ok)?;
+    Manager::new(name, policy.shared.idle_exit)
+}
+
+/// The socket of a bundle's shim.
+pub fn address_of(bundle: &Path) -> Option<PathBuf> {
+    let address = fs::read_to_string(bundle.join(ADDRESS_FILE)).ok()?;
+    Some(PathBuf::from(address.trim_start_matches("unix://")))
+}
+
+/// Binds the socket; `None` when a shim serves it. A socket that nobody serves is what a killed shim left behind. The
+/// folder must be locked.
 fn listen(socket: &Path) -> Result<Option<UnixListener>> {
-    let folder = socket.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    let _locked = lock(folder).with_context(|| format!("cannot lock the folder {}", folder.display()))?;
     for _ in 0..2 {
         match UnixListener::bind(socket) {
             Ok(listener) => return Ok(Some(listener)),
@@ -91,18 +141,17 @@ fn listen(socket: &Path) -> Result<Option<UnixListener>> {
 
 /// Removes the socket of a bundle's shim when nobody serves it any more: a killed shim could not.
 pub fn remove_stale_socket(bundle: &Path) {
-    let Ok(address) = fs::read_to_string(bundle.join(ADDRESS_FILE)) else { return };
-    let socket = Path::new(address.trim_start_matches("unix://"));
+    let Some(socket) = address_of(bundle) else { return };
     let Some(Ok(_locked)) = socket.parent().map(lock) else { return };
-    if UnixStream::connect(socket).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
-        && let Err(error) = fs::remove_file(socket)
+    if UnixStream::connect(&socket).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+        && let Err(error) = fs::remove_file(&socket)
     {
         eprintln!("cannot remove {}: {error}", socket.display());
     }
 }
 
-/// One process at a time: a socket that is bound and does not listen yet looks like one that nobody serves.
-fn lock(folder: &Path) -> io::Result<fs::File> {
+/// One process at a time looks for a shim, makes one, or ends: a socket that is bound and does not listen yet looks like one that nobody serves.
+pub fn lock(folder: &Path) -> io::Result<fs::File> {
     let folder = fs::File::open(folder)?;
     flock(&folder, FlockOperation::LockExclusive)?;
     Ok(folder)

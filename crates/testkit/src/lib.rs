@@ -20,6 +20,7 @@ pub mod cri;
 mod environment;
 mod events;
 mod leaks;
+pub mod mode;
 mod nest;
 mod node;
 mod patience;

@@ -21,6 +21,7 @@ use crate::leaks::remove_cgroups;
 const FIRST: &str = "set -e
 mount -t tmpfs -o mode=755 tmpfs /run
 mount -t tmpfs -o mode=755 tmpfs /var/lib
+mount -t tmpfs -o mode=755 tmpfs /var/log
 ip link set lo up
 echo ready
 read -r _ || true";

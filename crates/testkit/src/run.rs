@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context, Result, ensure};
 
 use crate::containerd::Containerd;
+use crate::mode;
 use crate::running::Running;
 use crate::terminal;
 
@@ -204,7 +205,7 @@ impl<'a> Run<'a> {
     /// The call of `ctr run`, for whoever needs other streams than pipes.
     fn command(self) -> Result<Command> {
         let mut words = vec!["run".to_owned(), "--runtime".into(), "io.containerd.run.v2".into()];
-        if let Some(config) = &self.config {
+        if let Some(config) = mode::config(self.config.as_deref()) {
             let file = self.daemon.nest().folder().join(format!("{}.config.toml", self.id));
             fs::write(&file, config)?;
             words.extend(["--runtime-config-path".into(), file.display().to_string()]);

@@ -15,30 +15,42 @@ use super::state::{self, ComponentState};
 use super::stdio::Stdio;
 use super::{Denials, Outcome, PrepareError, value};
 
-/// A component that is linked and ready to be instantiated.
-pub(super) struct Command {
-    store: Store<ComponentState>,
+/// A component that is linked, for any container with the same code and the same kinds of grants.
+#[derive(Clone)]
+pub(super) struct Linked {
     component: InstancePre<ComponentState>,
     target: Target,
+}
+
+/// A component that is ready to be instantiated.
+pub(super) struct Command {
+    store: Store<ComponentState>,
+    linked: Linked,
     fuel: Option<u64>,
 }
 
-pub(super) fn prepare(
-    component: &Component,
-    grants: &Grants,
-    client: Client,
-    gate: Arc<Gate>,
-    wasi: WasiCtxBuilder,
-    stdio: &Stdio,
-) -> Result<Command, PrepareError> {
-    let target = export::target(component, grants.entry().function.as_deref())?;
-    let engine = component.engine();
-    let component = interfaces::linker(component, grants)
-        .and_then(|linker| linker.instantiate_pre(component))
-        .map_err(|error| PrepareError::import(&error, PROVIDED))?;
-    let store = state::component(engine, grants, client, gate, wasi, stdio);
-    let store = store.map_err(|error| PrepareError::Engine(format!("{error:#}")))?;
-    Ok(Command { store, component, target, fuel: grants.fuel() })
+impl Linked {
+    pub fn new(component: &Component, grants: &Grants) -> Result<Linked, PrepareError> {
+        let target = export::target(component, grants.entry().function.as_deref())?;
+        let component = interfaces::linker(component, grants)
+            .and_then(|linker| linker.instantiate_pre(component))
+            .map_err(|error| PrepareError::import(&error, PROVIDED))?;
+        Ok(Linked { component, target })
+    }
+
+    /// Gives it a store of its own.
+    pub fn prepare(
+        self,
+        grants: &Grants,
+        client: Client,
+        gate: Arc<Gate>,
+        wasi: WasiCtxBuilder,
+        stdio: &Stdio,
+    ) -> Result<Command, PrepareError> {
+        let store = state::component(self.component.engine(), grants, client, gate, wasi, stdio);
+        let store = store.map_err(|error| PrepareError::Engine(format!("{error:#}")))?;
+        Ok(Command { store, linked: self, fuel: grants.fuel() })
+    }
 }
 
 impl Command {
@@ -48,8 +60,8 @@ impl Command {
     }
 
     async fn call(&mut self, stdio: &Stdio) -> Result<Outcome> {
-        let instance = self.component.instantiate_async(&mut self.store).await?;
-        match &self.target {
+        let instance = self.linked.component.instantiate_async(&mut self.store).await?;
+        match &self.linked.target {
             Target::Run(index) => {
                 let run = instance.get_typed_func::<(), (Result<(), ()>,)>(&mut self.store, index)?;
                 let (result,) = run.call_async(&mut self.store, ()).await?;

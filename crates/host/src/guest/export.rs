@@ -15,6 +15,7 @@ const EXPECTED: &str =
 const SERVERS: [&str; 2] = ["wasi:http/incoming-handler", "wasi:http/handler"];
 
 /// The function to call.
+#[derive(Clone)]
 pub(super) enum Target {
     /// `run` of a command, async or not.
     Run(ComponentExportIndex),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use grants::Profile;
 use wasmtime::{ResourceLimiter, Result};
 
-use crate::memory::Account;
 use crate::memory::heap::Charge;
+use crate::memory::{Account, Then};
 
 /// What a table's element takes.
 const ELEMENT: u64 = size_of::<usize>() as u64;
@@ -52,7 +52,7 @@ const NEVER: [&str; 2] =
 impl Meter {
     /// On the account that this thread is charged to. Without one, the limit holds for memories and tables alone.
     pub(super) fn new(limit: Option<u64>, profile: Profile) -> Self {
-        let account = Charge::of_this_thread().unwrap_or_else(|| Account::new(limit, |_| {}));
+        let account = Charge::of_this_thread().unwrap_or_else(|| Account::new(limit, |_| Then::GoOn));
         if profile == Profile::Strict {
             account.set_aside();
         }

@@ -3,37 +3,56 @@
 
 use std::path::Path;
 
-use grants::Profile;
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module, Precompiled};
 
 use super::PrepareError;
-use crate::engine::{Engines, Flavour};
+use crate::engine::{Build, Engines, Flavour, fits_a_pool};
 
 pub(super) enum Code {
     Component(Component),
     Module(Module),
 }
 
-/// Maps the code at `path`. What does not fit any of this profile's engines, or is no code at all, is [`PrepareError::Stale`].
-pub(super) fn load(engines: &Engines, profile: Profile, path: &Path) -> Result<Code, PrepareError> {
+/// Maps the code at `path`. What does not fit any engine of this build, or is no code at all, is [`PrepareError::Stale`].
+pub(super) fn load(engines: &Engines, build: Build, path: &Path) -> Result<Code, PrepareError> {
     std::fs::File::open(path).map_err(PrepareError::Code)?;
-    let plain = engine(engines, Flavour::plain(profile))?;
+    let plain = Flavour::plain(build);
     // Most code is a plain component, and to ask first would mean to read the file twice.
-    let error = match component(&plain, path) {
+    let error = match map(engines, plain, path, component) {
         Ok(component) => return Ok(component),
         Err(error) => error,
     };
     match Engine::detect_precompiled_file(path) {
-        Ok(Some(Precompiled::Module)) => module(&plain, path),
-        Ok(Some(Precompiled::Component)) => component(&engine(engines, Flavour::concurrent(profile))?, path),
+        Ok(Some(Precompiled::Module)) => map(engines, plain, path, module),
+        Ok(Some(Precompiled::Component)) => map(engines, Flavour::concurrent(build), path, component),
         _ => Err(error),
     }
     .map_err(|error| PrepareError::Stale(format!("{error:#}")))
 }
 
-fn engine(engines: &Engines, flavour: Flavour) -> Result<Engine, PrepareError> {
-    engines.get(flavour).map_err(|error| PrepareError::Engine(format!("{error:#}")))
+/// Maps it for a pooling engine first, where there are such; for another if it needs more than a pool has room for.
+fn map(
+    engines: &Engines,
+    flavour: Flavour,
+    path: &Path,
+    map: fn(&Engine, &Path) -> wasmtime::Result<Code>,
+) -> wasmtime::Result<Code> {
+    let code = map(&engines.get(flavour)?, path)?;
+    match code.fits_a_pool() {
+        true => Ok(code),
+        false => map(&engines.on_demand(flavour)?, path),
+    }
+}
+
+impl Code {
+    fn fits_a_pool(&self) -> bool {
+        match self {
+            // Without an answer it imports modules, which decide.
+            Code::Component(component) => component.resources_required().as_ref().is_some_and(fits_a_pool),
+            Code::Module(module) => fits_a_pool(&module.resources_required()),
+        }
+    }
 }
 
 fn component(engine: &Engine, path: &Path) -> wasmtime::Result<Code> {

@@ -12,6 +12,7 @@ mod export;
 mod fair;
 mod http;
 mod interfaces;
+mod library;
 mod limits;
 mod load;
 mod module;
@@ -36,17 +37,17 @@ use std::time::Duration;
 
 use grants::Grants;
 
-use crate::engine::Engines;
 use crate::memory::heap::Charge;
 
 pub use denials::Denials;
 pub use errors::PrepareError;
+pub use library::Library;
 pub use outcome::Outcome;
 pub use timeout::Timeout;
 
 use crate::protocol::NameFiles;
 use http::Client;
-use load::Code;
+use library::Linked;
 use network::{Gate, Names};
 use stdio::Stdio;
 use timeout::Ending;
@@ -76,6 +77,8 @@ pub struct Launch {
 /// A guest that is loaded and linked, its files open, none of its code run.
 pub struct Prepared {
     program: Program,
+    /// Kept for as long as the guest lives.
+    _linked: Arc<Linked>,
     stdio: Stdio,
     denials: Denials,
     timeout: Option<Duration>,
@@ -88,22 +91,22 @@ enum Program {
 }
 
 /// Loads, links and checks a guest. Errors are the pod's, or ask for new code ([`PrepareError::Stale`]).
-pub fn prepare(engines: &Engines, launch: Launch) -> Result<Prepared, PrepareError> {
+pub fn prepare(library: &Library, launch: Launch) -> Result<Prepared, PrepareError> {
     let Launch { code, root, grants, denials, names, roots, stdin, stdout, stderr } = launch;
     let timeout = grants.timeout();
     let stdio = Stdio::new(stdin, stdout, stderr, grants.profile()).map_err(PrepareError::Stdio)?;
-    let code = load::load(engines, grants.profile(), &code)?;
+    let linked = library.linked(&code, &grants)?;
     let names = Arc::new(Names::new(grants.egress(), &names, denials.clone())?);
     let gate = Gate::new(&grants, &names);
     let wasi = wasi::context(&grants, &gate, root.as_deref(), &stdio)?;
-    let program = match code {
-        Code::Component(component) => {
+    let program = match linked.as_ref() {
+        Linked::Component(component) => {
             let client = Client::new(&grants, names, root.as_deref(), roots.map(File::from));
-            Program::Component(command::prepare(&component, &grants, client, gate, wasi, &stdio)?)
+            Program::Component(component.clone().prepare(&grants, client, gate, wasi, &stdio)?)
         }
-        Code::Module(module) => Program::Module(module::prepare(&module, &grants, wasi)?),
+        Linked::Module(module) => Program::Module(module.clone().prepare(&grants, wasi)?),
     };
-    Ok(Prepared { program, stdio, denials, timeout, ending: Ending::default() })
+    Ok(Prepared { program, _linked: linked, stdio, denials, timeout, ending: Ending::default() })
 }
 
 impl Prepared {
@@ -112,33 +115,59 @@ impl Prepared {
         let limit = self.timeout?;
         Some(Timeout::new(limit, self.ending.clone(), self.stdio.clone()))
     }
+
+    /// How long the guest may run.
+    pub(crate) fn limit(&self) -> Option<Duration> {
+        self.timeout
+    }
+
+    pub(crate) fn last_words(&self) -> LastWords {
+        LastWords(self.stdio.clone())
+    }
 }
 
 /// Runs a guest to its end, on this thread, and returns when all of its output is written. Never returns when the guest's
 /// [`Timeout`] ends it first.
 pub fn run(prepared: Prepared) -> Outcome {
-    let Prepared { program, stdio, denials, ending, timeout: _ } = prepared;
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return Outcome::broken(format!("cannot make the event loop: {error}")),
     };
+    let ending = prepared.ending.clone();
     runtime.block_on(async {
-        let outcome = match program {
-            Program::Component(command) => command.run(&stdio, &denials).await,
-            Program::Module(module) => module.run(&stdio, &denials).await,
-        };
+        let last_words = prepared.last_words();
+        let outcome = call(prepared).await;
         if let Some(account) = Charge::of_this_thread() {
             account.close();
         }
         if !ending.claim() {
             std::future::pending::<()>().await;
         }
-        if let Some(reason) = &outcome.reason {
-            stdio.report(reason);
-        }
-        stdio.drain().await;
+        last_words.say(&outcome).await;
         outcome
     })
+}
+
+/// Runs a guest to its end, which it is told of by nobody yet. Dropped, the guest is gone.
+pub(crate) async fn call(prepared: Prepared) -> Outcome {
+    let Prepared { program, _linked, stdio, denials, .. } = prepared;
+    match program {
+        Program::Component(command) => command.run(&stdio, &denials).await,
+        Program::Module(module) => module.run(&stdio, &denials).await,
+    }
+}
+
+/// The streams of a guest that ends.
+pub(crate) struct LastWords(Stdio);
+
+impl LastWords {
+    /// Tells the reason of the end, if there is one to tell, and returns when all output is written or nobody reads it.
+    pub(crate) async fn say(self, outcome: &Outcome) {
+        if let Some(reason) = &outcome.reason {
+            self.0.report(reason);
+        }
+        self.0.drain().await;
+    }
 }
 
 #[cfg(test)]

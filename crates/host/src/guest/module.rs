@@ -18,34 +18,39 @@ const EXPECTED: &str = "a core module has `_start`, or a function that is named 
 const START: &str = "_start";
 const INITIALIZE: &str = "_initialize";
 
-/// A module that is linked and ready to be instantiated.
-pub(super) struct Module {
-    store: Store<ModuleState>,
+/// A module that is linked, for any container with the same code and the same kinds of grants.
+#[derive(Clone)]
+pub(super) struct Linked {
     module: InstancePre<ModuleState>,
     function: String,
+    results: usize,
+}
+
+/// A module that is ready to be instantiated.
+pub(super) struct Module {
+    store: Store<ModuleState>,
+    linked: Linked,
     results: Vec<Val>,
     fuel: Option<u64>,
 }
 
-pub(super) fn prepare(
-    module: &wasmtime::Module,
-    grants: &Grants,
-    wasi: WasiCtxBuilder,
-) -> Result<Module, PrepareError> {
-    let wanted = grants.entry().function.as_deref();
-    let ty = target(module, wanted)?;
-    let engine = module.engine();
-    let module = linker(engine, grants)
-        .and_then(|linker| linker.instantiate_pre(module))
-        .map_err(|error| PrepareError::import(&error, PROVIDED))?;
-    Ok(Module {
-        store: state::module(engine, grants, wasi)
-            .map_err(|error| PrepareError::Engine(format!("{error:#}")))?,
-        module,
-        function: wanted.unwrap_or(START).to_owned(),
-        results: vec![Val::I32(0); ty.results().len()],
-        fuel: grants.fuel(),
-    })
+impl Linked {
+    pub fn new(module: &wasmtime::Module, grants: &Grants) -> Result<Linked, PrepareError> {
+        let wanted = grants.entry().function.as_deref();
+        let results = target(module, wanted)?.results().len();
+        let module = linker(module.engine(), grants)
+            .and_then(|linker| linker.instantiate_pre(module))
+            .map_err(|error| PrepareError::import(&error, PROVIDED))?;
+        Ok(Linked { module, function: wanted.unwrap_or(START).to_owned(), results })
+    }
+
+    /// Gives it a store of its own.
+    pub fn prepare(self, grants: &Grants, wasi: WasiCtxBuilder) -> Result<Module, PrepareError> {
+        let store = state::module(self.module.module().engine(), grants, wasi);
+        let store = store.map_err(|error| PrepareError::Engine(format!("{error:#}")))?;
+        let results = vec![Val::I32(0); self.results];
+        Ok(Module { store, linked: self, results, fuel: grants.fuel() })
+    }
 }
 
 fn linker(engine: &Engine, grants: &Grants) -> Result<Linker<ModuleState>> {
@@ -91,13 +96,13 @@ impl Module {
     }
 
     async fn call(&mut self) -> Result<()> {
-        let instance = self.module.instantiate_async(&mut self.store).await?;
-        if self.function != START && instance.get_func(&mut self.store, INITIALIZE).is_some() {
+        let instance = self.linked.module.instantiate_async(&mut self.store).await?;
+        if self.linked.function != START && instance.get_func(&mut self.store, INITIALIZE).is_some() {
             function(&instance, &mut self.store, INITIALIZE)?
                 .call_async(&mut self.store, &[], &mut [])
                 .await?;
         }
-        let function = function(&instance, &mut self.store, &self.function)?;
+        let function = function(&instance, &mut self.store, &self.linked.function)?;
         function.call_async(&mut self.store, &[], &mut self.results).await
     }
 }

@@ -42,8 +42,13 @@ impl Outcome {
         Self { code: KILLED, reason: Some(exhausted.to_string()), oom: true }
     }
 
+    /// Somebody ended it, and knows why.
+    pub(crate) fn killed() -> Self {
+        Self { code: KILLED, reason: None, oom: false }
+    }
+
     /// It ran longer than it may.
-    pub(super) fn timed_out(limit: Duration) -> Self {
+    pub(crate) fn timed_out(limit: Duration) -> Self {
         let reason =
             format!("timed out: it ran for the {limit:?} of `run.wasm/timeout`, or of this node's limit");
         Self { code: TIMED_OUT, reason: Some(reason), oom: false }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use grants::Grants;
+use grants::{Grants, Mode};
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, Result, Store};
 use wasmtime_wasi::p1::WasiP1Ctx;
@@ -17,6 +17,7 @@ use super::limits::{self, Meter};
 use super::network::{Gate, Names};
 use super::stdio::Stdio;
 use super::strict::Identities;
+use crate::tenants;
 
 /// Of a component.
 pub(super) struct ComponentState {
@@ -70,6 +71,7 @@ pub(super) fn component(
         listings: HashMap::new(),
     };
     let mut store = Store::new(engine, state);
+    share(&mut store, grants);
     store.limiter(|state| &mut state.meter);
     store.set_hostcall_fuel(limits::per_call(limit));
     store.set_max_component_handles(limits::HANDLES);
@@ -91,10 +93,19 @@ pub(super) fn module(
     wasi.ctx().table.set_max_capacity(limits::HANDLES);
     let meter = Meter::new(limit, grants.profile());
     let mut store = Store::new(engine, ModuleState { wasi, identities: Identities::default(), meter });
+    share(&mut store, grants);
     store.limiter(|state| &mut state.meter);
     store.set_hostcall_fuel(limits::per_call(limit));
     grants.fuel().map_or(Ok(()), |units| store.set_fuel(units))?;
     Ok(store)
+}
+
+/// A guest that shares its threads with others makes way for them.
+fn share<T>(store: &mut Store<T>, grants: &Grants) {
+    if grants.mode() == Mode::Shared {
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|_| tenants::make_way());
+    }
 }
 
 impl ComponentState {

@@ -11,7 +11,7 @@ use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
 };
 
-use super::{Jail, JailError};
+use super::{Jail, JailError, Sockets};
 
 /// Without arguments to look at.
 const ALWAYS: &[c_long] = &[
@@ -187,7 +187,7 @@ fn rules(jail: &Jail) -> Result<BTreeMap<c_long, Vec<SeccompRule>>, seccompiler:
     // pointed at any name of the node.
     let stream = (libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK) as u64;
     rules.insert(libc::SYS_socketpair, vec![both((0, libc::AF_UNIX as u64), (1, stream))?]);
-    if jail.network {
+    if jail.sockets != Sockets::None {
         rules.extend(NETWORK.iter().map(|call| (*call, Vec::new())));
         for call in [libc::SYS_getsockopt, libc::SYS_setsockopt] {
             rules.insert(call, not_about_the_peer()?);

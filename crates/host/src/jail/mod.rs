@@ -5,13 +5,14 @@
 //! Wasmtime finds no file but its own mounts, no process but itself, no capability, no way to a new privilege.
 //! Nothing here may run after a second thread exists: credentials and filters are per thread.
 
+mod asked;
 mod filter;
 mod identity;
 mod root;
 mod ruleset;
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 
 use rustix::process::{
     DumpableBehavior, Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit,
@@ -28,8 +29,8 @@ pub struct Jail {
     pub gid: u32,
     pub groups: Vec<u32>,
     pub umask: Option<u32>,
-    /// Whether the container's grants open any network at all; without, `socket(2)` is refused.
-    pub network: bool,
+    /// Where its sockets come from.
+    pub sockets: Sockets,
     /// Limit of open files.
     pub open_files: u64,
     /// The container's OOM score adjustment, -1000 to 1000.
@@ -40,6 +41,27 @@ pub struct Jail {
     pub memory: Option<u64>,
     /// A compiler process: no containers directory, no network, threads for parallel work.
     pub compiler: bool,
+}
+
+/// Where the sockets of a host come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Sockets {
+    /// There are none: the grants open no network at all.
+    None,
+    /// It makes them itself, in its own network namespace.
+    Own,
+    /// The kernel asks the shim for each, which makes it where the container's network is (seccomp_unotify(2), with
+    /// `SECCOMP_ADDFD_FLAG_SEND` of Linux 5.14).
+    Asked,
+}
+
+/// A jail that is closed.
+#[derive(Debug)]
+pub struct Closed {
+    /// Parts that the kernel lacks and nobody required.
+    pub missing: Vec<String>,
+    /// The number of the descriptor by which the kernel asks for sockets, with [`Sockets::Asked`].
+    pub sockets: Option<RawFd>,
 }
 
 /// Why a jail could not be closed.
@@ -55,10 +77,10 @@ pub(crate) fn step<T, E: Into<io::Error>>(step: &'static str, result: Result<T, 
     result.map_err(|source| JailError::Step { step, source: source.into() })
 }
 
-/// Closes the jail around this process. Returns the parts that the kernel lacks and nobody required.
+/// Closes the jail around this process.
 ///
 /// `netns` is the pod's network namespace; without one the process stays in that in which it was born.
-pub fn enter(jail: &Jail, netns: Option<OwnedFd>) -> Result<Vec<String>, JailError> {
+pub fn enter(jail: &Jail, netns: Option<OwnedFd>) -> Result<Closed, JailError> {
     if let Some(netns) = netns {
         join_network(netns)?;
     }
@@ -77,12 +99,14 @@ pub fn enter(jail: &Jail, netns: Option<OwnedFd>) -> Result<Vec<String>, JailErr
     if !ruleset::restrict(jail.compiler)? {
         missing.push("landlock".to_owned());
     }
+    // Before the filter that would not let another be installed.
+    let sockets = if jail.sockets == Sockets::Asked { Some(asked::install()?) } else { None };
     if !filter::apply(jail)? {
         missing.push("seccomp".to_owned());
     }
     match missing.iter().find(|part| jail.require.contains(part)) {
         Some(part) => Err(JailError::Missing { part: part.clone() }),
-        None => Ok(missing),
+        None => Ok(Closed { missing, sockets }),
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Account {
     /// In bytes; without one, everything is counted and nothing refused.
     limit: Option<u64>,
     memories: AtomicU64,
+    /// The most that was used, as it was when memory grew.
+    peak: AtomicU64,
     tables: AtomicU64,
     /// Of the threads that are charged to this account. What one of them frees for another makes it a little less than
     /// nothing at times.
@@ -39,7 +41,18 @@ pub struct Account {
     set_aside: AtomicU64,
     /// The guest has ended: what the host does for its report is not refused.
     closed: AtomicBool,
-    on_exhausted: Box<dyn Fn(&Exhausted) + Send + Sync>,
+    /// The guest has wanted too much: its end is sure.
+    exhausted: AtomicBool,
+    on_exhausted: Box<dyn Fn(&Exhausted) -> Then + Send + Sync>,
+}
+
+/// What becomes of a thread whose guest would make the host keep too much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// It goes no further.
+    Stop,
+    /// It serves others as well, and goes on until it can leave the guest.
+    GoOn,
 }
 
 /// The guest wanted more memory than it may have: the figures at that moment, in bytes.
@@ -87,27 +100,30 @@ fn kept(limit: u64) -> u64 {
 }
 
 impl Account {
-    /// `limit` is the container's, in bytes. `on_exhausted` is called when the host itself would have to keep too much for the
-    /// guest, on the guest's thread, which goes no further: whoever hears it ends the guest.
+    /// `limit` is the container's, in bytes. `on_exhausted` is called once when the host itself would have to keep too much
+    /// for the guest, on the guest's thread: whoever hears it ends the guest.
     pub fn new(
         limit: Option<u64>,
-        on_exhausted: impl Fn(&Exhausted) + Send + Sync + 'static,
+        on_exhausted: impl Fn(&Exhausted) -> Then + Send + Sync + 'static,
     ) -> Arc<Account> {
         Arc::new(Account {
             limit,
             memories: AtomicU64::new(0),
+            peak: AtomicU64::new(0),
             tables: AtomicU64::new(0),
             heap: AtomicI64::new(0),
             set_aside: AtomicU64::new(0),
             closed: AtomicBool::new(false),
+            exhausted: AtomicBool::new(false),
             on_exhausted: Box::new(on_exhausted),
         })
     }
 
     /// Asks for linear memory.
     pub(crate) fn grow_memory(&self, bytes: u64) -> Result<(), Exhausted> {
-        self.check(bytes)?;
+        self.ask(bytes)?;
         self.memories.fetch_add(bytes, Relaxed);
+        self.peak.fetch_max(self.used(), Relaxed);
         Ok(())
     }
 
@@ -118,7 +134,7 @@ impl Account {
 
     /// Asks for a table's elements, which the engine keeps on the heap: they are noted here and counted there.
     pub(crate) fn grow_table(&self, bytes: u64) -> Result<(), Exhausted> {
-        self.check(bytes)?;
+        self.ask(bytes)?;
         self.tables.fetch_add(bytes, Relaxed);
         Ok(())
     }
@@ -139,24 +155,44 @@ impl Account {
         self.closed.store(true, Relaxed);
     }
 
-    fn check(&self, wanted: u64) -> Result<(), Exhausted> {
-        let Some(limit) = self.limit else { return Ok(()) };
-        let (memories, tables) = (self.memories.load(Relaxed), self.tables.load(Relaxed));
-        let heap = u64::try_from(self.heap.load(Relaxed)).unwrap_or(0);
-        // Without a counting allocator, as in a test, tables are found in their own figure alone.
-        let heap = heap.max(tables.saturating_add(self.set_aside.load(Relaxed)));
-        let used = memories.saturating_add(heap);
-        // The first who goes too far is told; by then the guest's end is sure, and its report needs memory, too.
-        if used.saturating_add(wanted) <= limit - kept(limit) || self.closed.swap(true, Relaxed) {
-            return Ok(());
-        }
-        Err(Exhausted { limit, wanted, memories, tables, heap: heap.saturating_sub(tables) })
+    /// What is used at this moment, in bytes.
+    pub(crate) fn used(&self) -> u64 {
+        self.memories.load(Relaxed).saturating_add(self.heap())
     }
 
-    /// Charges what a charged thread allocates. A thread that goes too far goes no further.
+    /// About the most that was used.
+    pub(crate) fn peak(&self) -> u64 {
+        self.peak.load(Relaxed).max(self.used())
+    }
+
+    /// With the tables, and with what is set aside.
+    fn heap(&self) -> u64 {
+        let heap = u64::try_from(self.heap.load(Relaxed)).unwrap_or(0);
+        // Without a counting allocator, as in a test, tables are found in their own figure alone.
+        heap.max(self.tables.load(Relaxed).saturating_add(self.set_aside.load(Relaxed)))
+    }
+
+    /// By who can be refused, and then ends.
+    fn ask(&self, wanted: u64) -> Result<(), Exhausted> {
+        self.check(wanted).inspect_err(|_| self.exhausted.store(true, Relaxed))
+    }
+
+    fn check(&self, wanted: u64) -> Result<(), Exhausted> {
+        let Some(limit) = self.limit else { return Ok(()) };
+        if self.used().saturating_add(wanted) <= limit - kept(limit) || self.closed.load(Relaxed) {
+            return Ok(());
+        }
+        let (memories, tables) = (self.memories.load(Relaxed), self.tables.load(Relaxed));
+        Err(Exhausted { limit, wanted, memories, tables, heap: self.heap().saturating_sub(tables) })
+    }
+
+    /// Charges what a charged thread allocates.
     fn allocate(&self, bytes: u64) {
-        if let Err(exhausted) = self.check(bytes) {
-            (self.on_exhausted)(&exhausted);
+        if let Err(exhausted) = self.check(bytes)
+            // The first who goes too far is told; by then the guest's end is sure, and its report needs memory, too.
+            && !self.exhausted.swap(true, Relaxed)
+            && (self.on_exhausted)(&exhausted) == Then::Stop
+        {
             loop {
                 std::thread::park();
             }
@@ -187,7 +223,7 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     fn account(limit: u64) -> Arc<Account> {
-        Account::new(Some(limit), |_| {})
+        Account::new(Some(limit), |_| Then::GoOn)
     }
 
     #[test]
@@ -242,9 +278,18 @@ mod tests {
 
     #[test]
     fn without_a_limit_nothing_is_refused() {
-        let account = Account::new(None, |_| {});
+        let account = Account::new(None, |_| Then::GoOn);
         account.grow_memory(u64::MAX / 2).unwrap();
         account.allocate(MIB);
+    }
+
+    #[test]
+    fn whose_end_is_sure_gets_no_more_memory() {
+        let account = account(4 * MIB);
+        account.allocate(4 * MIB);
+        assert!(account.grow_memory(1).is_err());
+        account.allocate(4 * MIB);
+        assert_eq!(account.used(), 8 * MIB);
     }
 
     #[test]

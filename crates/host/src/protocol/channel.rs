@@ -133,7 +133,7 @@ impl AsRawFd for Channel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{Reply, Request, Stdio};
+    use crate::protocol::{Place, Reply, Request, Stdio};
 
     #[test]
     fn a_message_arrives_with_its_descriptors() {
@@ -141,11 +141,12 @@ mod tests {
         let host = Channel::new(host);
         let file = std::fs::File::open("/dev/null").unwrap();
         let stdio = Stdio { stdin: false, stdout: true, stderr: false };
-        shim.send(&Request::Launch { id: "a".into(), stdio, roots: false }, &[file.as_fd(), file.as_fd()])
-            .unwrap();
+        let place = Place { code: "c".into(), root: "a".into(), tag: 1 };
+        let launch = Request::Launch { id: "a".into(), place, stdio, roots: false };
+        shim.send(&launch, &[file.as_fd(), file.as_fd()]).unwrap();
         let (message, fds) = host.receive::<Request>().unwrap().unwrap();
         assert!(
-            matches!(message, Request::Launch { id, stdio: got, roots: false } if id == "a" && got == stdio)
+            matches!(message, Request::Launch { id, stdio: got, roots: false, .. } if id == "a" && got == stdio)
         );
         assert_eq!(fds.len(), 2);
     }

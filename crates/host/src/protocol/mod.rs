@@ -10,9 +10,10 @@ mod denial;
 pub use channel::{Channel, MAX_PACKET};
 pub use denial::{Counts, Denial, Kind};
 
-use grants::{Grants, Profile};
+use grants::Grants;
 use serde::{Deserialize, Serialize};
 
+use crate::engine::Build;
 use crate::jail::Jail;
 
 /// The number under which a host finds its end of the control channel.
@@ -21,17 +22,45 @@ pub const CONTROL_FD: i32 = 3;
 /// What the shim asks of a host, in the order in which a container's life asks it.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Request {
-    /// Give up everything that the container must not have. Descriptor: the network namespace, when `netns` says so.
-    Enter { jail: Jail, netns: bool },
-    /// Load a container whose mounts stand under [`container_dir`]. Descriptors, in this order: a memfd with a
-    /// [`Payload`] as JSON, then those of stdin, stdout and stderr that [`Stdio`] names, then, where `roots` says so, a
-    /// file with the certificates that the node trusts.
-    Launch { id: String, stdio: Stdio, roots: bool },
+    /// Give up everything that the container must not have. Descriptors: the network namespace, when `netns` says so;
+    /// for a host of many, the page of its [`tags`](crate::tenants::tags).
+    Enter { jail: Jail, netns: bool, role: Role },
+    /// Load a container. Descriptors, in this order: a memfd with a [`Payload`] as JSON, then those of stdin, stdout and
+    /// stderr that [`Stdio`] names, then, where `roots` says so, a file with the certificates that the node trusts.
+    Launch { id: String, place: Place, stdio: Stdio, roots: bool },
     /// Run the container that was launched under this id.
     Start { id: String },
-    /// Compile for guests with this profile. Descriptors: the Wasm to read, the file to write. Answered like a launch,
-    /// and asked of compilers only.
-    Compile { profile: Profile },
+    /// End a container, of many, at once. Answered by its exit.
+    Kill { id: String },
+    /// Tell what a container, of many, has used.
+    Measure { id: String },
+    /// Tell that the host is well; asked of hosts of many.
+    Ping,
+    /// Compile. Descriptors: the Wasm to read, the file to write. Answered like a launch, and asked of compilers only.
+    Compile { build: Build },
+}
+
+/// What a child process is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Role {
+    Compiler,
+    /// The host of one container.
+    Alone,
+    /// The host of a trust group's containers, of at most so many at a time.
+    Group {
+        seats: u32,
+    },
+}
+
+/// Where a container stands in its host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Under which id its code is found: [`container_dir`]`/code`. Containers of one code may share it.
+    pub code: String,
+    /// Under which id its files are found: [`container_dir`]`/root` is the guest's `/`.
+    pub root: String,
+    /// Who it is to the kernel's questions about sockets; not 0. Of no use to a host of one.
+    pub tag: u32,
 }
 
 /// Which of the standard streams travel with a [`Request::Launch`].
@@ -61,14 +90,19 @@ pub struct NameFiles {
 /// What a host answers.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Reply {
-    /// The jail is closed. `missing` names its parts that this kernel lacks.
-    Jailed { missing: Vec<String> },
+    /// The jail is closed. `missing` names its parts that this kernel lacks; `sockets` is the number of the descriptor by
+    /// which the kernel asks for sockets on this host's behalf, where somebody else makes them.
+    Jailed { missing: Vec<String>, sockets: Option<i32> },
     /// The container is loaded and linked; `Start` runs it.
     Ready { id: String },
     /// The container cannot run. `stale` asks for the code to be compiled anew.
     Refused { id: String, message: String, stale: bool },
     /// The container was denied a call; it goes on.
     Denied { id: String, denial: Denial },
+    /// What the container has used.
+    Used { id: String, usage: Usage },
+    /// The host is well, or the container that it cannot get away from.
+    Well { stuck: Option<String> },
     /// The container ended.
     Exited(Exit),
     /// The jail could not be closed: nothing was run.
@@ -89,6 +123,20 @@ pub struct Exit {
     pub told: bool,
     /// What it was denied.
     pub denied: Counts,
+}
+
+/// What a container of many has used, by its host's own accounting.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Nanoseconds of CPU.
+    pub cpu: u64,
+    /// Bytes: linear memories, and what the host keeps for it.
+    pub memory: u64,
+    pub memory_peak: u64,
+    /// CPU periods: all in which it ran, those in which it had to wait, and nanoseconds waited.
+    pub periods: u64,
+    pub throttled_periods: u64,
+    pub throttled: u64,
 }
 
 /// Where a container's mounts stand in its host's mount namespace: `<dir>/root` is the guest's `/`, `<dir>/code` the

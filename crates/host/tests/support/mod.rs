@@ -8,8 +8,9 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
-use grants::{Grants, Policy, Profile};
+use grants::{Grants, Mode, Policy, Profile};
 use host::compile::{CompileError, CompileReport, Limits, compile};
+use host::engine::Build;
 use host::guest::{self, Denials, Launch, Outcome, PrepareError};
 use host::protocol::NameFiles;
 use serde_json::{Value, json};
@@ -96,7 +97,8 @@ pub fn compiled_for(
     file.write_all(input).unwrap();
     file.rewind().unwrap();
     let (output, path) = NamedTempFile::new().unwrap().into_parts();
-    (compile(file, output, profile, Limits { input: limit }), path)
+    let build = Build { profile, mode: Mode::Normal };
+    (compile(file, output, build, Limits { input: limit }), path)
 }
 
 /// A guest about to be launched.
@@ -231,7 +233,7 @@ impl Guest {
             stdout,
             stderr,
         };
-        let prepared = guest::prepare(&host::engine::Engines::default(), launch);
+        let prepared = guest::prepare(&host::guest::Library::default(), launch);
         (code, prepared)
     }
 }

@@ -148,6 +148,15 @@ impl Cgroup {
         }
     }
 
+    /// Sets other limits, where they differ.
+    pub fn change(&mut self, limits: &Limits) -> io::Result<()> {
+        if self.limits == *limits {
+            return Ok(());
+        }
+        self.limits = limits.clone();
+        self.limit()
+    }
+
     /// Tells systemd of the cgroup, where the tree is systemd's: `pid` is the process that was born in it. The limits
     /// hold before and after.
     pub async fn register(&self, pid: i32) -> Result<()> {

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use host::protocol::container_dir;
 use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
-use rustix::mount::{MoveMountFlags, move_mount};
+use rustix::io::Errno;
+use rustix::mount::{MoveMountFlags, UnmountFlags, move_mount, unmount};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::in_root::mount_point;
@@ -28,23 +29,21 @@ pub struct Attachment {
     pub content: Content,
 }
 
-/// Puts a container together under [`container_dir`]: `code`, `root` (empty where there is no root file system), and
-/// the volumes in it, in order; then makes the root read-only when asked.
+/// Puts a container together under [`container_dir`]: `code` (empty where it is elsewhere), `root` (empty where there is no
+/// root file system), and the volumes in it, in order; then makes the root read-only when asked.
 pub fn attach(
     namespace: OwnedFd,
     id: String,
-    code: Tree,
+    code: Option<Tree>,
     root: Option<Tree>,
     read_only: bool,
     volumes: Vec<Attachment>,
 ) -> Result<()> {
-    // The thread is thrown away: it has left this process' mount namespace for good.
-    let thread = std::thread::Builder::new().name("attach".into()).spawn(move || -> Result<()> {
-        unshare_root(false).context("cannot leave the shim's root")?;
-        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Mount))
-            .context("cannot enter the host's mount namespace")?;
+    within(namespace, move || {
         let place = Place::make(&id)?;
-        place.put("code", &code)?;
+        if let Some(code) = &code {
+            place.put("code", code)?;
+        }
         if let Some(root) = &root {
             place.put("root", root)?;
         }
@@ -57,11 +56,54 @@ pub fn attach(
         }
         place.close()?;
         result
+    })
+}
+
+/// Takes away what [`attach`] put together with a root of its own and without code, from a host that goes on.
+pub fn detach(namespace: OwnedFd, id: String) -> Result<()> {
+    within(namespace, move || {
+        let folder = container_dir(&id);
+        // With the root goes all that is mounted in it.
+        match unmount(folder.join("root"), UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(error) => return Err(error).context("cannot unmount the container's root"),
+        }
+        let containers = open_containers(&folder)?;
+        // Never what is below: should anything still be mounted there, it is not the host's to remove.
+        let removed = std::fs::remove_dir(folder.join("root"))
+            .and_then(|()| std::fs::remove_file(folder.join("code")))
+            .and_then(|()| std::fs::remove_dir(&folder));
+        close_containers(&containers)?;
+        removed.context("cannot remove the container's place")
+    })
+}
+
+/// Does something in the host's mount namespace, on a thread that is thrown away: it has left this process' own for good.
+fn within(namespace: OwnedFd, act: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
+    let thread = std::thread::Builder::new().name("attach".into()).spawn(move || -> Result<()> {
+        unshare_root(false).context("cannot leave the shim's root")?;
+        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Mount))
+            .context("cannot enter the host's mount namespace")?;
+        act()
     });
     match thread.context("cannot start a thread")?.join() {
         Ok(result) => result,
         Err(_) => bail!("the attaching thread panicked"),
     }
+}
+
+/// The folder of all containers, writable until it is closed.
+fn open_containers(folder: &Path) -> Result<OwnedFd> {
+    let parent = folder.parent().unwrap_or(Path::new("/"));
+    let containers = open_path(CWD, parent).context("the host has no place for containers")?;
+    let writable = MountAttr { clear: RDONLY, ..MountAttr::default() };
+    mount_setattr(containers.as_fd(), false, &writable).context("cannot open the place for containers")?;
+    Ok(containers)
+}
+
+fn close_containers(containers: &OwnedFd) -> Result<()> {
+    let attr = MountAttr { set: RDONLY, ..MountAttr::default() };
+    mount_setattr(containers.as_fd(), false, &attr).context("cannot close the place for containers")
 }
 
 /// A container's folder in the host's namespace, writable while this lives.
@@ -73,11 +115,7 @@ struct Place {
 impl Place {
     fn make(id: &str) -> Result<Place> {
         let folder = container_dir(id);
-        let parent = folder.parent().unwrap_or(Path::new("/"));
-        let containers = open_path(CWD, parent).context("the host has no place for containers")?;
-        let writable = MountAttr { clear: RDONLY, ..MountAttr::default() };
-        mount_setattr(containers.as_fd(), false, &writable)
-            .context("cannot open the place for containers")?;
+        let containers = open_containers(&folder)?;
         let make = || -> io::Result<OwnedFd> {
             mkdirat(&containers, id, Mode::from_raw_mode(0o755))?;
             let folder = open_path(containers.as_fd(), Path::new(id))?;
@@ -105,8 +143,7 @@ impl Place {
     }
 
     fn close(self) -> Result<()> {
-        let attr = MountAttr { set: RDONLY, ..MountAttr::default() };
-        mount_setattr(self.containers.as_fd(), false, &attr).context("cannot close the place for containers")
+        close_containers(&self.containers)
     }
 }
 

@@ -10,8 +10,9 @@ mod rootfs;
 mod syscall;
 mod tree;
 
-pub use attach::{Attachment, Content, attach};
+pub use attach::{Attachment, Content, attach, detach};
 pub use in_root::open_file;
 pub use kernel_files::refuse_kernel_files;
 pub use rootfs::rootfs;
+pub use syscall::unshare_network;
 pub use tree::Tree;

@@ -31,6 +31,12 @@ pub fn unshare_root(and_mounts: bool) -> io::Result<()> {
     Ok(unsafe { rustix::thread::unshare_unsafe(UnshareFlags::FS | mounts) }?)
 }
 
+/// Gives this thread a network namespace of its own, with nothing in it.
+pub fn unshare_network() -> io::Result<()> {
+    // SAFETY: as above.
+    Ok(unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET) }?)
+}
+
 /// Changes the mount that `mount` refers to, or all mounts of the tree below it.
 pub fn mount_setattr(mount: BorrowedFd<'_>, recursive: bool, attr: &MountAttr) -> io::Result<()> {
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };

@@ -70,6 +70,12 @@ impl Tree {
         Tree::new("tmpfs", options.iter().filter_map(|(key, value)| Some((*key, value.as_deref()?))))
     }
 
+    /// A root that has room for places to mount at, and for nothing else.
+    pub fn empty() -> io::Result<Tree> {
+        let options = [("size", "64k"), ("nr_inodes", "16k"), ("mode", "755")];
+        Tree::new("tmpfs", options.into_iter())
+    }
+
     /// Takes over a detached mount, and takes from it what no guest needs.
     pub(super) fn guarded(mount: OwnedFd, recursive: bool) -> Result<Tree> {
         let attr = MountAttr { set: NOSUID | NODEV | NOEXEC, propagation: PRIVATE, ..MountAttr::default() };

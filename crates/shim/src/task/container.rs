@@ -7,13 +7,15 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use anyhow::Result;
 
 use crate::cgroup::{Cgroup, Usage};
-use crate::host_process::HostProcess;
 use crate::stdio::{Stdio, Unread};
+use crate::task::Home;
 
 /// A container that is loaded in its host.
 #[derive(Debug)]
 pub struct Container {
-    pub(super) host: HostProcess,
+    pub(super) home: Home,
+    /// Bytes, for what has no cgroup of its own.
+    pub(super) memory_limit: Option<u64>,
     pub(super) cgroup: Mutex<Option<Cgroup>>,
     pub(super) stdio: Mutex<Option<Stdio>>,
     /// What the ended guest wrote and nobody has read yet.
@@ -26,11 +28,11 @@ pub struct Container {
 
 impl Container {
     pub fn pid(&self) -> u32 {
-        self.host.pid().unsigned_abs()
+        self.home.pid().unsigned_abs()
     }
 
     pub fn run(&self, id: &str) -> Result<()> {
-        self.host.run(id)
+        self.home.run(id)
     }
 
     /// Ends the guest as a signal would end a process. The guest has no handler to run: the first signal counts.
@@ -38,12 +40,32 @@ impl Container {
         if self.ended_by.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst).is_ok()
             || signal == libc::SIGKILL
         {
-            self.host.kill();
+            self.home.kill();
         }
     }
 
-    pub fn usage(&self) -> Usage {
-        lock(&self.cgroup).as_ref().map(Cgroup::usage).unwrap_or_default()
+    pub async fn usage(&self) -> Usage {
+        match &self.home {
+            Home::Own(_) => lock(&self.cgroup).as_ref().map(Cgroup::usage).unwrap_or_default(),
+            Home::Shared(seat) => {
+                let used = seat.usage().await;
+                Usage {
+                    cpu: used.cpu,
+                    cpu_user: used.cpu,
+                    periods: used.periods,
+                    throttled_periods: used.throttled_periods,
+                    throttled: used.throttled,
+                    memory: used.memory,
+                    memory_peak: used.memory_peak,
+                    memory_limit: self.memory_limit.unwrap_or(u64::MAX),
+                    anon: used.memory,
+                    active_anon: used.memory,
+                    pids: 1,
+                    pids_limit: u64::MAX,
+                    ..Usage::default()
+                }
+            }
+        }
     }
 
     /// Tells the terminal its size, in characters. One that is gone with its guest has none: a guest may well end before
@@ -66,7 +88,7 @@ impl Container {
         if let Some(unread) = unread {
             unread.forget().await;
         }
-        self.host.end().await;
+        self.home.end().await;
         let cgroup = lock(&self.cgroup).take();
         if let Some(cgroup) = cgroup {
             cgroup.remove().await;

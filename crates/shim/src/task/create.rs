@@ -1,47 +1,47 @@
 //! From a create request to a container that is loaded and waits to be started.
-//!
-//! The host is born first, so that it can close its jail while containerd is asked about the image. Whatever fails
-//! takes everything back: process, cgroup, streams.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicI32;
 use std::sync::{Arc, Mutex, Once};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use containerd_shim_protos::api::Mount;
-use grants::{ContainerType, Grants, Policy, Volume, VolumeSource, identity};
-use host::jail::Jail;
-use host::protocol::Payload;
+use grants::{ContainerType, Grants, Mode, Policy, TrustGroup, Volume, VolumeSource, identity};
+use host::engine::Build;
+use host::jail::{Jail, Sockets};
+use host::protocol::{Payload, Place, Role};
 use oci_spec::runtime::Spec;
 use protobuf::well_known_types::any::Any;
 
 use super::bundle::Bundle;
-use super::{Container, Task, Work, ending};
+use super::{Container, Home, Task, Work, ending};
 use crate::cgroup::{Cgroup, Cpuset, Limits};
-use crate::containerd::Containerd;
+use crate::containerd::{Containerd, Registry};
 use crate::events::Events;
-use crate::host_process::{HOST, HostProcess, Refused};
+use crate::group::{Groups, Guest};
+use crate::host_process::{HOST, HostProcess, Launch, Refused};
 use crate::mount::{Attachment, Content, Tree, attach, refuse_kernel_files, rootfs};
 use crate::netns::Network;
 use crate::network_files;
 use crate::node_config;
 use crate::stdio::{Stdio, Urls};
 use crate::sysctl;
-use crate::wasm::{Cache, ImageFacts, Source, facts, find};
+use crate::wasm::{Cache, Code, ImageFacts, Source, facts, find};
 
 /// What is the same for all tasks of a shim.
-#[derive(Debug, Clone)]
 pub struct Context {
-    pub namespace: String,
-    /// containerd's gRPC socket, where there is a containerd.
-    pub containerd: Option<String>,
+    pub containerd: Registry,
     pub events: Events,
+    /// The hosts that containers may share; only a manager has them.
+    pub groups: Option<Arc<Groups>>,
 }
 
 /// What containerd asks for.
 #[derive(Debug)]
 pub struct Order {
+    /// containerd's.
+    pub namespace: String,
     pub id: String,
     pub bundle: PathBuf,
     pub rootfs: Vec<Mount>,
@@ -52,9 +52,19 @@ pub struct Order {
 /// A created task, the name of its image, its cgroups and the table of its grants.
 pub struct Created {
     pub task: Arc<Task>,
+    pub mode: Mode,
     pub image: Option<String>,
     pub cgroups: Vec<PathBuf>,
     pub grants: Option<String>,
+}
+
+/// All that is known of a container before anything is made for it.
+struct Plan<'a> {
+    context: &'a Context,
+    order: &'a Order,
+    bundle: &'a Bundle,
+    policy: &'a Policy,
+    grants: &'a Grants,
 }
 
 /// Creates a task. An error is one sentence for the person who wrote the pod.
@@ -62,43 +72,203 @@ pub async fn create(context: &Context, order: Order, bundle: &Bundle) -> Result<
     let policy = node_config::policy(order.options.as_ref())?;
     sysctl::apply(bundle)?;
     if identity::container_type(bundle.spec()) == ContainerType::Sandbox {
-        let task = Task::new(order.id, order.bundle, order.urls, Work::Sandbox);
-        return Ok(Created { task: Arc::new(task), image: None, cgroups: Vec::new(), grants: None });
+        let mode = grants::mode(bundle.spec(), &policy)?;
+        let task = Arc::new(Task::new(order, Work::Sandbox));
+        return Ok(Created { task, mode, image: None, cgroups: Vec::new(), grants: None });
     }
     let grants = grants::derive(bundle.spec(), &policy)?;
+    let mode = grants.mode();
     tracing::info!(container = order.id, "granted: {}", grants.line());
-    let network = Network::of(bundle)?;
-    let cgroup = cgroup_of(bundle.spec(), &grants)?;
-    let host = match HostProcess::start(HOST, &order.id, cgroup.as_ref(), &network) {
-        Ok(host) => host,
-        Err(error) => {
-            take_back(None, cgroup).await;
-            return Err(error);
-        }
+    let plan = Plan { context, order: &order, bundle, policy: &policy, grants: &grants };
+    let Loaded { home, cgroup, stdio, image } = match mode {
+        Mode::Normal => plan.in_a_host_of_its_own().await?,
+        Mode::Shared => plan.in_a_shared_host().await?,
     };
-    let loaded = tokio::try_join!(
-        load(context, &order, bundle, &policy, &grants, &network, &host),
-        register(cgroup.as_ref(), &host),
-    );
-    match loaded {
-        Ok(((stdio, image), ())) => {
-            let cgroups = cgroup.as_ref().map(|cgroup| cgroup.dirs().to_owned()).unwrap_or_default();
-            let container = Container {
-                host,
-                cgroup: Mutex::new(cgroup),
-                stdio: Mutex::new(Some(stdio)),
-                unread: Mutex::new(None),
-                termination_message: grants.termination_message().map(PathBuf::from),
-                ended_by: AtomicI32::new(0),
-            };
-            let task =
-                Arc::new(Task::new(order.id, order.bundle, order.urls, Work::Container(Box::new(container))));
-            tokio::spawn(ending::watch(task.clone(), context.events.clone()));
-            Ok(Created { task, image, cgroups, grants: Some(grants.table()) })
+    let cgroups = cgroup.as_ref().map(|cgroup| cgroup.dirs().to_owned()).unwrap_or_default();
+    let container = Container {
+        home,
+        memory_limit: grants.memory_limit(),
+        cgroup: Mutex::new(cgroup),
+        stdio: Mutex::new(Some(stdio)),
+        unread: Mutex::new(None),
+        termination_message: grants.termination_message().map(PathBuf::from),
+        ended_by: AtomicI32::new(0),
+    };
+    let task = Arc::new(Task::new(order, Work::Container(Box::new(container))));
+    tokio::spawn(ending::watch(task.clone(), context.events.clone()));
+    Ok(Created { task, mode, image, cgroups, grants: Some(grants.table()) })
+}
+
+/// A container that waits to be started.
+struct Loaded {
+    home: Home,
+    cgroup: Option<Cgroup>,
+    stdio: Stdio,
+    image: Option<String>,
+}
+
+/// Code, files and streams: what a container needs wherever it runs.
+struct Parts {
+    look: Look,
+    stdio: Stdio,
+    root: Option<Tree>,
+    volumes: Vec<Attachment>,
+    source: Source,
+    code: Code,
+}
+
+impl Plan<'_> {
+    /// The host is born first, so that it can close its jail while containerd is asked about the image. Whatever fails
+    /// takes everything back: process, cgroup, streams.
+    async fn in_a_host_of_its_own(&self) -> Result<Loaded> {
+        let network = Network::of(self.bundle)?;
+        let cgroup = cgroup_of(self.bundle.spec(), self.grants)?;
+        let host = match HostProcess::start(HOST, &self.order.id, cgroup.as_ref(), &network) {
+            Ok(host) => host,
+            Err(error) => {
+                take_back(None, cgroup).await;
+                return Err(error);
+            }
+        };
+        let loaded = tokio::try_join!(self.load(&network, &host), register(cgroup.as_ref(), &host));
+        match loaded {
+            Ok((parts, ())) => {
+                let id = &self.order.id;
+                let place = Place { code: id.clone(), root: id.clone(), tag: 0 };
+                let home = Home::Own(host);
+                match self.launch(&home, place, &parts).await {
+                    Ok(()) => Ok(Loaded { home, cgroup, stdio: parts.stdio, image: parts.look.image }),
+                    Err(error) => {
+                        take_back(Some(&home), cgroup).await;
+                        Err(error)
+                    }
+                }
+            }
+            Err(error) => {
+                take_back(Some(&Home::Own(host)), cgroup).await;
+                Err(error)
+            }
         }
-        Err(error) => {
-            take_back(Some(&host), cgroup).await;
-            Err(error)
+    }
+
+    async fn load(&self, network: &Network, host: &HostProcess) -> Result<Parts> {
+        let sockets = if self.grants.uses_network() { Sockets::Own } else { Sockets::None };
+        let jail = self.jail(sockets, self.grants.open_files());
+        let enter = async {
+            let missing = host.enter(jail, network, Role::Alone, None).await?.missing;
+            if !missing.is_empty() {
+                // A kernel is the same for all containers of a pod: said once.
+                static SAID: Once = Once::new();
+                SAID.call_once(|| {
+                    tracing::warn!(missing = missing.join(", "), "this kernel lacks parts of the jail")
+                });
+            }
+            Ok(())
+        };
+        let ((), look) = tokio::try_join!(enter, self.look())?;
+        let mut parts = self.parts(look).await?;
+        let (root, volumes) = (parts.root.take(), std::mem::take(&mut parts.volumes));
+        let code = Some(Tree::code(parts.code.file.as_fd())?);
+        let id = self.order.id.clone();
+        attach(host.mount_namespace()?, id, code, root, self.grants.root().readonly, volumes)?;
+        refuse_kernel_files(host.pid(), &self.order.id, self.grants.volumes())?;
+        Ok(parts)
+    }
+
+    async fn in_a_shared_host(&self) -> Result<Loaded> {
+        let groups = self.context.groups.as_ref().context(
+            "this container asks for the shared mode and its pod runs in the normal one: write the annotation \
+             run.wasm/mode: shared for the whole pod",
+        )?;
+        let spec = self.bundle.spec();
+        let guest = Guest {
+            group: TrustGroup::of(&self.order.namespace, spec, self.grants, self.policy),
+            jail: self.jail(Sockets::Asked, self.policy.shared.open_files),
+            cgroups_path: cgroups_path(spec)?,
+            memory: self.grants.memory_limit(),
+            shares: self.grants.cpu().shares,
+            idle_exit: self.policy.shared.idle_exit,
+        };
+        let (seat, look) = tokio::try_join!(groups.seat(guest), self.look())?;
+        let home = Home::Shared(seat);
+        match self.take_seat(&home, look).await {
+            Ok((stdio, image)) => Ok(Loaded { home, cgroup: None, stdio, image }),
+            Err(error) => {
+                take_back(Some(&home), None).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn take_seat(&self, home: &Home, look: Look) -> Result<(Stdio, Option<String>)> {
+        let Home::Shared(seat) = home else { bail!("a seat is in a shared host") };
+        let mut parts = self.parts(look).await?;
+        let (root, volumes) = (parts.root.take(), std::mem::take(&mut parts.volumes));
+        let with_files = root.is_some() || !volumes.is_empty();
+        let place = seat.attach(&parts.code, root, self.grants.root().readonly, volumes).await?;
+        if with_files {
+            refuse_kernel_files(seat.pid(), seat.files(), self.grants.volumes())?;
+        }
+        if self.grants.uses_network() {
+            seat.network(Network::of(self.bundle)?.descriptor()?);
+        }
+        self.launch(home, place, &parts).await?;
+        Ok((parts.stdio, parts.look.image))
+    }
+
+    async fn parts(&self, look: Look) -> Result<Parts> {
+        let stdio = Stdio::open(&self.order.urls, &self.order.id, &self.order.namespace).await?;
+        let root = match &look.facts {
+            // Nothing but Wasm: the guest's root is empty, and no mount is needed for it.
+            Some(facts) if !facts.has_rootfs => None,
+            _ => Some(rootfs(&self.order.rootfs, &self.bundle.rootfs())?),
+        };
+        let source = find(look.facts.as_ref(), root.as_ref(), self.grants)?;
+        let build = Build::of(self.grants);
+        let code = Cache::of(self.policy).get(&source, build, look.containerd.as_deref()).await?;
+        let volumes = self.grants.volumes().iter().map(volume).collect::<Result<_>>()?;
+        Ok(Parts { look, stdio, root, volumes, source, code })
+    }
+
+    async fn launch(&self, home: &Home, place: Place, parts: &Parts) -> Result<()> {
+        let payload =
+            serialised(&Payload { grants: self.grants, names: network_files::names(self.grants)? })?;
+        let roots = network_files::roots(self.grants);
+        let launch = Launch {
+            place,
+            payload: payload.as_fd(),
+            streams: parts.stdio.guest(),
+            roots: roots.as_ref().map(AsFd::as_fd),
+        };
+        match home.launch(&self.order.id, &launch).await {
+            Ok(()) => Ok(()),
+            Err(Refused::Stale(reason)) => {
+                // The next create compiles anew; this one's host has the stale file mounted.
+                Cache::of(self.policy).forget(&parts.source, Build::of(self.grants))?;
+                bail!("the cached code did not fit this engine and was removed, try again: {reason}")
+            }
+            Err(refused) => Err(refused.into()),
+        }
+    }
+
+    async fn look(&self) -> Result<Look> {
+        let asked_for = identity::image_name(self.bundle.spec());
+        Look::up(self.context, &self.order.namespace, &self.order.id, asked_for).await
+    }
+
+    fn jail(&self, sockets: Sockets, open_files: u64) -> Jail {
+        let user = self.grants.user();
+        Jail {
+            uid: user.uid,
+            gid: user.gid,
+            groups: user.additional_gids.clone(),
+            umask: Some(user.umask),
+            sockets,
+            open_files,
+            oom_score_adj: self.bundle.spec().process().as_ref().and_then(|process| process.oom_score_adj()),
+            require: self.policy.jail.require.iter().map(ToString::to_string).collect(),
+            compiler: false,
+            memory: None,
         }
     }
 }
@@ -110,74 +280,27 @@ async fn register(cgroup: Option<&Cgroup>, host: &HostProcess) -> Result<()> {
     }
 }
 
-async fn take_back(host: Option<&HostProcess>, cgroup: Option<Cgroup>) {
-    if let Some(host) = host {
-        host.end().await;
+async fn take_back(home: Option<&Home>, cgroup: Option<Cgroup>) {
+    if let Some(home) = home {
+        home.end().await;
     }
     if let Some(cgroup) = cgroup {
         cgroup.remove().await;
     }
 }
 
-async fn load(
-    context: &Context,
-    order: &Order,
-    bundle: &Bundle,
-    policy: &Policy,
-    grants: &Grants,
-    network: &Network,
-    host: &HostProcess,
-) -> Result<(Stdio, Option<String>)> {
-    let jail = jail_of(bundle.spec(), policy, grants);
-    let ((), look) = tokio::try_join!(
-        async {
-            let missing = host.enter(jail, network).await?;
-            if !missing.is_empty() {
-                // A kernel is the same for all containers of a pod: said once.
-                static SAID: Once = Once::new();
-                SAID.call_once(|| {
-                    tracing::warn!(missing = missing.join(", "), "this kernel lacks parts of the jail")
-                });
-            }
-            Ok(())
-        },
-        Look::up(context, &order.id, identity::image_name(bundle.spec()))
-    )?;
-    let stdio = Stdio::open(&order.urls, &order.id, &context.namespace).await?;
-    let root = match &look.facts {
-        // Nothing but Wasm: the guest's root is empty, and no mount is needed for it.
-        Some(facts) if !facts.has_rootfs => None,
-        _ => Some(rootfs(&order.rootfs, &bundle.rootfs())?),
-    };
-    let source = find(look.facts.as_ref(), root.as_ref(), grants)?;
-    let cache = Cache::of(policy);
-    let code = cache.get(&source, grants.profile(), look.containerd.as_ref()).await?;
-    attach(
-        host.mount_namespace()?,
-        order.id.clone(),
-        Tree::code(code.as_fd())?,
-        root,
-        grants.root().readonly,
-        grants.volumes().iter().map(volume).collect::<Result<_>>()?,
-    )?;
-    refuse_kernel_files(host.pid(), &order.id, grants.volumes())?;
-    launch(host, &order.id, grants, &stdio, &cache, &source).await?;
-    Ok((stdio, look.image))
-}
-
 /// What containerd says about the container's image.
 struct Look {
-    containerd: Option<Containerd>,
+    containerd: Option<Arc<Containerd>>,
     image: Option<String>,
     facts: Option<ImageFacts>,
 }
 
 impl Look {
-    async fn up(context: &Context, id: &str, asked_for: Option<&str>) -> Result<Look> {
-        let Some(address) = &context.containerd else {
+    async fn up(context: &Context, namespace: &str, id: &str, asked_for: Option<&str>) -> Result<Look> {
+        let Some(containerd) = context.containerd.of(namespace).await? else {
             return Ok(Look { containerd: None, image: None, facts: None });
         };
-        let containerd = Containerd::connect(address, &context.namespace).await?;
         let origin = containerd.origin_of(id).await?;
         let facts = match &origin {
             Some(origin) => {
@@ -188,27 +311,6 @@ impl Look {
             None => None,
         };
         Ok(Look { containerd: Some(containerd), image: origin.map(|origin| origin.image.name), facts })
-    }
-}
-
-async fn launch(
-    host: &HostProcess,
-    id: &str,
-    grants: &Grants,
-    stdio: &Stdio,
-    cache: &Cache,
-    source: &Source,
-) -> Result<()> {
-    let payload = serialised(&Payload { grants, names: network_files::names(grants)? })?;
-    let roots = network_files::roots(grants);
-    match host.launch(id, payload.as_fd(), stdio.guest(), roots.as_ref().map(AsFd::as_fd)).await {
-        Ok(()) => Ok(()),
-        Err(Refused::Stale(reason)) => {
-            // The next create compiles anew; this one's host has the stale file mounted.
-            cache.forget(source, grants.profile())?;
-            anyhow::bail!("the cached code did not fit this engine and was removed, try again: {reason}")
-        }
-        Err(refused) => Err(refused.into()),
     }
 }
 
@@ -241,14 +343,16 @@ fn volume(volume: &Volume) -> Result<Attachment> {
     Ok(Attachment { destination: volume.destination.clone(), content })
 }
 
+fn cgroups_path(spec: &Spec) -> Result<Option<&str>> {
+    let path = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_ref());
+    path.filter(|path| !path.as_os_str().is_empty())
+        .map(|path| path.to_str().context("linux.cgroupsPath of the spec is not UTF-8"))
+        .transpose()
+}
+
 fn cgroup_of(spec: &Spec, grants: &Grants) -> Result<Option<Cgroup>> {
+    let Some(path) = cgroups_path(spec)? else { return Ok(None) };
     let linux = spec.linux().as_ref();
-    let Some(path) =
-        linux.and_then(|linux| linux.cgroups_path().as_ref()).filter(|path| !path.as_os_str().is_empty())
-    else {
-        return Ok(None);
-    };
-    let path = path.to_str().context("linux.cgroupsPath of the spec is not UTF-8")?;
     let resources = linux.and_then(|linux| linux.resources().as_ref());
     let cpu = resources.and_then(|resources| resources.cpu().as_ref());
     let limits = Limits {
@@ -262,20 +366,4 @@ fn cgroup_of(spec: &Spec, grants: &Grants) -> Result<Option<Cgroup>> {
             .unwrap_or_default(),
     };
     Cgroup::create(path, &limits).map(Some)
-}
-
-fn jail_of(spec: &Spec, policy: &Policy, grants: &Grants) -> Jail {
-    let user = grants.user();
-    Jail {
-        uid: user.uid,
-        gid: user.gid,
-        groups: user.additional_gids.clone(),
-        umask: Some(user.umask),
-        network: grants.uses_network(),
-        open_files: grants.open_files(),
-        oom_score_adj: spec.process().as_ref().and_then(|process| process.oom_score_adj()),
-        require: policy.jail.require.iter().map(ToString::to_string).collect(),
-        compiler: false,
-        memory: None,
-    }
 }

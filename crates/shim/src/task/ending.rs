@@ -13,7 +13,7 @@ use containerd_shim_protos::topics::{TASK_EXIT_EVENT_TOPIC, TASK_OOM_EVENT_TOPIC
 use host::protocol::{Counts, Exit};
 
 use super::container::lock;
-use super::{Container, End, Task, Work};
+use super::{Container, Death, End, Task, Work};
 use crate::events::{Events, timestamp};
 
 /// What Kubernetes reads of a termination message, in bytes.
@@ -41,12 +41,12 @@ pub fn signal_ends(signal: i32) -> bool {
 /// Watches over a task from create to its end.
 pub async fn watch(task: Arc<Task>, events: Events) {
     let Work::Container(container) = &task.work else { return };
-    let exit = match container.host.exit(&task.id).await {
-        Some(exit) => exit,
+    let exit = match container.home.exit(&task.id).await {
+        Some(exit) => as_asked(exit, container),
         None => without_a_word(&task.id, container).await,
     };
     // What is left of the host has nothing more to do, and holds the streams open.
-    container.host.end().await;
+    container.home.end().await;
     if let (Some(reason), false) = (&exit.reason, exit.told)
         && let Some(stdio) = lock(&container.stdio).as_ref()
     {
@@ -72,9 +72,18 @@ pub async fn watch(task: Arc<Task>, events: Events) {
     );
     if exit.oom {
         let event = TaskOOM { container_id: task.id.clone(), ..TaskOOM::default() };
-        events.publish(TASK_OOM_EVENT_TOPIC, &event);
+        events.publish(&task.namespace, TASK_OOM_EVENT_TOPIC, &event);
     }
     end(&task, &events, code);
+}
+
+/// A guest that its host was asked to end has ended by the signal that containerd sent.
+fn as_asked(exit: Exit, container: &Container) -> Exit {
+    let asked = u8::try_from(container.ended_by.load(Ordering::SeqCst)).unwrap_or(0);
+    match asked > 0 && exit.code == KILLED && exit.reason.is_none() {
+        true => Exit { code: 128u8.saturating_add(asked), ..exit },
+        false => exit,
+    }
 }
 
 /// Records an end and announces it, once.
@@ -89,14 +98,13 @@ pub fn end(task: &Task, events: &Events, code: u32) {
             exited_at: timestamp(at),
             ..TaskExit::default()
         };
-        events.publish(TASK_EXIT_EVENT_TOPIC, &event);
+        events.publish(&task.namespace, TASK_EXIT_EVENT_TOPIC, &event);
     }
 }
 
 /// The host is gone and said nothing: killed by us, by the kernel for want of memory, or crashed.
 async fn without_a_word(id: &str, container: &Container) -> Exit {
-    container.host.kill();
-    let signal = container.host.reaped().await;
+    let Death { signal, words } = container.home.death().await;
     let exit = |code, oom, reason| {
         let (id, denied) = (id.to_owned(), Counts::new());
         Exit { id, code, oom, reason, told: false, denied }
@@ -105,7 +113,7 @@ async fn without_a_word(id: &str, container: &Container) -> Exit {
     if let (true, Ok(signal)) = (asked > 0, u8::try_from(asked)) {
         return exit(128u8.saturating_add(signal), false, None);
     }
-    let usage = container.usage();
+    let usage = container.usage().await;
     if usage.oom_kills > 0 {
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         let reason = format!(
@@ -116,7 +124,6 @@ async fn without_a_word(id: &str, container: &Container) -> Exit {
         );
         return exit(KILLED, true, Some(reason));
     }
-    let words = container.host.last_words();
     let by = signal.map(|signal| format!(" by signal {signal}")).unwrap_or_default();
     let reason =
         format!("run-wasm: the engine host was ended{by}{}{words}", if words.is_empty() { "" } else { ": " });

@@ -4,6 +4,7 @@ pub mod bundle;
 mod container;
 mod create;
 mod ending;
+mod home;
 
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -19,6 +20,7 @@ use crate::stdio::Urls;
 pub use container::Container;
 pub use create::{Context, Order, create};
 pub use ending::{end, signal_ends};
+pub use home::{Death, Home};
 
 /// How far a task has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +49,8 @@ pub enum Work {
 /// One task.
 #[derive(Debug)]
 pub struct Task {
+    /// containerd's.
+    pub namespace: String,
     pub id: String,
     pub bundle: PathBuf,
     pub urls: Urls,
@@ -55,8 +59,9 @@ pub struct Task {
 }
 
 impl Task {
-    fn new(id: String, bundle: PathBuf, urls: Urls, work: Work) -> Task {
-        Task { id, bundle, urls, work, phase: watch::Sender::new(Phase::Created) }
+    fn new(order: Order, work: Work) -> Task {
+        let Order { namespace, id, bundle, urls, .. } = order;
+        Task { namespace, id, bundle, urls, work, phase: watch::Sender::new(Phase::Created) }
     }
 
     pub fn phase(&self) -> Phase {
@@ -123,10 +128,10 @@ impl Task {
     }
 
     /// What the task used so far.
-    pub fn usage(&self) -> Usage {
+    pub async fn usage(&self) -> Usage {
         match &self.work {
             Work::Sandbox => Usage { memory_limit: u64::MAX, pids_limit: u64::MAX, ..Usage::default() },
-            Work::Container(container) => container.usage(),
+            Work::Container(container) => container.usage().await,
         }
     }
 

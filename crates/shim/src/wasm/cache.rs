@@ -11,7 +11,8 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
-use grants::{Policy, Profile};
+use grants::Policy;
+use host::engine::Build;
 use image::Digest;
 use nix::fcntl::{FcntlArg, fcntl};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, fchmod, linkat, openat};
@@ -23,6 +24,13 @@ use crate::containerd::Containerd;
 
 /// The file whose byte ranges are the locks: one byte per key.
 const LOCKS: &str = "locks";
+
+/// Compiled code.
+pub struct Code {
+    /// What it is called in the cache; other code is called otherwise.
+    pub name: String,
+    pub file: File,
+}
 
 /// The cache of one node.
 pub struct Cache {
@@ -41,31 +49,37 @@ impl Cache {
         }
     }
 
-    /// The compiled code of a source for a profile, compiled now if it is not there. Whoever else wants it at the same time waits
+    /// The compiled code of a source, compiled now if it is not there. Whoever else wants it at the same time waits
     /// for that one compilation.
-    pub async fn get(
+    pub async fn get(&self, source: &Source, build: Build, containerd: Option<&Containerd>) -> Result<Code> {
+        let name = file_name(&source.digest, build);
+        let file = self.file(&name, source, build, containerd).await?;
+        Ok(Code { name, file })
+    }
+
+    async fn file(
         &self,
+        name: &str,
         source: &Source,
-        profile: Profile,
+        build: Build,
         containerd: Option<&Containerd>,
     ) -> Result<File> {
-        let name = file_name(&source.digest, profile);
-        if let Some(entry) = self.find(&name)? {
+        if let Some(entry) = self.find(name)? {
             return Ok(entry);
         }
         self.make_folder()?;
-        let locks = self.lock(&name).await?;
-        let entry = match self.find(&name)? {
+        let locks = self.lock(name).await?;
+        let entry = match self.find(name)? {
             Some(entry) => entry,
-            None => self.compile(&name, source, profile, containerd).await?,
+            None => self.compile(name, source, build, containerd).await?,
         };
         drop(locks);
         Ok(entry)
     }
 
     /// Forgets an entry that does not fit the engine after all.
-    pub fn forget(&self, source: &Source, profile: Profile) -> Result<()> {
-        match fs::remove_file(self.dir.join(file_name(&source.digest, profile))) {
+    pub fn forget(&self, source: &Source, build: Build) -> Result<()> {
+        match fs::remove_file(self.dir.join(file_name(&source.digest, build))) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(error).context("cannot remove a stale entry of the AOT cache")
             }
@@ -129,7 +143,7 @@ impl Cache {
         &self,
         name: &str,
         source: &Source,
-        profile: Profile,
+        build: Build,
         containerd: Option<&Containerd>,
     ) -> Result<File> {
         let draft = openat(
@@ -140,7 +154,7 @@ impl Cache {
         );
         let draft = File::from(draft.with_context(|| self.trouble())?);
         let input = source.bytes(containerd).await?;
-        let compiled = compiler::compile(&source.digest, profile, &input, &draft, &self.policy).await;
+        let compiled = compiler::compile(&source.digest, build, &input, &draft, &self.policy).await;
         // The compiler knows neither the file's name nor the folder's.
         compiled.with_context(|| if self.is_full() { self.trouble() } else { source.name.clone() })?;
         let path = self.dir.join(name);
@@ -176,8 +190,8 @@ impl Cache {
 }
 
 /// An entry's name: the Wasm's digest, and a digest of everything that decides what it compiles to.
-fn file_name(digest: &Digest, profile: Profile) -> String {
+fn file_name(digest: &Digest, build: Build) -> String {
     let engine: String =
-        Sha256::digest(host::engine::tag(profile)).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        Sha256::digest(host::engine::tag(build)).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     format!("{}-{engine}.cwasm", digest.hex())
 }

@@ -4,9 +4,10 @@ use std::fs::File;
 use std::os::fd::AsFd;
 
 use anyhow::{Context, Result, bail};
-use grants::Profile;
 use grants::policy::Compile;
-use host::jail::Jail;
+use host::engine::Build;
+use host::jail::{Jail, Sockets};
+use host::protocol::Role;
 use image::Digest;
 
 use crate::host_process::{COMPILER, HostProcess, Refused};
@@ -15,18 +16,21 @@ use crate::netns::Network;
 /// The identity of compilers: nobody's.
 const NOBODY: u32 = 65_534;
 
-/// Compiles `input` for this profile into `output`. A refusal is one sentence about the Wasm.
+/// Compiles `input` into `output`. A refusal is one sentence about the Wasm.
 pub async fn compile(
     digest: &Digest,
-    profile: Profile,
+    build: Build,
     input: &File,
     output: &File,
     limits: &Compile,
 ) -> Result<()> {
     let compiler = HostProcess::start(COMPILER, &digest.to_string(), None, &Network::New)?;
     let work = async {
-        compiler.enter(jail(limits), &Network::New).await.context("the compiler's jail")?;
-        match compiler.compile(profile, input.as_fd(), output.as_fd()).await {
+        compiler
+            .enter(jail(limits), &Network::New, Role::Compiler, None)
+            .await
+            .context("the compiler's jail")?;
+        match compiler.compile(build, input.as_fd(), output.as_fd()).await {
             Ok(()) => Ok(()),
             Err(Refused::Broken(error)) => Err(error.context("the compiler failed")),
             Err(refused) => bail!(refused),
@@ -49,7 +53,7 @@ fn jail(limits: &Compile) -> Jail {
         gid: NOBODY,
         groups: Vec::new(),
         umask: None,
-        network: false,
+        sockets: Sockets::None,
         open_files: 64,
         oom_score_adj: Some(500),
         require: Vec::new(),

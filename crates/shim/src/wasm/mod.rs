@@ -4,5 +4,5 @@ mod cache;
 mod compiler;
 mod source;
 
-pub use cache::Cache;
+pub use cache::{Cache, Code};
 pub use source::{ImageFacts, Source, facts, find};

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::Instant;
 
-use crate::guest::{Denials, Outcome, Timeout};
-use crate::protocol::Counts;
+use crate::guest::{Outcome, Timeout};
+use crate::serve::Voice;
 
 /// A container that is loaded or being loaded.
 pub(crate) struct Waiting {
@@ -14,13 +14,13 @@ pub(crate) struct Waiting {
     pub start: Sender<()>,
     /// Has the time limit once it is loaded, if it has one.
     pub timeout: Receiver<Timeout>,
-    pub denials: Denials,
+    pub voice: Voice,
 }
 
 #[derive(Default)]
 pub(crate) struct Containers {
     waiting: HashMap<String, Waiting>,
-    limited: HashMap<String, (Instant, Timeout, Denials)>,
+    limited: HashMap<String, (Instant, Timeout, Voice)>,
 }
 
 impl Containers {
@@ -30,7 +30,7 @@ impl Containers {
 
     /// Starts a container, whose time begins now.
     pub fn start(&mut self, id: &str) {
-        let Some(Waiting { start, timeout, denials }) = self.waiting.remove(id) else { return };
+        let Some(Waiting { start, timeout, voice }) = self.waiting.remove(id) else { return };
         // A container that could not be loaded has hung up already and has said so itself.
         if start.send(()).is_err() {
             return;
@@ -39,7 +39,7 @@ impl Containers {
         if let Ok(timeout) = timeout.try_recv()
             && let Some(end) = Instant::now().checked_add(timeout.limit())
         {
-            self.limited.insert(id.to_owned(), (end, timeout, denials));
+            self.limited.insert(id.to_owned(), (end, timeout, voice));
         }
     }
 
@@ -49,9 +49,9 @@ impl Containers {
     }
 
     /// Ends a container whose time is over, if there is one that has not ended by itself.
-    pub fn end_overdue(&mut self) -> Option<(String, Outcome, Counts)> {
+    pub fn end_overdue(&mut self) -> Option<(Voice, Outcome)> {
         let now = Instant::now();
         let overdue = self.limited.extract_if(|_, (end, ..)| *end <= now);
-        overdue.filter_map(|(id, (_, timeout, denials))| Some((id, timeout.end()?, denials.counts()))).next()
+        overdue.filter_map(|(_, (_, timeout, voice))| Some((voice, timeout.end()?))).next()
     }
 }

@@ -1,0 +1,117 @@
+//! A host of one container, isolated by the kernel.
+//!
+//! The main thread owns the control channel and never runs guest code; the container runs on a thread of its own.
+
+mod containers;
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+
+use grants::{Mode, Profile};
+
+use crate::engine::Build;
+use crate::guest::{self, Launch, Library, Outcome, PrepareError, Timeout};
+use crate::memory::heap::Charge;
+use crate::memory::{Account, Exhausted, Then};
+use crate::protocol::{Channel, Payload, Place, Request, Stdio, container_dir};
+use crate::serve::{Voice, unpack};
+use containers::{Containers, Waiting};
+
+/// Serves one container until the shim is gone, or the container's time is over.
+pub(crate) fn serve(channel: &Arc<Channel>) -> io::Result<()> {
+    let library = Arc::new(Library::default());
+    // The shim is still busy with the container's image and mounts: by the launch the engine that most code needs stands.
+    let most = Build { profile: Profile::Standard, mode: Mode::Normal };
+    library.warm(most).map_err(|error| io::Error::other(error.to_string()))?;
+    let mut containers = Containers::default();
+    loop {
+        if !channel.readable_by(containers.next_end())? {
+            if let Some((voice, outcome)) = containers.end_overdue() {
+                // Nobody can stop the thread of a guest: it ends with the process.
+                voice.exited(outcome);
+                return Ok(());
+            }
+            continue;
+        }
+        let Some((request, fds)) = channel.receive::<Request>()? else { return Ok(()) };
+        match request {
+            Request::Launch { id, place, stdio, roots } => {
+                let voice = Voice::new(id.clone(), channel.clone(), || {});
+                let launch = launch(&voice, &place, stdio, roots, fds)?;
+                let (start, started) = mpsc::channel();
+                let (limit, timeout) = mpsc::channel();
+                let container =
+                    Container { voice: voice.clone(), library: library.clone(), limit, runs: Arc::default() };
+                std::thread::Builder::new()
+                    .name("guest".into())
+                    .spawn(move || container.live(launch, &started))?;
+                containers.launched(id, Waiting { start, timeout, voice });
+            }
+            Request::Start { id } => containers.start(&id),
+            other => return Err(io::Error::other(format!("this is no host of many: {other:?}"))),
+        }
+    }
+}
+
+fn launch(voice: &Voice, place: &Place, stdio: Stdio, roots: bool, fds: Vec<OwnedFd>) -> io::Result<Launch> {
+    let (Payload { grants, names }, [stdin, stdout, stderr], roots) = unpack(stdio, roots, fds)?;
+    let code = container_dir(&place.code).join("code");
+    let root = Some(container_dir(&place.root).join("root"));
+    Ok(Launch { code, root, grants, denials: voice.denials().clone(), names, stdin, stdout, stderr, roots })
+}
+
+/// One container on its thread.
+#[derive(Clone)]
+struct Container {
+    voice: Voice,
+    library: Arc<Library>,
+    /// Hears of the time limit before the container is said to be ready.
+    limit: mpsc::Sender<Timeout>,
+    /// It was started; before, its end is a refusal.
+    runs: Arc<AtomicBool>,
+}
+
+impl Container {
+    fn live(self, launch: Launch, started: &mpsc::Receiver<()>) {
+        let _end_process = AbortOnPanic;
+        let told = self.clone();
+        let account = Account::new(launch.grants.memory_limit(), move |exhausted| told.exhausted(exhausted));
+        let _charge = Charge::to(account);
+        let prepared = match guest::prepare(&self.library, launch) {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                return self.voice.refuse(error.to_string(), matches!(error, PrepareError::Stale(_)));
+            }
+        };
+        // The main thread hears it unless it is at its end.
+        drop(prepared.timeout().map(|timeout| self.limit.send(timeout)));
+        self.voice.ready();
+        if started.recv().is_ok() {
+            self.runs.store(true, Ordering::Relaxed);
+            self.voice.exited(guest::run(prepared));
+        }
+    }
+
+    /// The host would need too much memory for it. Its thread goes no further; the shim ends this process.
+    fn exhausted(&self, exhausted: &Exhausted) -> Then {
+        match self.runs.load(Ordering::Relaxed) {
+            true => self.voice.exited_silently(Outcome::exhausted(exhausted)),
+            false => self.voice.refuse(exhausted.to_string(), false),
+        }
+        Then::Stop
+    }
+}
+
+/// A panic is a fault of the host, and what it leaves behind is not to be trusted: the process ends, the shim reports
+/// a crash with the panic's message, which the hook has written to stderr by then.
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::process::abort();
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! A host of many: the containers of one trust group, as tasks on a few threads.
+//!
+//! No container has a thread, a process or a cgroup of its own. What the kernel does for a process is done here around
+//! each poll: CPU time is counted and bounded ([`cpu`]), memory charged, sockets made for the right pod ([`tags`]).
+
+mod cpu;
+mod polls;
+pub mod tags;
+mod tenant;
+mod ticker;
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use grants::{Mode, Profile};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
+use wasmtime::{Result, UpdateDeadline};
+
+use crate::engine::Build;
+use crate::guest::{Denials, Launch, Library};
+use crate::protocol::{Channel, Payload, Place, Reply, Request, Stdio};
+use crate::serve::{Voice, unpack};
+use tags::Tags;
+use tenant::Tenant;
+
+/// So many at least: one that is held up by a slow file must not hold up all.
+const FEWEST_THREADS: usize = 4;
+
+/// A poll that lasts so long, in milliseconds, has lost itself in native code: guests are called back much earlier.
+const STUCK: u64 = 10_000;
+
+/// Serves a trust group until the shim is gone.
+pub(crate) fn serve(channel: &Arc<Channel>, seats: u32, page: OwnedFd) -> io::Result<()> {
+    let mut host = Host::new(channel.clone(), seats, Tags::map(page, true)?)?;
+    while let Some((request, fds)) = channel.receive::<Request>()? {
+        host.answer(request, fds)?;
+    }
+    // Guests that are in the middle of something are not waited for.
+    host.runtime.shutdown_background();
+    Ok(())
+}
+
+struct Host {
+    channel: Arc<Channel>,
+    library: Arc<Library>,
+    runtime: Runtime,
+    containers: Arc<Containers>,
+}
+
+/// Those that have not ended.
+#[derive(Default)]
+struct Containers(Mutex<HashMap<String, Entry>>);
+
+struct Entry {
+    tenant: Arc<Tenant>,
+    /// Sends it off.
+    start: Option<oneshot::Sender<()>>,
+}
+
+impl Host {
+    fn new(channel: Arc<Channel>, seats: u32, tags: Tags) -> io::Result<Host> {
+        crash_on_panic();
+        let library = Arc::new(Library::pooling(seats));
+        let most = Build { profile: Profile::Standard, mode: Mode::Shared };
+        library.warm(most).map_err(|error| io::Error::other(error.to_string()))?;
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).max(FEWEST_THREADS);
+        let mut runtime = Builder::new_multi_thread();
+        runtime.worker_threads(threads).thread_name("guests").enable_all();
+        polls::hook(&mut runtime, tags);
+        ticker::start(library.clone())?;
+        Ok(Host { channel, library, runtime: runtime.build()?, containers: Arc::default() })
+    }
+
+    fn answer(&mut self, request: Request, fds: Vec<OwnedFd>) -> io::Result<()> {
+        match request {
+            Request::Launch { id, place, stdio, roots } => self.launch(id, &place, stdio, roots, fds),
+            Request::Start { id } => {
+                if let Some(start) = self.containers.lock().get_mut(&id).and_then(|entry| entry.start.take())
+                {
+                    // One that could not be loaded has hung up already and has said so itself.
+                    let _hung_up = start.send(());
+                }
+                Ok(())
+            }
+            Request::Kill { id } => {
+                if let Some(entry) = self.containers.lock().get(&id) {
+                    entry.tenant.kill();
+                }
+                Ok(())
+            }
+            Request::Measure { id } => {
+                let usage = self.containers.lock().get(&id).map(|entry| entry.tenant.usage());
+                self.channel.send(&Reply::Used { id, usage: usage.unwrap_or_default() }, &[])
+            }
+            Request::Ping => self.channel.send(&Reply::Well { stuck: self.containers.stuck() }, &[]),
+            Request::Enter { .. } | Request::Compile { .. } => {
+                Err(io::Error::other("a host of many neither compiles nor changes its jail"))
+            }
+        }
+    }
+
+    fn launch(
+        &self,
+        id: String,
+        place: &Place,
+        stdio: Stdio,
+        roots: bool,
+        fds: Vec<OwnedFd>,
+    ) -> io::Result<()> {
+        let containers = self.containers.clone();
+        let gone = id.clone();
+        let voice = Voice::new(id.clone(), self.channel.clone(), move || containers.forget(&gone));
+        let (Payload { grants, names }, [stdin, stdout, stderr], roots) = unpack(stdio, roots, fds)?;
+        let tenant = Tenant::new(place.tag, grants.memory_limit(), grants.cpu());
+        let (root, code) = tenant::places(place);
+        let denials: Denials = voice.denials().clone();
+        let launch = Launch { code, root: Some(root), grants, denials, names, stdin, stdout, stderr, roots };
+        let (start, started) = oneshot::channel();
+        self.containers.lock().insert(id, Entry { tenant: tenant.clone(), start: Some(start) });
+        let life = tenant.clone().live(voice, self.library.clone(), launch, started);
+        polls::on_behalf_of(tenant, || drop(self.runtime.spawn(life)));
+        Ok(())
+    }
+}
+
+impl Containers {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn forget(&self, id: &str) {
+        self.lock().remove(id);
+    }
+
+    /// The container that a thread cannot get away from.
+    fn stuck(&self) -> Option<String> {
+        let (tag, _) = polls::longest_poll().filter(|(_, lasted)| *lasted > STUCK)?;
+        let containers = self.lock();
+        let found = containers.iter().find(|(_, entry)| entry.tenant.tag == tag);
+        Some(found.map_or_else(|| "a container that has ended".to_owned(), |(id, _)| id.clone()))
+    }
+}
+
+/// What a guest does at the end of its turn: it waits for others, or for its quota, or learns that it is over.
+pub(crate) fn make_way() -> Result<UpdateDeadline> {
+    let Some(tenant) = polls::current() else { return Ok(UpdateDeadline::Yield(1)) };
+    let turn = ticker::turn(&tenant);
+    Ok(match tenant.cpu.wait(polls::running()) {
+        Some(wait) => UpdateDeadline::YieldCustom(turn, Box::pin(tokio::time::sleep(wait))),
+        // A guest that is over is dropped where it waits.
+        None => UpdateDeadline::YieldCustom(turn, Box::pin(tokio::task::yield_now())),
+    })
+}
+
+/// A panic is a fault of the host, and what it leaves behind is not to be trusted: the process ends, the shim reports a
+/// crash with the panic's message, which is on stderr by then.
+fn crash_on_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::process::abort();
+    }));
+}

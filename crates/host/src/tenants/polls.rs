@@ -1,0 +1,148 @@
+//! For whom a thread is at work: known around each poll of each task, by the runtime's own hooks, so that no library
+//! that makes a task of its own can hide from it.
+//!
+//! A task belongs to the container in whose poll it was spawned. While it is polled, this thread's heap is charged to the
+//! container, its CPU time is counted for it, and its sockets are made for it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, OnceLock, PoisonError, RwLock};
+use std::time::Instant;
+
+use tokio::runtime::Builder;
+use tokio::task::Id;
+
+use super::tags::{self, THREADS, Tags};
+use super::{Tenant, cpu, ticker};
+use crate::memory::heap::{Charge, uncharged};
+
+/// The tasks of all containers.
+static TASKS: LazyLock<RwLock<HashMap<Id, Arc<Tenant>>>> = LazyLock::new(RwLock::default);
+
+/// When this process began to work for others.
+static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// Since when each thread polls what it polls, in milliseconds from [`BEGIN`] plus one; 0 when it polls nothing.
+static SINCE: [(AtomicU64, AtomicU64); THREADS] = [const { (AtomicU64::new(0), AtomicU64::new(0)) }; THREADS];
+
+static TAGS: OnceLock<Tags> = OnceLock::new();
+
+thread_local! {
+    static WORK: RefCell<Option<Work>> = const { RefCell::new(None) };
+    static THREAD: Cell<Option<Thread>> = const { Cell::new(None) };
+}
+
+/// This thread, as it tells others what it does.
+#[derive(Clone, Copy)]
+struct Thread {
+    index: usize,
+    number: u32,
+}
+
+/// A poll that is under way.
+struct Work {
+    tenant: Arc<Tenant>,
+    _charge: Charge,
+    /// CPU time of this thread when it began, in nanoseconds.
+    began: u64,
+}
+
+/// Has the runtime's threads work for containers, whose tags go to `tags`.
+pub(super) fn hook(runtime: &mut Builder, tags: Tags) {
+    // Set once: a process has one such runtime.
+    let _set_before = TAGS.set(tags);
+    LazyLock::force(&BEGIN);
+    runtime
+        .on_task_spawn(|task| {
+            if let Some(tenant) = current() {
+                uncharged(|| TASKS.write().unwrap_or_else(PoisonError::into_inner).insert(task.id(), tenant));
+            }
+        })
+        .on_before_task_poll(|task| {
+            let tenant = TASKS.read().unwrap_or_else(PoisonError::into_inner).get(&task.id()).cloned();
+            if let Some(tenant) = tenant {
+                enter(tenant);
+            }
+        })
+        .on_after_task_poll(|_| leave())
+        .on_task_terminate(|task| {
+            uncharged(|| drop(TASKS.write().unwrap_or_else(PoisonError::into_inner).remove(&task.id())));
+        });
+}
+
+/// Whom this thread works for.
+pub(super) fn current() -> Option<Arc<Tenant>> {
+    WORK.with_borrow(|work| work.as_ref().map(|work| work.tenant.clone()))
+}
+
+/// For how long this thread has worked in this poll, in nanoseconds of CPU.
+pub(super) fn running() -> u64 {
+    WORK.with_borrow(|work| work.as_ref().map_or(0, |work| cpu::of_this_thread().saturating_sub(work.began)))
+}
+
+/// Does something on behalf of a container outside of its tasks: to spawn the first of them.
+pub(super) fn on_behalf_of<T>(tenant: Arc<Tenant>, act: impl FnOnce() -> T) -> T {
+    enter(tenant);
+    let result = act();
+    leave();
+    result
+}
+
+fn enter(tenant: Arc<Tenant>) {
+    if let Some(thread) = this_thread() {
+        thread.tell(tenant.tag);
+    }
+    ticker::working();
+    let charge = Charge::to(tenant.account.clone());
+    WORK.set(Some(Work { tenant, _charge: charge, began: cpu::of_this_thread() }));
+}
+
+fn leave() {
+    let Some(work) = WORK.take() else { return };
+    work.tenant.cpu.add(cpu::of_this_thread().saturating_sub(work.began));
+    ticker::idle();
+    if let Some(thread) = this_thread() {
+        thread.tell(0);
+    }
+}
+
+/// The tag of the container whose poll has lasted longest, and for how many milliseconds.
+pub(super) fn longest_poll() -> Option<(u32, u64)> {
+    let now = milliseconds();
+    let polls = SINCE.iter().map(|(since, tag)| (tag.load(Ordering::Relaxed), since.load(Ordering::Relaxed)));
+    let polls = polls.filter(|(_, since)| *since > 0);
+    polls.map(|(tag, since)| (tag as u32, now.saturating_sub(since))).max_by_key(|(_, lasted)| *lasted)
+}
+
+fn milliseconds() -> u64 {
+    u64::try_from(BEGIN.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+}
+
+/// `None` for a thread beyond those that there is room for: it has no sockets.
+fn this_thread() -> Option<Thread> {
+    static THREADS_SO_FAR: AtomicUsize = AtomicUsize::new(0);
+    if let Some(thread) = THREAD.get() {
+        return Some(thread);
+    }
+    let index = THREADS_SO_FAR.fetch_add(1, Ordering::Relaxed);
+    if index >= THREADS {
+        return None;
+    }
+    let number = rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs();
+    let thread = Thread { index, number };
+    THREAD.set(Some(thread));
+    Some(thread)
+}
+
+impl Thread {
+    fn tell(self, tag: u32) {
+        if let Some(word) = TAGS.get().and_then(|tags| tags.word(self.index)) {
+            word.store(tags::word(self.number, tag), Ordering::Release);
+        }
+        if let Some((since, of)) = SINCE.get(self.index) {
+            of.store(tag.into(), Ordering::Relaxed);
+            since.store(if tag == 0 { 0 } else { milliseconds() }, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! One of many containers: from its launch to its exit, as a task on threads that it shares.
+
+use std::pin::Pin;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use grants::Cpu;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Sleep, sleep};
+
+use super::cpu::Meter;
+use crate::guest::{self, Launch, Library, Outcome, PrepareError};
+use crate::memory::{Account, Then};
+use crate::protocol::{Usage, container_dir};
+use crate::serve::Voice;
+
+/// How long what a guest has written may take to reach its reader when the guest was ended.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// One container.
+pub(crate) struct Tenant {
+    pub(super) tag: u32,
+    pub(super) account: Arc<Account>,
+    pub(super) cpu: Meter,
+    /// When it last used all of its turn, in ticks; 0 when it does not compete with others.
+    pub(super) competed: AtomicU64,
+    cut: Arc<Cut>,
+}
+
+/// How a container is ended that does not end itself.
+#[derive(Default)]
+struct Cut {
+    outcome: OnceLock<Outcome>,
+    heard: Notify,
+}
+
+impl Cut {
+    /// The first who says how it ends is heard.
+    fn end(&self, outcome: Outcome) {
+        // A second end changes nothing.
+        drop(self.outcome.set(outcome));
+        self.heard.notify_waiters();
+    }
+
+    async fn ended(&self) -> Outcome {
+        loop {
+            let heard = self.heard.notified();
+            if let Some(outcome) = self.outcome.get() {
+                return outcome.clone();
+            }
+            heard.await;
+        }
+    }
+}
+
+impl Tenant {
+    pub fn new(tag: u32, memory: Option<u64>, cpu: Cpu) -> Arc<Tenant> {
+        let cut = Arc::new(Cut::default());
+        let told = cut.clone();
+        let account = Account::new(memory, move |exhausted| {
+            told.end(Outcome::exhausted(exhausted));
+            Then::GoOn
+        });
+        Arc::new(Tenant { tag, account, cpu: Meter::new(cpu), competed: AtomicU64::new(0), cut })
+    }
+
+    /// Ends it as soon as its thread can leave it.
+    pub fn kill(&self) {
+        self.cut.end(Outcome::killed());
+    }
+
+    pub fn is_ended(&self) -> bool {
+        self.cut.outcome.get().is_some()
+    }
+
+    pub fn usage(&self) -> Usage {
+        let waits = self.cpu.waits();
+        Usage {
+            cpu: self.cpu.total(),
+            memory: self.account.used(),
+            memory_peak: self.account.peak(),
+            periods: waits.periods,
+            throttled_periods: waits.throttled_periods,
+            throttled: waits.throttled,
+        }
+    }
+
+    /// Its whole life, told to the shim by `voice`.
+    pub async fn live(
+        self: Arc<Tenant>,
+        voice: Voice,
+        library: Arc<Library>,
+        launch: Launch,
+        started: oneshot::Receiver<()>,
+    ) {
+        let outcome = match guest::prepare(&library, launch) {
+            Err(error) => return voice.refuse(error.to_string(), matches!(error, PrepareError::Stale(_))),
+            Ok(_) if self.is_ended() => {
+                return voice.refuse(self.cut.ended().await.reason.unwrap_or_default(), false);
+            }
+            Ok(prepared) => {
+                voice.ready();
+                let (last_words, limit) = (prepared.last_words(), prepared.limit());
+                tokio::select! {
+                    biased;
+                    outcome = self.cut.ended() => Some(outcome),
+                    started = started => match started {
+                        Ok(()) => {
+                            let outcome = self.run(prepared, limit).await;
+                            self.account.close();
+                            // Whoever was killed writes nothing more.
+                            if outcome.reason.is_some() || !self.is_ended() {
+                                self.drain(last_words, &outcome).await;
+                            }
+                            Some(outcome)
+                        }
+                        // The shim is gone.
+                        Err(_) => None,
+                    },
+                }
+            }
+        };
+        if let Some(outcome) = outcome {
+            voice.exited(outcome);
+        }
+    }
+
+    async fn run(&self, prepared: guest::Prepared, limit: Option<Duration>) -> Outcome {
+        let timeout = async {
+            match limit {
+                Some(limit) => {
+                    sleep(limit).await;
+                    Outcome::timed_out(limit)
+                }
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            outcome = self.cut.ended() => outcome,
+            outcome = timeout => outcome,
+            outcome = Paced::new(self, guest::call(prepared)) => outcome,
+        }
+    }
+
+    async fn drain(&self, last_words: guest::LastWords, outcome: &Outcome) {
+        let say = last_words.say(outcome);
+        match self.is_ended() || outcome.reason.is_some() {
+            // Nobody waits for ever for a reader that may not come.
+            true => drop(tokio::time::timeout(GRACE, say).await),
+            false => tokio::select! {
+                () = say => {}
+                _ = self.cut.ended() => {}
+            },
+        }
+    }
+}
+
+/// Where a container's files and its code stand: the guest's root, and the compiled component.
+pub(super) fn places(place: &crate::protocol::Place) -> (std::path::PathBuf, std::path::PathBuf) {
+    (container_dir(&place.root).join("root"), container_dir(&place.code).join("code"))
+}
+
+/// A guest that waits whenever its CPU quota is used up.
+struct Paced<'a, F> {
+    tenant: &'a Tenant,
+    guest: Pin<Box<F>>,
+    waits: Option<Pin<Box<Sleep>>>,
+}
+
+impl<'a, F: Future> Paced<'a, F> {
+    fn new(tenant: &'a Tenant, guest: F) -> Self {
+        Paced { tenant, guest: Box::pin(guest), waits: None }
+    }
+}
+
+impl<F: Future> Future for Paced<'_, F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        if self.waits.is_none() {
+            self.waits = self.tenant.cpu.wait(0).map(|wait| Box::pin(sleep(wait)));
+        }
+        if let Some(wait) = &mut self.waits {
+            ready!(wait.as_mut().poll(context));
+            self.waits = None;
+        }
+        self.guest.as_mut().poll(context)
+    }
+}

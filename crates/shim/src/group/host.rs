@@ -1,0 +1,343 @@
+//! The host of a trust group, as the manager has it: one process, its many containers' replies, its health.
+
+use std::collections::{HashMap, HashSet};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use host::protocol::{Reply, Request, Role, Usage};
+use host::tenants::tags::{self, Tags};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use super::ceiling::{self, Sum};
+use super::sockets::{self, Networks};
+use super::{Guest, Seat};
+use crate::cgroup::Cgroup;
+use crate::host_process::{HOST, HostProcess};
+use crate::mount::{Attachment, Tree, attach};
+use crate::netns::Network;
+use crate::task::Death;
+use crate::wasm::Code;
+
+/// How often a host is asked whether it is well, and how long it may take to answer.
+const PING: Duration = Duration::from_secs(2);
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// Replies to one container that nobody has read yet. A host that says more than the protocol allows is ended.
+const UNREAD: usize = 64;
+
+pub struct SharedHost {
+    process: HostProcess,
+    seats: u32,
+    networks: Networks,
+    cgroup: Mutex<Option<Cgroup>>,
+    state: Mutex<State>,
+    /// One at a time changes what is mounted in the host.
+    mounting: tokio::sync::Mutex<HashSet<String>>,
+    idle_exit: Duration,
+    changed: Notify,
+    death: watch::Sender<Option<Death>>,
+    /// Why it is ended, if somebody ends it.
+    ended: Mutex<Option<String>>,
+    pings: AtomicU64,
+    closing: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    sum: Sum,
+    containers: HashMap<String, mpsc::Sender<Reply>>,
+    measured: HashMap<String, Vec<oneshot::Sender<Usage>>>,
+    idle_since: Option<Instant>,
+}
+
+impl std::fmt::Debug for SharedHost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SharedHost").field("pid", &self.process.pid()).finish_non_exhaustive()
+    }
+}
+
+impl SharedHost {
+    /// Starts a host for `guest` and others of its group, of at most so many at a time.
+    ///
+    /// Must be called on the manager's main thread, with which the host ends.
+    pub async fn start(guest: &Guest<'_>, seats: u32) -> Result<Arc<SharedHost>> {
+        let group = &guest.group;
+        let name = format!("{}/{}", group.namespace, group.within.as_deref().unwrap_or("-"));
+        let identity = format!("{name} {:?} {}", group.user, std::process::id());
+        let cgroup = guest.cgroups_path.map(|path| ceiling::cgroup(path, &identity)).transpose()?;
+        let started = SharedHost::enter(guest, seats, &name, cgroup.as_ref()).await;
+        let (process, networks) = match started {
+            Ok(started) => started,
+            Err(error) => {
+                if let Some(cgroup) = cgroup {
+                    cgroup.remove().await;
+                }
+                return Err(error);
+            }
+        };
+        tracing::info!(
+            group = name,
+            uid = group.user.uid,
+            pid = process.pid(),
+            seats,
+            "started a shared host"
+        );
+        Ok(Arc::new(SharedHost {
+            process,
+            seats,
+            networks,
+            cgroup: Mutex::new(cgroup),
+            state: Mutex::default(),
+            mounting: tokio::sync::Mutex::default(),
+            idle_exit: guest.idle_exit,
+            changed: Notify::new(),
+            death: watch::Sender::new(None),
+            ended: Mutex::default(),
+            pings: AtomicU64::new(0),
+            closing: AtomicBool::new(false),
+        }))
+    }
+
+    async fn enter(
+        guest: &Guest<'_>,
+        seats: u32,
+        name: &str,
+        cgroup: Option<&Cgroup>,
+    ) -> Result<(HostProcess, Networks)> {
+        let process = HostProcess::start(HOST, name, cgroup, &Network::New)?;
+        if let Some(cgroup) = cgroup {
+            cgroup.register(process.pid()).await?;
+        }
+        let page = tags::page().context("cannot make a page of tags")?;
+        let role = Role::Group { seats };
+        let closed = process.enter(guest.jail.clone(), &Network::New, role, Some(page.as_fd())).await?;
+        if !closed.missing.is_empty() {
+            tracing::warn!(missing = closed.missing.join(", "), "this kernel lacks parts of the jail");
+        }
+        let networks = Networks::default();
+        let listener = closed.sockets.context("the host is not asked for sockets")?;
+        let listener = process.fetch(listener).context("cannot fetch the host's questions for sockets")?;
+        let (uid, gid) = (guest.jail.uid, guest.jail.gid);
+        sockets::serve(listener, Tags::map(&page, false)?, networks.clone(), uid, gid)?;
+        Ok((process, networks))
+    }
+
+    pub fn process(&self) -> &HostProcess {
+        &self.process
+    }
+
+    pub fn networks(&self) -> &Networks {
+        &self.networks
+    }
+
+    /// A seat, if one is free and the host is well.
+    pub fn seat(self: &Arc<Self>, tag: u32, memory: Option<u64>, shares: u64) -> Option<Seat> {
+        let mut state = self.state();
+        if self.closing.load(Ordering::SeqCst) || state.sum.containers() >= u64::from(self.seats) {
+            return None;
+        }
+        let (sender, replies) = mpsc::channel(UNREAD);
+        state.containers.insert(tag.to_string(), sender);
+        state.sum.add(memory, shares);
+        state.idle_since = None;
+        self.bound(&state.sum);
+        drop(state);
+        Some(Seat::new(self.clone(), tag, memory, shares, replies))
+    }
+
+    pub(super) fn leave(&self, id: &str, tag: u32, memory: Option<u64>, shares: u64) {
+        self.networks.remove(tag);
+        let mut state = self.state();
+        state.containers.remove(id);
+        state.measured.remove(id);
+        state.sum.subtract(memory, shares);
+        if state.sum.containers() == 0 {
+            state.idle_since = Some(Instant::now());
+            self.changed.notify_one();
+        }
+        self.bound(&state.sum);
+    }
+
+    /// Has the cgroup follow its containers.
+    fn bound(&self, sum: &Sum) {
+        let mut cgroup = self.cgroup.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cgroup) = cgroup.as_mut()
+            && let Err(error) = cgroup.change(&sum.limits())
+        {
+            tracing::warn!(%error, pid = self.process.pid(), "cannot change the limits of a shared host");
+        }
+    }
+
+    /// Attaches code, once. Returns under which name it is found.
+    pub async fn attach_code(&self, code: &Code) -> Result<String> {
+        let mut attached = self.mounting.lock().await;
+        if !attached.contains(&code.name) {
+            let tree = Tree::code(code.file.as_fd())?;
+            attach(self.process.mount_namespace()?, code.name.clone(), Some(tree), None, true, Vec::new())?;
+            attached.insert(code.name.clone());
+        }
+        Ok(code.name.clone())
+    }
+
+    pub async fn attach(
+        &self,
+        id: String,
+        code: Option<Tree>,
+        root: Option<Tree>,
+        read_only: bool,
+        volumes: Vec<Attachment>,
+    ) -> Result<()> {
+        let _alone = self.mounting().await;
+        attach(self.process.mount_namespace()?, id, code, root, read_only, volumes)
+    }
+
+    pub async fn mounting(&self) -> impl Drop + '_ {
+        self.mounting.lock().await
+    }
+
+    /// What a container has used.
+    pub async fn measure(&self, id: &str) -> Option<Usage> {
+        let (sender, usage) = oneshot::channel();
+        self.state().measured.entry(id.to_owned()).or_default().push(sender);
+        self.process.send(&Request::Measure { id: id.to_owned() }, &[]).ok()?;
+        usage.await.ok()
+    }
+
+    /// Ends the host and all of its containers.
+    pub async fn end(&self, why: &str) {
+        self.doom(why.to_owned());
+        self.death().await;
+    }
+
+    fn doom(&self, why: String) {
+        self.closing.store(true, Ordering::SeqCst);
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
+        self.process.kill();
+    }
+
+    /// Waits for its end.
+    pub async fn death(&self) -> Death {
+        let mut death = self.death.subscribe();
+        // The sender lives as long as `self`.
+        let found = death.wait_for(Option::is_some).await;
+        found.ok().and_then(|death| death.clone()).unwrap_or_default()
+    }
+
+    /// Reads what the host says until it is gone, and ends it when it is not well or has nothing to do.
+    pub async fn supervise(&self) {
+        let why = tokio::select! {
+            why = self.hear() => why,
+            why = self.watch() => Some(why),
+            () = self.idle() => Some("it has nothing to do".to_owned()),
+        };
+        self.closing.store(true, Ordering::SeqCst);
+        if let Some(why) = why {
+            self.doom(why);
+        }
+        self.process.kill();
+        let signal = self.process.reaped().await;
+        let why = self.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let words = why.unwrap_or_else(|| self.process.last_words());
+        let left = {
+            let mut state = self.state();
+            state.measured.clear();
+            std::mem::take(&mut state.containers).len()
+        };
+        if left > 0 {
+            tracing::error!(
+                pid = self.process.pid(),
+                signal,
+                words,
+                containers = left,
+                "a shared host ended"
+            );
+        } else {
+            tracing::info!(pid = self.process.pid(), words, "a shared host ended");
+        }
+        let cgroup = self.cgroup.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(cgroup) = cgroup {
+            cgroup.remove().await;
+        }
+        self.death.send_replace(Some(Death { signal, words }));
+    }
+
+    /// Returns why the host has to end, or `None` when it is gone.
+    async fn hear(&self) -> Option<String> {
+        loop {
+            match self.process.reply().await {
+                Ok(Some(reply)) => {
+                    if let Err(error) = self.route(reply) {
+                        return Some(format!("it broke the protocol: {error}"));
+                    }
+                }
+                Ok(None) => return None,
+                Err(error) => return Some(format!("it broke the protocol: {error:#}")),
+            }
+        }
+    }
+
+    fn route(&self, reply: Reply) -> Result<()> {
+        let mut state = self.state();
+        let id = match &reply {
+            Reply::Ready { id } | Reply::Refused { id, .. } | Reply::Denied { id, .. } => id.clone(),
+            Reply::Exited(exit) => exit.id.clone(),
+            Reply::Used { id, usage } => {
+                for waiting in state.measured.remove(id).into_iter().flatten() {
+                    // Whoever asked may not wait any more.
+                    let _gone = waiting.send(*usage);
+                }
+                return Ok(());
+            }
+            Reply::Well { stuck: None } => {
+                self.pings.store(0, Ordering::SeqCst);
+                return Ok(());
+            }
+            Reply::Well { stuck: Some(container) } => {
+                bail!("a thread of it does not come back from the container {container}")
+            }
+            Reply::Jailed { .. } | Reply::Failed { .. } => bail!("it answers out of turn"),
+        };
+        // One that has left is not told of any more.
+        let Some(container) = state.containers.get(&id) else { return Ok(()) };
+        container.try_send(reply).context("it says more than anybody asked")
+    }
+
+    async fn watch(&self) -> String {
+        loop {
+            tokio::time::sleep(PING).await;
+            let silent = self.pings.fetch_add(1, Ordering::SeqCst);
+            if PING * u32::try_from(silent).unwrap_or(u32::MAX) >= SILENCE {
+                return format!("it did not answer for {} s", SILENCE.as_secs());
+            }
+            // A channel that is full has a host at its end that does not read.
+            drop(self.process.send(&Request::Ping, &[]));
+        }
+    }
+
+    /// Returns when it has had no container for long enough.
+    async fn idle(&self) {
+        loop {
+            let since = self.state().idle_since;
+            match since {
+                None => self.changed.notified().await,
+                Some(since) => {
+                    tokio::time::sleep_until(since + self.idle_exit).await;
+                    let state = self.state();
+                    if state.idle_since.is_some_and(|since| since.elapsed() >= self.idle_exit) {
+                        // Under the lock under which seats are given: nobody sits down now.
+                        self.closing.store(true, Ordering::SeqCst);
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,152 @@
+//! A container's seat in a host that it shares.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use host::protocol::{Place, Reply, Request, Usage};
+use tokio::sync::{Mutex, mpsc};
+
+use super::host::SharedHost;
+use crate::host_process::Launch;
+use crate::mount::{Attachment, Tree, detach};
+use crate::task::Death;
+
+/// How long a host may take to tell what a container has used.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A seat. Dropped, it is free for another.
+#[derive(Debug)]
+pub struct Seat {
+    host: Arc<SharedHost>,
+    /// Who its container is to the host.
+    id: String,
+    tag: u32,
+    memory: Option<u64>,
+    shares: u64,
+    replies: Mutex<mpsc::Receiver<Reply>>,
+    /// It has mounts of its own in the host.
+    files: AtomicBool,
+    /// It was launched, and has not ended.
+    lives: AtomicBool,
+}
+
+impl Seat {
+    pub(super) fn new(
+        host: Arc<SharedHost>,
+        tag: u32,
+        memory: Option<u64>,
+        shares: u64,
+        replies: mpsc::Receiver<Reply>,
+    ) -> Seat {
+        let (files, lives) = (AtomicBool::new(false), AtomicBool::new(false));
+        Seat { host, id: tag.to_string(), tag, memory, shares, replies: Mutex::new(replies), files, lives }
+    }
+
+    pub fn pid(&self) -> i32 {
+        self.host.process().pid()
+    }
+
+    pub fn mount_namespace(&self) -> io::Result<OwnedFd> {
+        self.host.process().mount_namespace()
+    }
+
+    /// Where the container's sockets are made; without this, nowhere.
+    pub fn network(&self, netns: OwnedFd) {
+        self.host.networks().insert(self.tag, netns);
+    }
+
+    /// Attaches what the container needs: its code once for all that have the same, its files where it has any.
+    pub async fn attach(
+        &self,
+        code: &crate::wasm::Code,
+        root: Option<Tree>,
+        read_only: bool,
+        volumes: Vec<Attachment>,
+    ) -> Result<Place> {
+        let name = self.host.attach_code(code).await?;
+        let root = match root.is_some() || !volumes.is_empty() {
+            true => {
+                // Below one mount, all of it goes with that.
+                let (root, read_only) = match root {
+                    Some(root) => (root, read_only),
+                    None => (Tree::empty().context("cannot make an empty root")?, true),
+                };
+                // From here on there may be something to take away.
+                self.files.store(true, Ordering::Relaxed);
+                self.host.attach(self.id.clone(), None, Some(root), read_only, volumes).await?;
+                self.id.clone()
+            }
+            // Its root is empty, as is that beside the code.
+            false => name.clone(),
+        };
+        Ok(Place { code: name, root, tag: self.tag })
+    }
+
+    /// Under which id its files were attached.
+    pub fn files(&self) -> &str {
+        &self.id
+    }
+
+    pub fn launch(&self, launch: &Launch<'_>) -> Result<()> {
+        self.lives.store(true, Ordering::Relaxed);
+        self.host.process().launch(&self.id, launch)
+    }
+
+    pub fn run(&self) -> Result<()> {
+        self.host.process().send(&Request::Start { id: self.id.clone() }, &[])
+    }
+
+    /// Ends the guest. Its exit is a reply as any other.
+    pub fn kill(&self) {
+        if let Err(error) = self.host.process().send(&Request::Kill { id: self.id.clone() }, &[]) {
+            // It hears nothing any more: its supervisor ends it.
+            tracing::warn!(error = format!("{error:#}"), "a shared host does not listen");
+        }
+    }
+
+    /// What its host says of it next; `None` when the host is gone.
+    pub async fn reply(&self) -> Option<Reply> {
+        let reply = self.replies.lock().await.recv().await;
+        if matches!(reply, None | Some(Reply::Exited(_) | Reply::Refused { .. })) {
+            self.lives.store(false, Ordering::Relaxed);
+        }
+        reply
+    }
+
+    /// What the container has used, by its host's accounting.
+    pub async fn usage(&self) -> Usage {
+        let usage = tokio::time::timeout(PATIENCE, self.host.measure(&self.id)).await;
+        usage.ok().flatten().unwrap_or_default()
+    }
+
+    pub async fn death(&self) -> Death {
+        self.host.death().await
+    }
+
+    /// Leaves the host: the guest is over, and nothing of it stays.
+    pub async fn leave(&self) {
+        if self.lives.load(Ordering::Relaxed) {
+            self.kill();
+            while self.lives.load(Ordering::Relaxed) && self.reply().await.is_some() {}
+        }
+        if self.files.swap(false, Ordering::Relaxed) {
+            let _alone = self.host.mounting().await;
+            // Gone with a host that is gone.
+            if let Ok(namespace) = self.mount_namespace()
+                && let Err(error) = detach(namespace, self.id.clone())
+            {
+                tracing::warn!(error = format!("{error:#}"), "a container's mounts stay in its host");
+            }
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.host.leave(&self.id, self.tag, self.memory, self.shares);
+    }
+}

@@ -1,0 +1,81 @@
+//! Slots: who has been told a manager's address and has not come yet.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::STATE;
+
+/// How long containerd may take from `start` to Create: its own deadlines are shorter.
+const LONGEST: Duration = Duration::from_secs(300);
+
+/// The slots of one manager: a folder with a file for each.
+#[derive(Debug, Clone)]
+pub struct Slots(PathBuf);
+
+impl Slots {
+    /// Those of the manager with this name.
+    pub fn of(name: &str) -> Result<Slots> {
+        let folder = Path::new(STATE).join(name);
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+        made.with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        Ok(Slots(folder))
+    }
+
+    /// Those of a manager that there is, or was.
+    pub fn found(name: &str) -> Option<Slots> {
+        let folder = Path::new(STATE).join(name);
+        folder.is_dir().then_some(Slots(folder))
+    }
+
+    fn file(&self, namespace: &str, id: &str) -> PathBuf {
+        // Neither has a slash, and an id may have any of the other characters.
+        self.0.join(format!("{namespace}@{id}"))
+    }
+
+    /// Takes one. The manager must not be at its end: see [`crate::start`].
+    pub fn take(&self, namespace: &str, id: &str) -> Result<()> {
+        let file = self.file(namespace, id);
+        // The folder goes with a manager that ends.
+        let take = || {
+            DirBuilder::new().recursive(true).mode(0o700).create(&self.0)?;
+            fs::write(&file, b"")
+        };
+        take().with_context(|| format!("cannot take the slot {}", file.display()))
+    }
+
+    /// Gives it back, if it was taken.
+    pub fn give_back(&self, namespace: &str, id: &str) {
+        match fs::remove_file(self.file(namespace, id)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%error, id, "a slot stays behind");
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether nobody is on its way.
+    pub fn are_free(&self) -> bool {
+        let taken = fs::read_dir(&self.0).into_iter().flatten().flatten().filter(|slot| {
+            let age =
+                slot.metadata().and_then(|slot| slot.modified()).ok().and_then(|time| time.elapsed().ok());
+            let forgotten = age.is_some_and(|age| age > LONGEST);
+            if forgotten {
+                // Another look finds it again should this fail.
+                drop(fs::remove_file(slot.path()));
+            }
+            !forgotten
+        });
+        taken.count() == 0
+    }
+
+    /// Removes the folder at the manager's end.
+    pub fn close(&self) {
+        drop(fs::remove_dir(&self.0));
+        drop(self.0.parent().map(fs::remove_dir));
+    }
+}

@@ -1,0 +1,126 @@
+//! Where a container runs: in a host of its own, or on a seat in one that it shares. Nothing else asks which.
+
+use anyhow::{Result, bail};
+use host::protocol::{Exit, Reply, Request};
+
+use crate::denied::Denied;
+use crate::group::Seat;
+use crate::host_process::{HostProcess, Launch, Refused, accepted};
+
+/// A container's place in a process.
+#[derive(Debug)]
+pub enum Home {
+    Own(HostProcess),
+    Shared(Seat),
+}
+
+/// How a host ended that did not say so.
+#[derive(Debug, Clone, Default)]
+pub struct Death {
+    pub signal: Option<i32>,
+    /// What it wrote last, or why it was ended.
+    pub words: String,
+}
+
+impl Home {
+    /// The host's pid.
+    pub fn pid(&self) -> i32 {
+        match self {
+            Home::Own(host) => host.pid(),
+            Home::Shared(seat) => seat.pid(),
+        }
+    }
+
+    /// Loads the container.
+    pub async fn launch(&self, id: &str, launch: &Launch<'_>) -> Result<(), Refused> {
+        match self {
+            Home::Own(host) => host.launch(id, launch)?,
+            Home::Shared(seat) => seat.launch(launch)?,
+        }
+        match accepted(self.reply().await?) {
+            Ok(answer) => answer,
+            Err(other) => Err(Refused::Broken(self.unexpected(other).await)),
+        }
+    }
+
+    async fn unexpected(&self, reply: Option<Reply>) -> anyhow::Error {
+        match (self, reply) {
+            (Home::Own(host), reply) => host.unexpected(reply).await,
+            (Home::Shared(_), Some(reply)) => anyhow::anyhow!("the host answers out of turn: {reply:?}"),
+            (Home::Shared(seat), None) => {
+                anyhow::anyhow!("the engine host of this trust group ended: {}", seat.death().await.words)
+            }
+        }
+    }
+
+    /// Lets the launched container run.
+    pub fn run(&self, id: &str) -> Result<()> {
+        match self {
+            Home::Own(host) => host.send(&Request::Start { id: id.to_owned() }, &[]),
+            Home::Shared(seat) => seat.run(),
+        }
+    }
+
+    /// Ends the guest, and nobody else.
+    pub fn kill(&self) {
+        match self {
+            Home::Own(host) => host.kill(),
+            Home::Shared(seat) => seat.kill(),
+        }
+    }
+
+    /// Ends what is left when the guest has ended.
+    pub async fn end(&self) {
+        match self {
+            Home::Own(host) => host.end().await,
+            Home::Shared(seat) => seat.leave().await,
+        }
+    }
+
+    /// How the host ended that said nothing.
+    pub async fn death(&self) -> Death {
+        match self {
+            Home::Own(host) => {
+                host.kill();
+                let signal = host.reaped().await;
+                Death { signal, words: host.last_words() }
+            }
+            Home::Shared(seat) => seat.death().await,
+        }
+    }
+
+    async fn reply(&self) -> Result<Option<Reply>> {
+        match self {
+            Home::Own(host) => host.reply().await,
+            Home::Shared(seat) => Ok(seat.reply().await),
+        }
+    }
+
+    /// Waits for the end of the container `id`; `None` when the host went without a word.
+    pub async fn exit(&self, id: &str) -> Option<Exit> {
+        let mut denied = Denied::default();
+        let end = self.hear_out(id, &mut denied).await.unwrap_or_else(|error| {
+            tracing::warn!(container = id, error = format!("{error:#}"), "a host broke the protocol");
+            None
+        });
+        if let Some(calls) = denied.sum(end.as_ref().map(|exit| &exit.denied)) {
+            tracing::warn!(container = id, "denied calls: {calls}");
+        }
+        end
+    }
+
+    async fn hear_out(&self, id: &str, denied: &mut Denied) -> Result<Option<Exit>> {
+        loop {
+            match self.reply().await? {
+                Some(Reply::Denied { denial, .. }) => {
+                    if let Some(sentence) = denied.take(&denial)? {
+                        tracing::warn!(container = id, "{sentence}");
+                    }
+                }
+                Some(Reply::Exited(exit)) => return Ok(Some(exit)),
+                Some(_) => bail!("it answers out of turn"),
+                None => return Ok(None),
+            }
+        }
+    }
+}
