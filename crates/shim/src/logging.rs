@@ -1,11 +1,12 @@
 //! The log: one line per event, logfmt. A pod's shim writes to the FIFO `log` in the bundle, which containerd copies to
 //! its own; a manager, which belongs to no bundle, to a file.
 
+use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use tracing::Level;
 use tracing_subscriber::fmt::format::{DefaultFields, Format, Full};
@@ -14,11 +15,48 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 /// When a manager's log has so many bytes, it begins a new one and keeps the old one beside it.
 const LARGEST: u64 = 8 << 20;
 
-/// Logs to a file.
+/// FIFOs of bundles that a manager writes to as well, while somebody reads them: all of them lead to containerd's own log.
+static BUNDLES: Mutex<VecDeque<File>> = Mutex::new(VecDeque::new());
+
+/// Of so many bundles one lives on as a rule.
+const MOST_BUNDLES: usize = 8;
+
+/// Logs to a file, and to the bundle of a container that lives.
 pub fn to_file(path: &Path, debug: bool) -> io::Result<()> {
-    let log = Turned::open(path)?;
-    install(SystemTime, log, debug);
+    install(SystemTime, Both(Turned::open(path)?), debug);
     Ok(())
+}
+
+/// Has a manager's log reach containerd by this bundle, too.
+pub fn also_to(bundle: &Path) {
+    let open = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(bundle.join("log"));
+    // Without a FIFO, or a reader of it, there is still the file.
+    let Ok(fifo) = open else { return };
+    let mut bundles = BUNDLES.lock().unwrap_or_else(PoisonError::into_inner);
+    bundles.push_front(fifo);
+    bundles.truncate(MOST_BUNDLES);
+}
+
+/// A manager's log.
+struct Both(Turned);
+
+impl Write for Both {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let mut bundles = BUNDLES.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(mut bundle) = bundles.front() {
+            match bundle.write(line) {
+                // Its container has gone, and with it containerd's interest in it.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => drop(bundles.pop_front()),
+                _ => break,
+            }
+        }
+        drop(bundles);
+        self.0.write(line)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Logs to a bundle. Where there is no FIFO (a shim driven by hand), nothing is logged and nothing fails.

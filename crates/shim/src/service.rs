@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -31,6 +31,7 @@ use crate::daemon::Setting;
 use crate::error::{Error, Result};
 use crate::events::{Events, timestamp};
 use crate::heap;
+use crate::logging;
 use crate::manager::Slots;
 use crate::record::{Process, Record, Records};
 use crate::stats;
@@ -124,6 +125,9 @@ impl Service {
             .map_err(|error| Error::InvalidArgument(error.to_string()))?;
         if !request.checkpoint.is_empty() {
             return Err(Error::Unimplemented("a Wasm container cannot be restored from a checkpoint".into()));
+        }
+        if self.slots.is_some() {
+            logging::also_to(Path::new(&request.bundle));
         }
         let bundle = Bundle::read(&PathBuf::from(&request.bundle))?;
         let created_event = TaskCreate {

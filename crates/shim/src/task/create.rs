@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, Once};
 
 use anyhow::{Context as _, Result, bail};
 use containerd_shim_protos::api::Mount;
-use grants::{ContainerType, Grants, Mode, Policy, TrustGroup, Volume, VolumeSource, identity};
+use grants::{ContainerType, Grants, Mode, Policy, Tmpfs, TrustGroup, Volume, VolumeSource, identity};
 use host::engine::Build;
 use host::jail::{Jail, Sockets};
 use host::protocol::{Payload, Place, Role};
@@ -226,7 +226,9 @@ impl Plan<'_> {
         let source = find(look.facts.as_ref(), root.as_ref(), self.grants)?;
         let build = Build::of(self.grants);
         let code = Cache::of(self.policy).get(&source, build, look.containerd.as_deref()).await?;
-        let volumes = self.grants.volumes().iter().map(volume).collect::<Result<_>>()?;
+        // No cgroup of the container's own counts what it writes into memory.
+        let most = self.grants.memory_limit().filter(|_| self.grants.mode() == Mode::Shared);
+        let volumes = self.grants.volumes().iter().map(|it| volume(it, most)).collect::<Result<_>>()?;
         Ok(Parts { look, stdio, root, volumes, source, code })
     }
 
@@ -323,7 +325,8 @@ fn serialised(payload: &Payload<&Grants>) -> Result<OwnedFd> {
     Ok(file.into())
 }
 
-fn volume(volume: &Volume) -> Result<Attachment> {
+/// A volume's mount. In memory it has at most so many bytes, where there is a bound.
+fn volume(volume: &Volume, most: Option<u64>) -> Result<Attachment> {
     let (tree, folder) = match &volume.source {
         VolumeSource::Bind { path, recursive } => {
             let folder = std::fs::metadata(path)
@@ -333,7 +336,8 @@ fn volume(volume: &Volume) -> Result<Attachment> {
         }
         VolumeSource::Tmpfs(tmpfs) => {
             let place = || format!("cannot make the tmpfs at {}", volume.destination.display());
-            (Tree::tmpfs(tmpfs).with_context(place)?, true)
+            let size = tmpfs.size.into_iter().chain(most).min();
+            (Tree::tmpfs(&Tmpfs { size, ..tmpfs.clone() }).with_context(place)?, true)
         }
     };
     if volume.readonly {

@@ -6,7 +6,7 @@
 mod files;
 mod poll;
 
-use grants::{Clock, Grants, Profile};
+use grants::{Clock, Grants, Mode, Profile};
 use wasmtime::{AsContextMut as _, Caller, Linker, Result};
 use wasmtime_wasi::p1::wasi_snapshot_preview1::WasiSnapshotPreview1 as _;
 
@@ -21,7 +21,7 @@ const SUCCESS: i32 = 0;
 /// Replaces in `linker`, which has all of preview 1 already, what the grants change.
 pub(super) fn restrict(linker: &mut Linker<ModuleState>, grants: &Grants) -> Result<()> {
     deny::module(linker, grants)?;
-    if grants.clock() != Clock::Real {
+    if grants.clock() != Clock::Real || grants.mode() == Mode::Shared {
         poll::restrict(linker, grants)?;
     }
     if grants.profile() == Profile::Strict {

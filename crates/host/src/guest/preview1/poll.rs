@@ -1,13 +1,15 @@
-//! `poll_oneoff` without a clock that runs.
+//! `poll_oneoff` without a clock that runs, or on a thread that others need while a guest sleeps.
 
-use grants::{Grants, Profile};
+use std::time::Duration;
+
+use grants::{Clock, Grants, Profile};
 use wasmtime::{Caller, Linker, Result};
 use wasmtime_wasi::p1::{WasiP1Ctx, wasi_snapshot_preview1};
 use wiggle::GuestMemory;
 
 use super::super::deny;
 use super::super::state::ModuleState;
-use super::{PREVIEW1, SUCCESS, parts, put, slice, u32_at};
+use super::{PREVIEW1, SUCCESS, parts, put, slice, u32_at, u64_at};
 
 /// Of a `subscription`: its size, where its tag is, and the tag of a clock.
 const SUBSCRIPTION: usize = 48;
@@ -16,6 +18,7 @@ const CLOCK: u8 = 0;
 /// Of a clock's subscription: where the time to wait for and the flags are.
 const TIMEOUT: usize = 24;
 const FLAGS: usize = 40;
+const ABSOLUTE: u8 = 1;
 /// The size of an `event`.
 const EVENT: usize = 32;
 
@@ -34,6 +37,7 @@ struct Poll {
 pub(super) fn restrict(linker: &mut Linker<ModuleState>, grants: &Grants) -> Result<()> {
     let poll = Poll { all: grants.profile() == Profile::Strict };
     let denied = deny::waits_of_module(grants).map(|_| grants.clone());
+    let runs = grants.clock() == Clock::Real;
     linker.func_wrap_async(
         PREVIEW1,
         "poll_oneoff",
@@ -53,7 +57,11 @@ pub(super) fn restrict(linker: &mut Linker<ModuleState>, grants: &Grants) -> Res
                 {
                     return Err(denied.into());
                 }
-                wanted.chunks_mut(SUBSCRIPTION).for_each(at_once);
+                if runs {
+                    sleep(&mut wanted).await;
+                } else {
+                    wanted.chunks_mut(SUBSCRIPTION).for_each(at_once);
+                }
                 match poll.run(&mut state.wasi, &wanted).await? {
                     Ok(happened) => {
                         slice(memory, events, happened.len())?.copy_from_slice(&happened);
@@ -71,6 +79,15 @@ pub(super) fn restrict(linker: &mut Linker<ModuleState>, grants: &Grants) -> Res
 
 fn waits_for_a_clock(subscription: &[u8]) -> bool {
     subscription.get(TAG) == Some(&CLOCK)
+}
+
+/// Waits here when there is nothing else to wait for than some time: the library would block the thread.
+async fn sleep(wanted: &mut [u8]) {
+    let relative = wanted.get(FLAGS).is_some_and(|flags| flags & ABSOLUTE == 0);
+    if wanted.len() == SUBSCRIPTION && waits_for_a_clock(wanted) && relative {
+        tokio::time::sleep(Duration::from_nanos(u64_at(wanted, TIMEOUT))).await;
+        at_once(wanted);
+    }
 }
 
 /// A wait for a clock that stands still ends when it begins.
