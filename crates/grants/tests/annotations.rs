@@ -154,14 +154,15 @@ fn mistakes_in_ports_name_the_part_and_show_a_right_one() {
 }
 
 #[test]
-fn shared_mode_is_refused_until_it_exists() {
-    assert_eq!(granted(annotated("run.wasm/mode", "normal")).mode().to_string(), "normal");
+fn a_pod_chooses_between_two_modes() {
+    for mode in ["normal", "shared"] {
+        assert_eq!(granted(annotated("run.wasm/mode", mode)).mode().to_string(), mode);
+    }
     assert_eq!(
-        refused(annotated("run.wasm/mode", "shared")),
-        "annotation run.wasm/mode: `shared` is not supported by this release; write `normal`; a right one is \
-         `run.wasm/mode: \"normal\"`"
+        refused(annotated("run.wasm/mode", "fast")),
+        "annotation run.wasm/mode: `fast` is no mode; write `normal` or `shared`; a right one is `run.wasm/mode: \
+         \"shared\"`"
     );
-    assert!(refused(annotated("run.wasm/mode", "fast")).contains("`fast` is no mode"));
 }
 
 #[test]

@@ -17,7 +17,10 @@ fn an_empty_config_is_the_default() {
     let policy = Policy::default();
     assert_eq!(policy.cache.dir, Path::new("/var/lib/run-wasm/aot"));
     assert_eq!(policy.cache.max_bytes, ByteSize(2 << 30));
-    assert_eq!((policy.modes.as_slice(), policy.limits.memory), ([Mode::Normal].as_slice(), None));
+    assert_eq!(
+        (policy.modes.as_slice(), policy.limits.memory),
+        ([Mode::Normal, Mode::Shared].as_slice(), None)
+    );
     assert!(policy.jail.require.is_empty() && policy.egress.allow.is_none());
 }
 
@@ -91,8 +94,8 @@ fn a_mistake_names_its_line_and_key() {
         ("profiles = [\"fast\"]", "line 1 (`profiles = [\"fast\"]`): unknown variant `fast`, expected"),
         ("modes = []", "line 1 (`modes = []`): no mode is left"),
         (
-            "modes = [\"shared\"]",
-            "line 1 (`modes = [\"shared\"]`): `shared` is not supported by this release",
+            "modes = [\"fast\"]",
+            "line 1 (`modes = [\"fast\"]`): `fast` is no mode; write `normal` or `shared`",
         ),
         (
             "[egress]\nallow = [\n  \"a.example.com\",\n  \"fd00::1\",\n]",

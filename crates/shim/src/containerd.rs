@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, bail};
 use containerd_client::services::v1::{GetContainerRequest, GetImageRequest, ReadContentRequest};
@@ -17,7 +17,12 @@ use image::{Descriptor, Digest};
 pub struct Containerd {
     client: Client,
     namespace: MetadataValue<Ascii>,
+    /// Documents that were read: what a digest names never changes.
+    documents: Mutex<HashMap<String, Vec<u8>>>,
 }
+
+/// A node has few images, and a document has some kilobytes.
+const MOST_DOCUMENTS: usize = 256;
 
 /// The connections to one containerd, each made when its namespace is first asked about, and what is known of images.
 pub struct Registry {
@@ -69,7 +74,7 @@ impl Containerd {
         let path = socket.trim_start_matches("unix://");
         let channel = connect(path).await.with_context(|| format!("cannot reach containerd at {path}"))?;
         let namespace = namespace.parse().context("the namespace is no header value")?;
-        Ok(Containerd { client: channel.into(), namespace })
+        Ok(Containerd { client: channel.into(), namespace, documents: Mutex::default() })
     }
 
     fn request<T>(&self, message: T) -> Request<T> {
@@ -114,10 +119,23 @@ impl Containerd {
 
     /// Reads a document into memory and checks that it is the one that is referred to.
     pub async fn document(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
+        let digest = descriptor.digest.to_string();
+        if let Some(bytes) = self.documents().get(&digest) {
+            return Ok(bytes.clone());
+        }
         let mut bytes = Vec::new();
         self.stream(&descriptor.digest, MAX_DOCUMENT, &mut bytes).await?;
         descriptor.verify(&bytes)?;
+        let mut documents = self.documents();
+        if documents.len() >= MOST_DOCUMENTS {
+            documents.clear();
+        }
+        documents.insert(digest, bytes.clone());
         Ok(bytes)
+    }
+
+    fn documents(&self) -> MutexGuard<'_, HashMap<String, Vec<u8>>> {
+        self.documents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Copies a blob of at most `limit` bytes into a file. Its digest is the caller's to check.

@@ -1,4 +1,4 @@
-//! What is not built yet: refused when the container is created, never half granted.
+//! The mode, and what is not built yet: refused when the container is created, never half granted.
 
 use anyhow::{Result, ensure};
 
@@ -19,11 +19,22 @@ pub const MODE: Row = Row {
     grant: "run.wasm/mode",
     on: ALL,
     granted: |place| {
-        let hello = place.run("hello").annotation("run.wasm/mode", "normal").outcome()?.success()?;
-        ensure!(hello == "hello from run-wasm\n", "{hello}");
-        Ok("normal: runs".to_owned())
+        for mode in ["normal", "shared"] {
+            let hello = place.run("hello").annotation("run.wasm/mode", mode).outcome()?.success()?;
+            ensure!(hello == "hello from run-wasm\n", "{hello}");
+        }
+        Ok("normal, shared: both run".to_owned())
     },
-    not_granted: |place| refused(place, "run.wasm/mode", "shared"),
+    not_granted: |place| {
+        let node = "modes = [\"normal\"]";
+        let run = place.run("hello").config(node).annotation("run.wasm/mode", "shared");
+        let refusal = run.outcome()?;
+        ensure!(
+            refusal.code != 0 && refusal.stderr.contains("`shared` is not among this node's `modes`"),
+            "{refusal}"
+        );
+        Ok("not among the node's modes: refused".to_owned())
+    },
 };
 
 /// A container with that annotation is refused in a sentence that names it.

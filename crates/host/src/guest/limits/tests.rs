@@ -1,7 +1,9 @@
 use wasmtime::{Instance, Module, Store, Val};
 
+use grants::Mode;
+
 use super::*;
-use crate::engine::{self, Flavour};
+use crate::engine::{self, Build, Flavour};
 
 const PAGE: usize = 1 << 16;
 
@@ -54,7 +56,7 @@ struct Growing {
 
 impl Growing {
     fn new(profile: Profile, limit: Option<u64>, fields: &str) -> Growing {
-        let engine = engine::compiler(Flavour::plain(profile)).unwrap();
+        let engine = engine::compiler(Flavour::plain(Build { profile, mode: Mode::Normal })).unwrap();
         let wasm = wat::parse_str(format!("(module {fields})")).unwrap();
         let module = Module::new(&engine, wasm).unwrap();
         let mut store = Store::new(&engine, Meter::new(limit, profile));
