@@ -36,7 +36,7 @@ pub fn read(stdin: &[u8], invocation: &Invocation) -> Bootstrap {
                     .extensions
                     .into_iter()
                     .filter_map(|extension| extension.value.into_option())
-                    .find(|value| node_config::are_options(value)),
+                    .find(node_config::are_options),
             }
         }
         _ => Bootstrap {

@@ -236,7 +236,10 @@ impl TaskService for Service {
         if let Some(slots) = &self.slots {
             slots.give_back(&key.0, &id);
         }
-        heap::trim();
+        // A manager has no idle moment between two creates: it trims when it has nothing to do.
+        if self.slots.is_none() {
+            heap::trim();
+        }
         match made {
             Ok(task) => {
                 let pid = task.pid();

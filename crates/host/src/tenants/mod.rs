@@ -21,7 +21,7 @@ use wasmtime::{Result, UpdateDeadline};
 
 use crate::engine::Build;
 use crate::guest::{Denials, Launch, Library};
-use crate::protocol::{Channel, Payload, Place, Reply, Request, Stdio};
+use crate::protocol::{Channel, Payload, Place, Reply, Request, Stdio, container_dir};
 use crate::serve::{Voice, unpack};
 use tags::Tags;
 use tenant::Tenant;
@@ -115,7 +115,8 @@ impl Host {
         let voice = Voice::new(id.clone(), self.channel.clone(), move || containers.forget(&gone));
         let (Payload { grants, names }, [stdin, stdout, stderr], roots) = unpack(stdio, roots, fds)?;
         let tenant = Tenant::new(place.tag, grants.memory_limit(), grants.cpu());
-        let (root, code) = tenant::places(place);
+        let code = container_dir(&place.code).join("code");
+        let root = container_dir(&place.root).join("root");
         let denials: Denials = voice.denials().clone();
         let launch = Launch { code, root: Some(root), grants, denials, names, stdin, stdout, stderr, roots };
         let (start, started) = oneshot::channel();

@@ -100,6 +100,7 @@ fn enter(tenant: Arc<Tenant>) {
 
 fn leave() {
     let Some(work) = WORK.take() else { return };
+    work.tenant.end_if_exhausted();
     work.tenant.cpu.add(cpu::of_this_thread().saturating_sub(work.began));
     ticker::idle();
     if let Some(thread) = this_thread() {

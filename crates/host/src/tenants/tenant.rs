@@ -12,8 +12,8 @@ use tokio::time::{Sleep, sleep};
 
 use super::cpu::Meter;
 use crate::guest::{self, Launch, Library, Outcome, PrepareError};
-use crate::memory::{Account, Then};
-use crate::protocol::{Usage, container_dir};
+use crate::memory::{Account, Exhausted, Then};
+use crate::protocol::Usage;
 use crate::serve::Voice;
 
 /// How long what a guest has written may take to reach its reader when the guest was ended.
@@ -26,7 +26,9 @@ pub(crate) struct Tenant {
     pub(super) cpu: Meter,
     /// When it last used all of its turn, in ticks; 0 when it does not compete with others.
     pub(super) competed: AtomicU64,
-    cut: Arc<Cut>,
+    /// What it wanted too much of.
+    exhausted: Arc<OnceLock<Exhausted>>,
+    cut: Cut,
 }
 
 /// How a container is ended that does not end itself.
@@ -57,13 +59,25 @@ impl Cut {
 
 impl Tenant {
     pub fn new(tag: u32, memory: Option<u64>, cpu: Cpu) -> Arc<Tenant> {
-        let cut = Arc::new(Cut::default());
-        let told = cut.clone();
+        let exhausted = Arc::new(OnceLock::new());
+        let noted = exhausted.clone();
+        // In the middle of an allocation, whoever made it may hold any lock: it is noted and nothing else is done.
         let account = Account::new(memory, move |exhausted| {
-            told.end(Outcome::exhausted(exhausted));
+            // The account tells once.
+            let _noted_before = noted.set(*exhausted);
             Then::GoOn
         });
-        Arc::new(Tenant { tag, account, cpu: Meter::new(cpu), competed: AtomicU64::new(0), cut })
+        let (cpu, competed) = (Meter::new(cpu), AtomicU64::new(0));
+        Arc::new(Tenant { tag, account, cpu, competed, exhausted, cut: Cut::default() })
+    }
+
+    /// Ends it if it wanted too much. To be asked after each poll.
+    pub fn end_if_exhausted(&self) {
+        if let Some(exhausted) = self.exhausted.get()
+            && !self.is_ended()
+        {
+            self.cut.end(Outcome::exhausted(exhausted));
+        }
     }
 
     /// Ends it as soon as its thread can leave it.
@@ -156,11 +170,6 @@ impl Tenant {
             },
         }
     }
-}
-
-/// Where a container's files and its code stand: the guest's root, and the compiled component.
-pub(super) fn places(place: &crate::protocol::Place) -> (std::path::PathBuf, std::path::PathBuf) {
-    (container_dir(&place.root).join("root"), container_dir(&place.code).join("code"))
 }
 
 /// A guest that waits whenever its CPU quota is used up.

@@ -1,6 +1,7 @@
 //! The cgroup of a group's host: beside those of pods and below the same root, with the sum of its containers' limits.
 
 use anyhow::Result;
+use grants::Cpu;
 use sha2::{Digest, Sha256};
 
 use crate::cgroup::{Cgroup, Limits};
@@ -45,11 +46,13 @@ impl Sum {
 
     pub fn limits(&self) -> Limits {
         let own = OWN.saturating_add(self.containers.saturating_mul(EACH));
-        let mut limits = Limits::default();
-        limits.memory = (self.unlimited == 0 && self.containers > 0).then(|| self.memory.saturating_add(own));
-        // The CPU controller's own bounds.
-        limits.cpu.shares = self.shares.clamp(2, 262_144);
-        limits
+        let limited = self.unlimited == 0 && self.containers > 0;
+        Limits {
+            memory: limited.then(|| self.memory.saturating_add(own)),
+            // Within the CPU controller's own bounds.
+            cpu: Cpu { shares: self.shares.clamp(2, 262_144), ..Cpu::default() },
+            ..Limits::default()
+        }
     }
 }
 

@@ -49,7 +49,7 @@ pub struct SharedHost {
 #[derive(Default)]
 struct State {
     sum: Sum,
-    containers: HashMap<String, mpsc::Sender<Reply>>,
+    containers: HashMap<String, mpsc::Sender<Box<Reply>>>,
     measured: HashMap<String, Vec<oneshot::Sender<Usage>>>,
     idle_since: Option<Instant>,
 }
@@ -303,7 +303,7 @@ impl SharedHost {
         };
         // One that has left is not told of any more.
         let Some(container) = state.containers.get(&id) else { return Ok(()) };
-        container.try_send(reply).context("it says more than anybody asked")
+        container.try_send(Box::new(reply)).context("it says more than anybody asked")
     }
 
     async fn watch(&self) -> String {

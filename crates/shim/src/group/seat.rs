@@ -27,7 +27,7 @@ pub struct Seat {
     tag: u32,
     memory: Option<u64>,
     shares: u64,
-    replies: Mutex<mpsc::Receiver<Reply>>,
+    replies: Mutex<mpsc::Receiver<Box<Reply>>>,
     /// It has mounts of its own in the host.
     files: AtomicBool,
     /// It was launched, and has not ended.
@@ -40,7 +40,7 @@ impl Seat {
         tag: u32,
         memory: Option<u64>,
         shares: u64,
-        replies: mpsc::Receiver<Reply>,
+        replies: mpsc::Receiver<Box<Reply>>,
     ) -> Seat {
         let (files, lives) = (AtomicBool::new(false), AtomicBool::new(false));
         Seat { host, id: tag.to_string(), tag, memory, shares, replies: Mutex::new(replies), files, lives }
@@ -110,7 +110,7 @@ impl Seat {
 
     /// What its host says of it next; `None` when the host is gone.
     pub async fn reply(&self) -> Option<Reply> {
-        let reply = self.replies.lock().await.recv().await;
+        let reply = self.replies.lock().await.recv().await.map(|reply| *reply);
         if matches!(reply, None | Some(Reply::Exited(_) | Reply::Refused { .. })) {
             self.lives.store(false, Ordering::Relaxed);
         }
@@ -131,7 +131,10 @@ impl Seat {
     pub async fn leave(&self) {
         if self.lives.load(Ordering::Relaxed) {
             self.kill();
-            while self.lives.load(Ordering::Relaxed) && self.reply().await.is_some() {}
+            while self.lives.load(Ordering::Relaxed) {
+                // Its exit, or the host's end, is among them.
+                drop(self.reply().await);
+            }
         }
         if self.files.swap(false, Ordering::Relaxed) {
             let _alone = self.host.mounting().await;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-use crate::start;
+use crate::{heap, start};
 
 pub use placement::{leave, settle};
 pub use slots::Slots;
@@ -48,6 +48,9 @@ impl Manager {
         loop {
             tokio::time::sleep(LOOK).await;
             idle = if is_empty() { idle + LOOK } else { Duration::ZERO };
+            if idle == LOOK {
+                heap::trim();
+            }
             if idle >= self.idle_exit {
                 // Whoever looks for a manager holds this lock until it has a slot.
                 let _locked = start::lock(socket.parent().unwrap_or(Path::new("/")))?;
