@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::Result;
 use containerd_shim_protos::api::{DeleteRequest, DeleteResponse, KillRequest, WaitRequest};
 use containerd_shim_protos::shim_async::{Client, TaskClient};
+use grants::Mode;
 use protobuf::Message;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -38,7 +39,10 @@ pub fn delete(invocation: &Invocation) -> Result<()> {
         Some(record) => {
             if let Some(host) = &record.host {
                 pid = host.pid.unsigned_abs();
-                end(host);
+                // A host that others share is not this task's to end. It ends with its manager.
+                if record.mode == Mode::Normal {
+                    end(host);
+                }
             }
             record.cgroups
         }

@@ -8,6 +8,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use grants::Mode;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -22,7 +23,7 @@ pub struct Record {
     pub pod: Option<String>,
     pub image: Option<String>,
     pub bundle: PathBuf,
-    pub mode: String,
+    pub mode: Mode,
     /// Seconds since 1970.
     pub created: u64,
     pub shim_pid: i32,

@@ -19,7 +19,6 @@ use containerd_shim_protos::shim_async::Task as TaskService;
 use containerd_shim_protos::topics::{
     TASK_CREATE_EVENT_TOPIC, TASK_DELETE_EVENT_TOPIC, TASK_START_EVENT_TOPIC,
 };
-use grants::Mode;
 use protobuf::MessageField;
 use tokio::sync::Notify;
 use ttrpc::asynchronous::TtrpcContext;
@@ -164,13 +163,11 @@ impl Service {
             pod,
             image: made.image,
             bundle: bundle.path().to_owned(),
-            mode: made.mode.to_string(),
+            mode: made.mode,
             created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
             shim_pid: std::process::id().cast_signed(),
             host: match &made.task.work {
                 Work::Sandbox => None,
-                // A host that others share is not this task's to end.
-                Work::Container(_) if made.mode == Mode::Shared => None,
                 Work::Container(container) => Process::of(container.pid().cast_signed()).ok(),
             },
             grants: made.grants,

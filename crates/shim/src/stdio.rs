@@ -24,6 +24,9 @@ const LOGGER: Duration = Duration::from_secs(10);
 /// How long whoever asked for a container may take to open its end of the output.
 const READER: Duration = Duration::from_secs(10);
 
+/// How long whoever reads the output has for that before it hears of the end.
+const READING: Duration = Duration::from_secs(1);
+
 /// The longest pause between two looks at output that nobody has read yet.
 const LAST_PAUSE: Duration = Duration::from_millis(100);
 
@@ -108,6 +111,7 @@ impl Stdio {
             terminal.drain().await;
         }
         let Stdio { stdout, stderr, held, loggers, .. } = self;
+        wait_for_readers(&held).await;
         let unread = if is_read(&held) {
             drop((stdout, stderr));
             Unread(None)
@@ -192,6 +196,17 @@ impl Stdio {
         self.stderr = Some(guest_stderr);
         self.loggers.push(logger);
         Ok(())
+    }
+}
+
+/// Gives readers a moment before the end is told. A client of containerd that hears of it first (Go's `fifo` library behind
+/// `ctr` and CRI) gives up what it has not begun to read.
+async fn wait_for_readers(held: &[OwnedFd]) {
+    let deadline = tokio::time::Instant::now() + READING;
+    let mut pause = Duration::from_micros(200);
+    while !is_read(held) && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(pause).await;
+        pause = LAST_PAUSE.min(pause * 2);
     }
 }
 
