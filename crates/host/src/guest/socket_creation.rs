@@ -22,6 +22,9 @@ pub(super) fn tcp(linker: &mut Linker<ComponentState>) -> Result<()> {
         "create-tcp-socket",
         |mut store: StoreContextMut<'_, ComponentState>, (family,): (IpAddressFamily,)| {
             note(store.data(), "TCP");
+            if is_full(store.data_mut()) {
+                return Ok((Err(ErrorCode::NewSocketLimit),));
+            }
             let mut sockets = store.data_mut().sockets();
             let made: Result<Resource<TcpSocket>, ErrorCode> = match sockets.create_tcp_socket(family) {
                 Ok(socket) => Ok(socket),
@@ -41,6 +44,9 @@ pub(super) fn udp(linker: &mut Linker<ComponentState>) -> Result<()> {
         |mut store: StoreContextMut<'_, ComponentState>, (family,): (IpAddressFamily,)| {
             Box::new(async move {
                 note(store.data(), "UDP");
+                if is_full(store.data_mut()) {
+                    return Ok((Err(ErrorCode::NewSocketLimit),));
+                }
                 let mut ctx = network::udp::context(&store.data().gate);
                 let mut sockets = WasiSocketsCtxView { ctx: &mut ctx, table: store.data_mut().ctx().table };
                 let made: Result<Resource<UdpSocket>, ErrorCode> =
@@ -63,6 +69,9 @@ pub(super) fn types(linker: &mut Linker<ComponentState>) -> Result<()> {
         "[static]tcp-socket.create",
         |mut store: StoreContextMut<'_, ComponentState>, (family,): (types::IpAddressFamily,)| {
             note(store.data(), "TCP");
+            if is_full(store.data_mut()) {
+                return Ok((Err(types::ErrorCode::Other(None)),));
+            }
             let mut sockets = store.data_mut().sockets();
             Ok((made::<types::TcpSocket>(types::HostTcpSocket::create(&mut sockets, family))?,))
         },
@@ -72,6 +81,9 @@ pub(super) fn types(linker: &mut Linker<ComponentState>) -> Result<()> {
         |mut store: StoreContextMut<'_, ComponentState>, (family,): (types::IpAddressFamily,)| {
             Box::new(async move {
                 note(store.data(), "UDP");
+                if is_full(store.data_mut()) {
+                    return Ok((Err(types::ErrorCode::Other(None)),));
+                }
                 let mut ctx = network::udp::context(&store.data().gate);
                 let mut sockets = WasiSocketsCtxView { ctx: &mut ctx, table: store.data_mut().ctx().table };
                 Ok((made::<types::UdpSocket>(types::HostUdpSocket::create(&mut sockets, family).await)?,))
@@ -88,6 +100,10 @@ fn made<T>(socket: SocketResult<Resource<T>>) -> Result<Result<Resource<T>, type
         Ok(socket) => Ok(Ok(socket)),
         Err(error) => error.downcast().map(Err),
     }
+}
+
+fn is_full(state: &mut ComponentState) -> bool {
+    state.room.is_full(state.ctx().table)
 }
 
 fn note(state: &ComponentState, transport: &str) {

@@ -15,6 +15,7 @@ use super::Denials;
 use super::http::Client;
 use super::limits::{self, Meter};
 use super::network::{Gate, Names};
+use super::opening::Room;
 use super::stdio::Stdio;
 use super::strict::Identities;
 use crate::tenants;
@@ -33,6 +34,7 @@ pub(super) struct ComponentState {
     /// Where it logs to.
     pub(super) stdio: Stdio,
     pub(super) identities: Identities,
+    pub(super) room: Room,
     /// What is left of the directory listings that it has open, by the handles of their streams.
     pub(super) listings: HashMap<u32, std::vec::IntoIter<DirectoryEntry>>,
 }
@@ -41,6 +43,7 @@ pub(super) struct ComponentState {
 pub(super) struct ModuleState {
     pub(super) wasi: WasiP1Ctx,
     pub(super) identities: Identities,
+    pub(super) room: Room,
     meter: Meter,
 }
 
@@ -68,6 +71,7 @@ pub(super) fn component(
         config: grants.env().to_vec(),
         stdio: stdio.clone(),
         identities: Identities::default(),
+        room: Room::of(grants),
         listings: HashMap::new(),
     };
     let mut store = Store::new(engine, state);
@@ -92,7 +96,10 @@ pub(super) fn module(
     let mut wasi = wasi.build_p1();
     wasi.ctx().table.set_max_capacity(limits::HANDLES);
     let meter = Meter::new(limit, grants.profile());
-    let mut store = Store::new(engine, ModuleState { wasi, identities: Identities::default(), meter });
+    let mut store = Store::new(
+        engine,
+        ModuleState { wasi, identities: Identities::default(), room: Room::of(grants), meter },
+    );
     share(&mut store, grants);
     store.limiter(|state| &mut state.meter);
     store.set_hostcall_fuel(limits::per_call(limit));

@@ -181,6 +181,13 @@ impl Plan<'_> {
              run.wasm/mode: shared for the whole pod",
         )?;
         let spec = self.bundle.spec();
+        if is_bound_to_processors(spec) {
+            tracing::warn!(
+                container = self.order.id,
+                "linux.resources.cpu.cpus of the spec is without effect: a shared host runs on all processors of the node; \
+                 run.wasm/mode: normal keeps to them"
+            );
+        }
         let guest = Guest {
             group: TrustGroup::of(&self.order.namespace, spec, self.grants, self.policy),
             jail: self.jail(Sockets::Asked, self.policy.shared.open_files),
@@ -345,6 +352,12 @@ fn volume(volume: &Volume, most: Option<u64>) -> Result<Attachment> {
     }
     let content = if folder { Content::Folder(tree) } else { Content::File(tree) };
     Ok(Attachment { destination: volume.destination.clone(), content })
+}
+
+fn is_bound_to_processors(spec: &Spec) -> bool {
+    let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
+    let cpus = resources.and_then(|resources| resources.cpu().as_ref()).and_then(|cpu| cpu.cpus().as_ref());
+    cpus.is_some_and(|cpus| !cpus.is_empty())
 }
 
 fn cgroups_path(spec: &Spec) -> Result<Option<&str>> {

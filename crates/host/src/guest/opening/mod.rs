@@ -7,7 +7,9 @@
 mod p1;
 mod p2;
 mod p3;
+mod room;
 
 pub(super) use p1::shadow as p1;
 pub(super) use p2::shadow as p2;
 pub(super) use p3::shadow as p3;
+pub(super) use room::Room;

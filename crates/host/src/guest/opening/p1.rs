@@ -1,6 +1,7 @@
 //! `path_open` of WASI preview 1.
 
 use wasmtime::{AsContextMut as _, Caller, Extern, Linker, Result};
+use wasmtime_wasi::WasiView as _;
 use wasmtime_wasi::p1::types::{Errno, Fd, Filetype, Lookupflags};
 use wasmtime_wasi::p1::wasi_snapshot_preview1::{self as preview1, WasiSnapshotPreview1 as _};
 use wiggle::{GuestMemory, GuestPtr};
@@ -31,6 +32,10 @@ async fn open(caller: &mut Caller<'_, ModuleState>, parameters: Parameters) -> R
     };
     let fuel = caller.as_context_mut().hostcall_fuel();
     let (bytes, state) = memory.data_and_store_mut(caller);
+    if state.room.is_full(state.wasi.ctx().table) {
+        // As what the kernel says to a process that has too many.
+        return Ok(Errno::Io as i32);
+    }
     let (mut memory, wasi) = (GuestMemory::Unshared(bytes), &mut state.wasi);
     if let Ok(lookup) = Lookupflags::try_from(lookup.cast_unsigned()) {
         let path = GuestPtr::<str>::new((path.cast_unsigned(), length.cast_unsigned()));

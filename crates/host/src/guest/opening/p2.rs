@@ -2,7 +2,8 @@
 
 use wasmtime::component::{Linker, Resource};
 use wasmtime::{Result, StoreContextMut};
-use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemCtxView, WasiFilesystemView as _};
+use wasmtime_wasi::WasiView as _;
+use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemView as _};
 use wasmtime_wasi::p2::bindings::filesystem::types::{
     DescriptorFlags, DescriptorType, ErrorCode, Host as _, HostDescriptor as _, OpenFlags, PathFlags,
 };
@@ -17,17 +18,19 @@ pub(in super::super) fn shadow(linker: &mut Linker<ComponentState>) -> Result<()
     linker.allow_shadowing(true).instance("wasi:filesystem/types@0.2.12")?.func_wrap_async(
         "[method]descriptor.open-at",
         |mut store: StoreContextMut<'_, ComponentState>, parameters: Parameters| {
-            Box::new(async move { Ok((open(store.data_mut().filesystem(), parameters).await?,)) })
+            Box::new(async move { Ok((open(store.data_mut(), parameters).await?,)) })
         },
     )?;
     linker.allow_shadowing(false);
     Ok(())
 }
 
-async fn open(
-    mut files: WasiFilesystemCtxView<'_>,
-    (folder, lookup, path, open, flags): Parameters,
-) -> Result<Opened> {
+async fn open(state: &mut ComponentState, (folder, lookup, path, open, flags): Parameters) -> Result<Opened> {
+    if state.room.is_full(state.ctx().table) {
+        // As what the kernel says to a process that has too many.
+        return Ok(Err(ErrorCode::Io));
+    }
+    let mut files = state.filesystem();
     let found = files.stat_at(Resource::new_borrow(folder.rep()), lookup, path.clone()).await;
     if found.is_ok_and(|found| is_special(found.type_)) {
         return Ok(Err(ErrorCode::Access));

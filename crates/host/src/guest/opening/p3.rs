@@ -2,6 +2,7 @@
 
 use wasmtime::Result;
 use wasmtime::component::{Accessor, Linker, Resource};
+use wasmtime_wasi::WasiView as _;
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystem, WasiFilesystemView as _};
 use wasmtime_wasi::p3::bindings::filesystem::types::{
     DescriptorFlags, DescriptorType, ErrorCode, Host as _, HostDescriptorWithStore, OpenFlags, PathFlags,
@@ -18,8 +19,15 @@ pub(in super::super) fn shadow(linker: &mut Linker<ComponentState>) -> Result<()
     linker.allow_shadowing(true).instance("wasi:filesystem/types@0.3.0")?.func_wrap_concurrent(
         "[method]descriptor.open-at",
         |store: &Accessor<ComponentState>, parameters: Parameters| {
+            let full = store.with(|mut store| {
+                let state = store.get();
+                state.room.is_full(state.ctx().table)
+            });
             let files = store.with_getter(|state: &mut ComponentState| state.filesystem());
-            Box::pin(async move { Ok((open(files, parameters).await?,)) })
+            Box::pin(async move {
+                // As what the kernel says to a process that has too many.
+                Ok((if full { Err(ErrorCode::Io) } else { open(files, parameters).await? },))
+            })
         },
     )?;
     linker.allow_shadowing(false);
