@@ -29,9 +29,10 @@ use crate::containerd::Registry;
 use crate::daemon::Setting;
 use crate::error::{Error, Result};
 use crate::events::{Events, timestamp};
+use crate::group::Groups;
 use crate::heap;
 use crate::logging;
-use crate::manager::Slots;
+use crate::manager::{Notes, Slots};
 use crate::record::{Process, Record, Records};
 use crate::stats;
 use crate::stdio::Urls;
@@ -62,7 +63,7 @@ impl Service {
         let context = Context {
             containerd: Registry::new(setting.grpc_address.clone()),
             events,
-            groups: setting.manager.as_ref().map(|_| Arc::default()),
+            groups: setting.manager.as_ref().map(|manager| Arc::new(Groups::new(Notes::of(&manager.name)))),
         };
         Service {
             context,

@@ -128,7 +128,8 @@ fn listen(socket: &Path) -> Result<Option<UnixListener>> {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => match UnixStream::connect(socket) {
                 Ok(_) => return Ok(None),
                 Err(_) => {
-                    fs::remove_file(socket).with_context(|| format!("cannot remove {}", socket.display()))?
+                    fs::remove_file(socket).with_context(|| format!("cannot remove {}", socket.display()))?;
+                    forget(socket);
                 }
             },
             Err(error) => {
@@ -139,14 +140,23 @@ fn listen(socket: &Path) -> Result<Option<UnixListener>> {
     anyhow::bail!("{} is bound and served by nobody", socket.display())
 }
 
-/// Removes the socket of a bundle's shim when nobody serves it any more: a killed shim could not.
+/// Removes the socket of a bundle's shim when nobody serves it any more, and what else is a manager's own: a killed one
+/// could not.
 pub fn remove_stale_socket(bundle: &Path) {
     let Some(socket) = address_of(bundle) else { return };
     let Some(Ok(_locked)) = socket.parent().map(lock) else { return };
-    if UnixStream::connect(&socket).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
-        && let Err(error) = fs::remove_file(&socket)
-    {
-        eprintln!("cannot remove {}: {error}", socket.display());
+    if UnixStream::connect(&socket).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
+        if let Err(error) = fs::remove_file(&socket) {
+            eprintln!("cannot remove {}: {error}", socket.display());
+        }
+        forget(&socket);
+    }
+}
+
+/// Takes away what else a killed manager has left whose socket this was.
+fn forget(socket: &Path) {
+    if let Some(name) = socket.file_name().and_then(|name| name.to_str()) {
+        manager::forget(name);
     }
 }
 

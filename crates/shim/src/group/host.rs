@@ -17,6 +17,7 @@ use super::sockets::{self, Networks};
 use super::{Guest, Seat};
 use crate::cgroup::Cgroup;
 use crate::host_process::{HOST, HostProcess};
+use crate::manager::Notes;
 use crate::mount::{Attachment, Tree, attach};
 use crate::netns::Network;
 use crate::task::Death;
@@ -33,6 +34,7 @@ pub struct SharedHost {
     process: HostProcess,
     seats: u32,
     networks: Networks,
+    notes: Notes,
     cgroup: Mutex<Option<Cgroup>>,
     state: Mutex<State>,
     /// One at a time changes what is mounted in the host.
@@ -64,17 +66,25 @@ impl SharedHost {
     /// Starts a host for `guest` and others of its group, of at most so many at a time.
     ///
     /// Must be called on the manager's main thread, with which the host ends.
-    pub async fn start(guest: &Guest<'_>, seats: u32) -> Result<Arc<SharedHost>> {
+    pub async fn start(guest: &Guest<'_>, seats: u32, notes: &Notes) -> Result<Arc<SharedHost>> {
         let group = &guest.group;
         let name = format!("{}/{}", group.namespace, group.within.as_deref().unwrap_or("-"));
         let identity = format!("{name} {:?} {}", group.user, std::process::id());
         let cgroup = guest.cgroups_path.map(|path| ceiling::cgroup(path, &identity)).transpose()?;
+        if let Some(cgroup) = &cgroup
+            && let Err(error) = notes.write(cgroup.dirs())
+        {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "a cgroup would stay behind if this manager were killed"
+            );
+        }
         let started = SharedHost::enter(guest, seats, &name, cgroup.as_ref()).await;
         let (process, networks) = match started {
             Ok(started) => started,
             Err(error) => {
                 if let Some(cgroup) = cgroup {
-                    cgroup.remove().await;
+                    remove(cgroup, notes).await;
                 }
                 return Err(error);
             }
@@ -90,6 +100,7 @@ impl SharedHost {
             process,
             seats,
             networks,
+            notes: notes.clone(),
             cgroup: Mutex::new(cgroup),
             state: Mutex::default(),
             mounting: tokio::sync::Mutex::default(),
@@ -260,7 +271,7 @@ impl SharedHost {
         }
         let cgroup = self.cgroup.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(cgroup) = cgroup {
-            cgroup.remove().await;
+            remove(cgroup, &self.notes).await;
         }
         self.death.send_replace(Some(Death { signal, words }));
     }
@@ -340,4 +351,10 @@ impl SharedHost {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+async fn remove(cgroup: Cgroup, notes: &Notes) {
+    let dirs = cgroup.dirs().to_owned();
+    cgroup.remove().await;
+    notes.strike(&dirs);
 }

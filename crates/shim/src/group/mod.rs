@@ -18,6 +18,7 @@ use ::host::jail::Jail;
 use anyhow::{Context, Result, bail};
 use grants::TrustGroup;
 
+use crate::manager::Notes;
 use host::SharedHost;
 pub use seat::Seat;
 
@@ -49,8 +50,9 @@ pub struct Guest<'a> {
 }
 
 /// The hosts of one manager.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Groups {
+    notes: Notes,
     hosts: Mutex<HashMap<TrustGroup, Vec<Arc<SharedHost>>>>,
     /// One at a time starts hosts: a hundred containers that arrive at once share one.
     starting: tokio::sync::Mutex<()>,
@@ -58,6 +60,16 @@ pub struct Groups {
 }
 
 impl Groups {
+    /// Those of a manager that takes such notes.
+    pub fn new(notes: Notes) -> Groups {
+        Groups {
+            notes,
+            hosts: Mutex::default(),
+            starting: tokio::sync::Mutex::default(),
+            tags: AtomicU32::new(0),
+        }
+    }
+
     /// A seat in a host of the guest's group, which is started if there is none.
     pub async fn seat(self: &Arc<Self>, guest: Guest<'_>) -> Result<Seat> {
         if let Some(seat) = self.free_seat(&guest) {
@@ -68,7 +80,9 @@ impl Groups {
             return Ok(seat);
         }
         let seats = seats()?;
-        let host = SharedHost::start(&guest, seats).await.context("the engine host of this trust group")?;
+        let host = SharedHost::start(&guest, seats, &self.notes)
+            .await
+            .context("the engine host of this trust group")?;
         self.hosts().entry(guest.group.clone()).or_default().push(host.clone());
         let (groups, group) = (self.clone(), guest.group.clone());
         let supervised = host.clone();

@@ -3,6 +3,7 @@
 //! It is started by the first `start` that needs it and ends when it has had nothing to do for a while. A `start` that
 //! finds it holds a slot in it, by a file, from before the address is printed until Create: between the two it cannot end.
 
+mod notes;
 mod placement;
 mod slots;
 
@@ -15,7 +16,8 @@ use sha2::{Digest, Sha256};
 
 use crate::{heap, start};
 
-pub use placement::{leave, settle};
+pub use notes::Notes;
+pub use placement::{forget, leave, settle};
 pub use slots::Slots;
 
 const STATE: &str = "/run/run-wasm/managers";

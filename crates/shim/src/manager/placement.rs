@@ -1,12 +1,18 @@
 //! Where a manager itself lives: a resource of the node and of no pod.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use super::{Notes, Slots};
 use crate::cgroup;
 
 /// Low enough that the kernel ends pods first, as containerd's own shims have it.
 const OOM_SCORE: &str = "-998";
+
+/// How long the kernel may take to end the hosts of a manager that was killed, and to let go of the manager.
+const LETTING_GO: Duration = Duration::from_secs(2);
+const LETTING_ITSELF_GO: Duration = Duration::from_millis(200);
 
 /// Gives its cgroup up, at the end.
 pub fn leave(name: &str) {
@@ -18,6 +24,33 @@ pub fn leave(name: &str) {
         }
     }
     cgroup::remove(&dirs);
+}
+
+/// Takes away what a manager that was killed has left: the cgroups of its hosts, which end with it, its own, and the folder
+/// of its slots. Does nothing for any other shim.
+pub fn forget(name: &str) {
+    let Some(slots) = Slots::found(name) else { return };
+    let notes = Notes::of(name);
+    for cgroup in notes.all() {
+        if remove_within(LETTING_GO, &cgroup) {
+            notes.strike(&cgroup);
+        }
+    }
+    if let Ok(dirs) = cgroup::directories(&own(name)) {
+        remove_within(LETTING_ITSELF_GO, &dirs);
+    }
+    slots.close();
+}
+
+fn remove_within(time: Duration, dirs: &[PathBuf]) -> bool {
+    let deadline = Instant::now() + time;
+    loop {
+        let removed = cgroup::remove(dirs);
+        if removed || Instant::now() > deadline {
+            return removed;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
 }
 
 fn own(name: &str) -> String {
