@@ -6,6 +6,8 @@
 
 #[path = "jail/attacks.rs"]
 mod attacks;
+#[path = "jail/supervisor.rs"]
+mod supervisor;
 #[path = "jail/sys.rs"]
 mod sys;
 
@@ -23,7 +25,7 @@ use host::jail::{self, Closed, Jail, Sockets};
 use host::protocol::{Channel, Reply, Request, Role};
 use host::spawn::{Birth, inherited_control, spawn};
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{WaitId, WaitIdOptions, waitid};
+use rustix::process::{PidfdGetfdFlags, WaitId, WaitIdOptions, pidfd_getfd, waitid};
 
 /// The role of the child, and the one without a jail.
 const JAILED: &str = "attack";
@@ -104,6 +106,8 @@ fn jails() -> Vec<(&'static str, Jail)> {
         ("uid_0_with_network", jail(0, Sockets::Own, false)),
         ("uid_65532", jail(65_532, Sockets::None, false)),
         ("uid_65532_with_network", jail(65_532, Sockets::Own, false)),
+        ("uid_0_among_many", jail(0, Sockets::Asked, false)),
+        ("uid_65532_among_many", jail(65_532, Sockets::Asked, false)),
         ("a_compiler", jail(65_534, Sockets::None, true)),
     ]
 }
@@ -153,7 +157,8 @@ fn attack(role: &str, jail: &Jail) -> Result<(Report, Vec<String>)> {
         abstract_name,
         port: server.local_addr()?.port(),
         victim: std::process::id().cast_signed(),
-        network: jail.sockets != Sockets::None,
+        // Whoever has to ask is refused.
+        network: jail.sockets == Sockets::Own,
     };
 
     let (channel, theirs) = Channel::pair()?;
@@ -170,13 +175,27 @@ fn attack(role: &str, jail: &Jail) -> Result<(Report, Vec<String>)> {
     })?;
     drop((theirs, its_output));
     channel.send(&Request::Enter { jail: jail.clone(), netns: false, role: Role::Alone }, &[])?;
+    // An attacker without a jail says nothing and closes the channel at its end.
+    channel.readable_by(None)?;
+    let (missing, sockets) = match channel.receive_plain::<Reply>() {
+        Ok(Some(Reply::Jailed { missing, sockets })) => (missing, sockets),
+        _ => (Vec::new(), None),
+    };
+    let supervisor = match sockets {
+        Some(number) => {
+            let listener = pidfd_getfd(&child.pidfd, number, PidfdGetfdFlags::empty())?;
+            Some(std::thread::spawn(move || supervisor::refuse_all(&listener)))
+        }
+        None => None,
+    };
     let mut text = String::new();
     File::from(output).read_to_string(&mut text)?;
     let status = waitid(WaitId::PidFd(child.pidfd.as_fd()), WaitIdOptions::EXITED)?;
-    let missing = match channel.receive_plain::<Reply>() {
-        Ok(Some(Reply::Jailed { missing, .. })) => missing,
-        _ => Vec::new(),
-    };
+    if let Some(supervisor) = supervisor
+        && !supervisor.join().is_ok_and(|asked| asked > 0)
+    {
+        return Err("nobody was asked for a socket".into());
+    }
     let report =
         serde_json::from_str(text.trim()).map_err(|_| format!("the attacker ended ({status:?}): {text}"))?;
     Ok((report, missing))

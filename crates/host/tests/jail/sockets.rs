@@ -57,6 +57,23 @@ pub fn attack(attacker: &mut Attacker, bait: &Bait) {
         attacker.harmful(&format!("connect the control channel to {what}"), || connect(CONTROL, &address));
     }
     peer(attacker, bait);
+    asking(attacker);
+}
+
+/// The descriptor by which the kernel asks for the sockets of a host of many stays open in it.
+fn asking(attacker: &mut Attacker) {
+    attacker.harmless("speak for whom the kernel asks", || {
+        for fd in 0..64 {
+            let mut question = [0u64];
+            let id_valid = libc::SECCOMP_IOCTL_NOTIF_ID_VALID as i64;
+            match call(libc::SYS_ioctl, [fd, id_valid, bytes(&mut question), 0, 0]) {
+                // It has looked for that question.
+                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(fd),
+                _ => {}
+            }
+        }
+        nothing()
+    });
 }
 
 fn making(attacker: &mut Attacker, bait: &Bait) {
