@@ -86,7 +86,7 @@ impl Containerd {
         Ok(containerd)
     }
 
-    /// Starts the daemon anew after [`Containerd::kill`].
+    /// Starts the daemon anew after [`Containerd::kill`] or [`Containerd::stop`].
     pub fn begin(&self) -> Result<()> {
         let log = File::options().create(true).append(true).open(self.log_file())?;
         let child = self
@@ -106,9 +106,18 @@ impl Containerd {
 
     /// Ends the daemon as `kill -9` does; containers stay.
     pub fn kill(&self) -> Result<()> {
+        self.end_by(Signal::KILL)
+    }
+
+    /// Ends the daemon as a service manager does; containers stay.
+    pub fn stop(&self) -> Result<()> {
+        self.end_by(Signal::TERM)
+    }
+
+    fn end_by(&self, signal: Signal) -> Result<()> {
         let Some(mut child) = lock(&self.daemon).take() else { bail!("containerd does not run") };
         for process in self.nest.processes()?.iter().filter(|process| process.name == "containerd") {
-            self.nest.end(process, Signal::KILL)?;
+            self.nest.end(process, signal)?;
         }
         child.wait()?;
         Ok(())

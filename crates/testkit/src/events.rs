@@ -1,11 +1,13 @@
 //! What containerd tells of what happens.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
 use anyhow::{Context, Result};
 use rustix::process::Signal;
+use serde_json::Value;
 
 use crate::containerd::Containerd;
 use crate::patience::eventually;
@@ -42,6 +44,16 @@ impl<'a> Events<'a> {
         let topic =
             |line: &String| line.split(' ').find(|word| word.starts_with("/tasks/")).map(str::to_owned);
         self.lines().iter().filter(|line| line.contains(&about)).filter_map(topic).collect()
+    }
+
+    /// The tasks that such an event has been told of so far.
+    pub fn tasks_with(&self, topic: &str) -> BTreeSet<String> {
+        let id = |line: &String| {
+            let (_, json) = line.split_once(topic)?;
+            let event: Value = serde_json::from_str(json.trim()).ok()?;
+            Some(event.get("container_id")?.as_str()?.to_owned())
+        };
+        self.lines().iter().filter_map(id).collect()
     }
 
     /// Waits for an event of a task.

@@ -8,9 +8,13 @@ use anyhow::{Context, Result};
 use crate::nest::Nest;
 use crate::patience::eventually;
 
-/// Folders of the nest in which nothing may stay: sockets, records, bundles.
-const EMPTY: [&str; 3] =
-    ["/run/containerd/s", "/run/run-wasm/tasks", "/run/containerd/io.containerd.runtime.v2.task"];
+/// Folders of the nest in which nothing may stay: sockets, records, what is on its way to a manager, bundles.
+const EMPTY: [&str; 4] = [
+    "/run/containerd/s",
+    "/run/run-wasm/tasks",
+    "/run/run-wasm/managers",
+    "/run/containerd/io.containerd.runtime.v2.task",
+];
 
 /// How long ends may take that nobody waits for: a shim's own, after containerd told it so.
 const GRACE: u64 = 10;
@@ -28,6 +32,7 @@ impl Nest {
         for folder in EMPTY {
             files(&self.see(folder), &mut left);
         }
+        remove_empty_cgroup_of_pods(self.name());
         left.extend(cgroups(self.name()).into_iter().map(|cgroup| format!("cgroup {}", cgroup.display())));
         Ok(left)
     }
@@ -66,19 +71,30 @@ pub(crate) fn remove_cgroups(name: &str) {
     cgroups(name).iter().for_each(|cgroup| remove(cgroup));
 }
 
+/// The cgroup of all pods in that of a nest, as the kubelet names it.
+pub(crate) const PODS: &str = "kubepods";
+
 /// Takes away the cgroup of a pod that is gone, as the kubelet does; an error where one of its containers' is still there.
 pub(crate) fn remove_pod_cgroup(nest: &str, pod: &str) -> Result<()> {
     for parent in cgroups(nest) {
-        match fs::remove_dir(parent.join(pod)) {
+        let cgroup = parent.join(PODS).join(pod);
+        match fs::remove_dir(&cgroup) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).context(format!("the cgroup {}/{pod}", parent.display()));
+                return Err(error).context(format!("the cgroup {}", cgroup.display()));
             }
             _ => {}
         }
-        // Another pod of the nest may have one there.
-        drop(fs::remove_dir(parent));
     }
     Ok(())
+}
+
+/// Takes away what the kubelet would keep: the cgroup of all pods, where nothing is in it.
+fn remove_empty_cgroup_of_pods(nest: &str) {
+    for parent in cgroups(nest) {
+        // What holds anything is found afterwards.
+        drop(fs::remove_dir(parent.join(PODS)));
+        drop(fs::remove_dir(parent));
+    }
 }
 
 /// Every file below a folder, and each folder in it that holds none. The folder of a containerd namespace may stay.

@@ -17,8 +17,10 @@
 mod cgroup;
 mod containerd;
 pub mod cri;
+mod crowd;
 mod environment;
 mod events;
+mod figures;
 mod leaks;
 pub mod mode;
 mod nest;
@@ -37,6 +39,7 @@ mod wasi;
 
 pub use containerd::{Containerd, NODES_OWN, Version};
 pub use cri::refusal;
+pub use crowd::{Caller, Crowd, Member, State};
 pub use environment::{guest, shim_binary};
 pub use events::Events;
 pub use nest::{Nest, Process};
@@ -48,5 +51,5 @@ pub use run::{Outcome, Run};
 pub use running::Running;
 pub use shim::{Bundle, Generation, Shim};
 pub use story::{alone, told, told_on_a_node};
-pub use tally::{Tally, wanted};
+pub use tally::{Tally, tell, wanted};
 pub use wasi::Wasi;

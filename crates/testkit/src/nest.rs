@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tempfile::TempDir;
 
+use crate::cgroup;
 use crate::leaks::remove_cgroups;
 
 /// The first process of the nest. It ends when its stdin does, which is when the test drops the nest or dies; the kernel
@@ -48,6 +49,8 @@ pub struct Process {
     /// The kernel's name of it, of at most 15 bytes.
     pub name: String,
     pub command_line: String,
+    /// Its real user.
+    pub uid: u32,
 }
 
 impl Nest {
@@ -131,9 +134,40 @@ impl Nest {
                 |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("").trim();
             let command_line = fs::read(path.join("cmdline")).unwrap_or_default();
             let command_line = String::from_utf8_lossy(&command_line).replace('\0', " ").trim().to_owned();
-            processes.push(Process { pid, name: field("Name:").to_owned(), command_line });
+            let uid = field("Uid:").split_whitespace().next().and_then(|uid| uid.parse().ok());
+            let uid = uid.with_context(|| format!("the process {pid} has no user: {status}"))?;
+            processes.push(Process { pid, name: field("Name:").to_owned(), command_line, uid });
         }
         Ok(processes)
+    }
+
+    /// The shims: one for each pod in normal mode, a manager for those in shared mode.
+    pub fn shims(&self) -> Result<Vec<Process>> {
+        self.ours(" start")
+    }
+
+    /// The containers' hosts.
+    pub fn hosts(&self) -> Result<Vec<Process>> {
+        self.ours(" host ")
+    }
+
+    fn ours(&self, role: &str) -> Result<Vec<Process>> {
+        let mut processes = self.processes()?;
+        processes.retain(|process| {
+            process.command_line.contains("containerd-shim-run-v2") && process.command_line.contains(role)
+        });
+        Ok(processes)
+    }
+
+    /// Has the machine work for the nest's containers, of which there has to be one, before all else.
+    pub fn favour(&self) -> Result<()> {
+        cgroup::favour(&self.name)
+    }
+
+    /// What managers have logged.
+    pub fn managers_log(&self) -> String {
+        let logs = fs::read_dir(self.see("/var/log/run-wasm")).into_iter().flatten().filter_map(Result::ok);
+        logs.map(|log| fs::read_to_string(log.path()).unwrap_or_default()).collect()
     }
 
     /// Ends a process of the nest; one that is gone is no error.

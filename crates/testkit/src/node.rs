@@ -12,6 +12,7 @@ use crate::cri::{
     ListContainerStatsRequest, ListContainerStatsResponse, Service,
 };
 use crate::environment::{folder, guest};
+use crate::mode;
 use crate::nest::{Nest, Process};
 use crate::patience::until;
 use crate::pod::PodSpec;
@@ -37,7 +38,9 @@ const NETWORK: &str = r#"{
 }"#;
 
 /// containerd 2.x reads the tables of 1.7 as well. Root without CAP_SYS_RESOURCE cannot lower an OOM score.
-fn tables(plugins: &Path, networks: &Path) -> String {
+///
+/// `shared` is the node config of the handler `run-shared`; `run` has that of the node.
+fn tables(plugins: &Path, networks: &Path, shared: &Path) -> String {
     format!(
         r#"[plugins."io.containerd.grpc.v1.cri"]
 sandbox_image = "localhost/{PAUSE}:1"
@@ -53,7 +56,14 @@ default_runtime_name = "run"
 runtime_type = "io.containerd.run.v2"
 pod_annotations = ["run.wasm/*"]
 container_annotations = ["io.kubernetes.container.*", "run.wasm/*"]
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.run-shared]
+runtime_type = "io.containerd.run.v2"
+pod_annotations = ["run.wasm/*"]
+container_annotations = ["io.kubernetes.container.*", "run.wasm/*"]
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.run-shared.options]
+ConfigPath = "{shared}"
 "#,
+        shared = shared.display(),
         plugins = plugins.display(),
         networks = networks.display(),
     )
@@ -72,7 +82,9 @@ impl Node {
         let networks = nest.folder().join("networks");
         fs::create_dir(&networks)?;
         fs::write(networks.join("pods.conflist"), NETWORK)?;
-        let tables = tables(&folder("CNI_BIN")?, &networks);
+        let shared = nest.folder().join("shared.toml");
+        fs::write(&shared, mode::shared(""))?;
+        let tables = tables(&folder("CNI_BIN")?, &networks, &shared);
         let cri = Cri::new(nest.see(SOCKET))?;
         let node = Node { containerd: Containerd::start_with_cri(nest, version, &tables)?, cri };
         let pause = ImageBuilder::new().format(Format::Rootfs).rootfs_file("/pause", "", 0o755);
@@ -130,22 +142,14 @@ impl Node {
         Ok(list.stats)
     }
 
-    /// The pods' shims.
+    /// The pods' shims, among them the manager of those in shared mode.
     pub fn shims(&self) -> Result<Vec<Process>> {
-        self.ours(" start")
+        self.nest().shims()
     }
 
     /// The containers' hosts.
     pub fn hosts(&self) -> Result<Vec<Process>> {
-        self.ours(" host ")
-    }
-
-    fn ours(&self, role: &str) -> Result<Vec<Process>> {
-        let mut processes = self.nest().processes()?;
-        processes.retain(|process| {
-            process.command_line.contains("containerd-shim-run-v2") && process.command_line.contains(role)
-        });
-        Ok(processes)
+        self.nest().hosts()
     }
 }
 

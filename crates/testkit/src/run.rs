@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context, Result, ensure};
 
 use crate::containerd::Containerd;
+use crate::crowd::Crowd;
+use crate::figures;
 use crate::mode;
 use crate::running::Running;
 use crate::terminal;
@@ -184,8 +186,10 @@ impl<'a> Run<'a> {
         let (stdout, out) = file("stdout")?;
         let (stderr, err) = file("stderr")?;
         let out = if unread { Stdio::piped() } else { out.into() };
+        let host = figures::host(daemon, &id)?;
+        let before = host.and_then(|pid| figures::anonymous_memory(pid).ok()).unwrap_or_default();
         let child = command.stdin(stdin).stdout(out).stderr(err).spawn().context("cannot start ctr")?;
-        Ok(Running::new(daemon, id, child, stdout, stderr))
+        Ok(Running::new(daemon, id, child, stdout, stderr, before))
     }
 
     /// Starts it without anybody who waits: its output goes to the file `log`, its container stays until
@@ -197,6 +201,15 @@ impl<'a> Run<'a> {
         Ok(id)
     }
 
+    /// The many that are made like this one, which itself is not run.
+    pub fn crowd(self) -> Result<Crowd<'a>> {
+        let (daemon, id) = (self.daemon, self.id.clone());
+        output_of(self.ctr(&["containers", "create"])?, None)?.success()?;
+        let crowd = Crowd::like(daemon, &id);
+        daemon.ctr(["containers", "delete", &id])?.success()?;
+        crowd
+    }
+
     /// Runs to the end in a terminal. All that the terminal shows comes as stdout.
     pub fn in_terminal(self) -> Result<Outcome> {
         terminal::outcome(self.flag("--rm").flag("--tty").command()?)
@@ -204,7 +217,12 @@ impl<'a> Run<'a> {
 
     /// The call of `ctr run`, for whoever needs other streams than pipes.
     fn command(self) -> Result<Command> {
-        let mut words = vec!["run".to_owned(), "--runtime".into(), "io.containerd.run.v2".into()];
+        self.ctr(&["run"])
+    }
+
+    fn ctr(self, action: &[&str]) -> Result<Command> {
+        let mut words: Vec<String> = action.iter().map(|&word| word.to_owned()).collect();
+        words.extend(["--runtime".into(), "io.containerd.run.v2".into()]);
         if let Some(config) = mode::config(self.config.as_deref()) {
             let file = self.daemon.nest().folder().join(format!("{}.config.toml", self.id));
             fs::write(&file, config)?;

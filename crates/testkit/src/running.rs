@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::cgroup;
 use crate::containerd::Containerd;
+use crate::figures;
 use crate::patience::{eventually, until};
 use crate::run::{Outcome, code_of};
 
@@ -25,6 +25,8 @@ pub struct Running<'a> {
     stderr: PathBuf,
     unread: Option<ChildStdout>,
     host: Option<i32>,
+    /// The anonymous memory of its host before it came there.
+    before: u64,
 }
 
 impl<'a> Running<'a> {
@@ -34,9 +36,10 @@ impl<'a> Running<'a> {
         mut ctr: Child,
         stdout: PathBuf,
         stderr: PathBuf,
+        before: u64,
     ) -> Running<'a> {
         let unread = ctr.stdout.take();
-        Running { daemon, id, ctr, stdout, stderr, unread, host: None }
+        Running { daemon, id, ctr, stdout, stderr, unread, host: None, before }
     }
 
     pub fn id(&self) -> &str {
@@ -70,31 +73,24 @@ impl<'a> Running<'a> {
         })
     }
 
-    /// The CPU time that the kernel counts for its cgroup.
+    /// The CPU time that is counted for it.
     pub fn cpu_time(&self) -> Result<Duration> {
-        cgroup::cpu_time(self.daemon.nest().name(), &self.id)
+        figures::cpu_time(self.daemon, &self.id)
     }
 
     /// Whether its CPU quota ever held it back.
     pub fn throttled(&self) -> Result<bool> {
-        cgroup::throttled(self.daemon.nest().name(), &self.id)
+        figures::throttled(self.daemon, &self.id)
     }
 
-    /// The anonymous memory of its host process at this moment, in bytes: nothing that it shares with others.
+    /// The anonymous memory of its host process at this moment, in bytes: nothing that it shares with others, nor, where it
+    /// shares its host, what that had before.
     pub fn anonymous_memory(&mut self) -> Result<u64> {
         let pid = match self.host {
             Some(pid) => pid,
-            None => {
-                let line = format!(" host {}", self.id);
-                let hosts = self.daemon.nest().processes()?;
-                let host = hosts.into_iter().find(|process| process.command_line.ends_with(&line));
-                *self.host.insert(host.context("it has no host")?.pid)
-            }
+            None => *self.host.insert(figures::host(self.daemon, &self.id)?.context("it has no host")?),
         };
-        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
-        let kib: Option<u64> = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-        kib.map(|kib| kib << 10).context("it has no memory any more")
+        Ok(figures::anonymous_memory(pid)?.saturating_sub(self.before))
     }
 
     /// Sends a signal by its name, `SIGTERM`.

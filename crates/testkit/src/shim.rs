@@ -12,9 +12,11 @@ use containerd_shim_protos::api::{
 use protobuf::well_known_types::any::Any;
 use protobuf::{CodedOutputStream, Message};
 use serde_json::{Value, json};
+use ttrpc::proto::KeyValue;
 use ttrpc::{Client, Request};
 
 use crate::environment::{guest, shim_binary};
+use crate::mode;
 use crate::nest::Nest;
 use crate::patience::here;
 use crate::run::{Outcome, output_of};
@@ -66,6 +68,7 @@ impl<'a> Bundle<'a> {
         let bundle =
             Bundle { nest, id: id.to_owned(), spec, config: None, environment: Vec::new(), stdin: None };
         fs::create_dir_all(bundle.rootfs())?;
+        let bundle = if mode::is_shared() { bundle.config("")? } else { bundle };
         fs::write(bundle.rootfs().join(file), bytes)?;
         bundle.write(bundle.spec.to_string().as_bytes())?;
         Ok(bundle)
@@ -81,7 +84,7 @@ impl<'a> Bundle<'a> {
     /// Gives the container a node config of its own, by containerd's runtime options.
     pub fn config(mut self, toml: &str) -> Result<Bundle<'a>> {
         let file = self.path().join("node.toml");
-        fs::write(&file, toml)?;
+        fs::write(&file, mode::config(Some(toml)).unwrap_or_default())?;
         self.config = Some(file);
         Ok(self)
     }
@@ -118,19 +121,24 @@ impl<'a> Bundle<'a> {
         self.nest.folder().join("bundles").join(&self.id)
     }
 
-    /// Calls the shim's program for this bundle: `start` or `delete`.
+    /// Calls the shim's program for this bundle: `start` or `delete`. Like containerd's, its stdin has the options.
     pub fn call(&self, action: &str) -> Result<Outcome> {
         let mut command = self.nest.command("env");
         command.arg("--chdir").arg(self.path()).args(&self.environment).arg(shim_binary()?);
         command.args(["-namespace", self.nest.name(), "-id", &self.id, "-address", "", action]);
-        output_of(command, None)
+        let options = self.options()?.map(|options| options.write_to_bytes()).transpose()?;
+        output_of(command, options.filter(|_| action == "start"))
+    }
+
+    fn options(&self) -> Result<Option<Any>> {
+        self.config.as_deref().map(options).transpose()
     }
 
     /// Starts the shim.
     pub fn shim(&self, generation: Generation) -> Result<Shim<'_>> {
         let start = self.call("start")?;
         let Some(socket) = start.stdout.strip_prefix("unix://").filter(|_| start.code == 0) else {
-            bail!("the shim does not start: {start}");
+            bail!("the shim does not start: {}", start.stderr.trim());
         };
         let seen = self.nest.see(Path::new(socket));
         let client =
@@ -163,6 +171,11 @@ impl Shim<'_> {
             service: self.generation.service().to_owned(),
             method: method.to_owned(),
             timeout_nano: i64::try_from(Duration::from_secs(here(PATIENCE)).as_nanos())?,
+            metadata: vec![KeyValue {
+                key: "containerd-namespace-ttrpc".to_owned(),
+                value: self.bundle.nest.name().to_owned(),
+                ..KeyValue::default()
+            }],
             payload: request.write_to_bytes()?,
             ..Request::default()
         };
@@ -192,7 +205,7 @@ impl Shim<'_> {
             stdin: self.bundle.stdin.iter().map(|file| file.display().to_string()).collect(),
             stdout: output.clone(),
             stderr: output,
-            options: self.bundle.config.as_deref().map(options).transpose()?.into(),
+            options: self.bundle.options()?.into(),
             ..CreateTaskRequest::default()
         };
         Ok(self.call::<_, CreateTaskResponse>("Create", &request)?.pid)
@@ -228,7 +241,14 @@ impl Shim<'_> {
         Ok(code)
     }
 
-    /// Asks the shim to end, as containerd does after the last delete, and removes the bundle.
+    /// Gives up before the container was created, as containerd does.
+    pub fn abandon(self) -> Result<()> {
+        let delete = self.bundle.call("delete")?;
+        anyhow::ensure!(delete.code == 0, "{delete}");
+        self.shutdown()
+    }
+
+    /// Asks the shim to end, as containerd does after the last delete, and removes the bundle. A manager stays.
     pub fn shutdown(self) -> Result<()> {
         let request = ShutdownRequest { id: self.bundle.id.clone(), ..ShutdownRequest::default() };
         // The shim may be gone before its answer is read.

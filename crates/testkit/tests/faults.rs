@@ -15,12 +15,20 @@ mod wasm;
 use anyhow::{Result, ensure};
 use testkit::{Bundle, Generation, Nest};
 
-/// Expects that a bundle's container cannot be created, for a reason with all of these words in it; then runs another
-/// under the same id.
+/// Expects that a bundle's shim does not start or its container cannot be created, for a reason with all of these words in
+/// it; then runs another under the same id.
 fn refused(bundle: Bundle<'_>, nest: &Nest, words: &[&str]) -> Result<()> {
-    let shim = bundle.shim(Generation::V3)?;
-    let Err(error) = shim.create() else { anyhow::bail!("the container was created") };
-    shim.shutdown()?;
+    let error = match bundle.shim(Generation::V3) {
+        Ok(shim) => {
+            let Err(error) = shim.create() else { anyhow::bail!("the container was created") };
+            shim.shutdown()?;
+            error
+        }
+        Err(error) => {
+            std::fs::remove_dir_all(bundle.path())?;
+            error
+        }
+    };
     let message = format!("{error:#}");
     for word in words {
         ensure!(message.contains(word), "there is no {word:?} in: {message}");

@@ -14,12 +14,13 @@ use crate::cri::{
     PodSandboxConfig, PodSandboxState, PodSandboxStatus, PodSandboxStatusResponse, PodSecurityContext,
     RunPodSandboxRequest, Service,
 };
-use crate::leaks::remove_pod_cgroup;
+use crate::leaks::{PODS, remove_pod_cgroup};
+use crate::mode;
 use crate::node::Node;
 
 pub use container::{PodContainer, PodContainerSpec};
 
-/// The Kubernetes namespace of all pods.
+/// The Kubernetes namespace of pods that do not say another.
 const NAMESPACE: &str = "default";
 
 static COUNT: AtomicU32 = AtomicU32::new(1);
@@ -29,7 +30,9 @@ static COUNT: AtomicU32 = AtomicU32::new(1);
 pub struct PodSpec<'a> {
     node: &'a Node,
     name: String,
+    namespace: String,
     uid: String,
+    handler: String,
     annotations: BTreeMap<String, String>,
     namespaces: NamespaceOption,
 }
@@ -39,7 +42,20 @@ impl<'a> PodSpec<'a> {
         let uid = format!("00000000-0000-4000-8000-{:012x}", COUNT.fetch_add(1, Ordering::Relaxed));
         let namespaces =
             NamespaceOption { pid: NamespaceMode::Container.into(), ..NamespaceOption::default() };
-        PodSpec { node, name: name.to_owned(), uid, annotations: BTreeMap::new(), namespaces }
+        let (name, namespace, handler) = (name.to_owned(), NAMESPACE.to_owned(), mode::handler().to_owned());
+        PodSpec { node, name, namespace, uid, handler, annotations: BTreeMap::new(), namespaces }
+    }
+
+    /// The Kubernetes namespace.
+    pub fn namespace(mut self, name: &str) -> Self {
+        self.namespace = name.to_owned();
+        self
+    }
+
+    /// The handler of its RuntimeClass: `run` or `run-shared`.
+    pub fn handler(mut self, name: &str) -> Self {
+        self.handler = name.to_owned();
+        self
     }
 
     pub fn annotation(mut self, name: &str, value: &str) -> Self {
@@ -59,24 +75,20 @@ impl<'a> PodSpec<'a> {
         fs::create_dir_all(folder.join("logs"))?;
         let label = |key: &str, value: &str| (format!("io.kubernetes.pod.{key}"), value.to_owned());
         let linux = LinuxPodSandboxConfig {
-            cgroup_parent: format!("/{}/pod{}", self.node.nest().name(), self.uid),
+            cgroup_parent: format!("/{}/{PODS}/pod{}", self.node.nest().name(), self.uid),
             security_context: Some(PodSecurityContext { namespace_options: Some(self.namespaces) }),
         };
         let config = PodSandboxConfig {
             hostname: self.name.clone(),
             log_directory: folder.join("logs").display().to_string(),
-            labels: [label("name", &self.name), label("namespace", NAMESPACE), label("uid", &self.uid)]
+            labels: [label("name", &self.name), label("namespace", &self.namespace), label("uid", &self.uid)]
                 .into(),
             annotations: self.annotations,
             linux: Some(linux),
-            metadata: Some(PodMetadata {
-                name: self.name,
-                uid: self.uid.clone(),
-                namespace: NAMESPACE.into(),
-            }),
+            metadata: Some(PodMetadata { name: self.name, uid: self.uid.clone(), namespace: self.namespace }),
             ..PodSandboxConfig::default()
         };
-        let request = RunPodSandboxRequest { config: Some(config.clone()), runtime_handler: "run".into() };
+        let request = RunPodSandboxRequest { config: Some(config.clone()), runtime_handler: self.handler };
         let id: Id = self.node.cri().call(Service::Runtime, "RunPodSandbox", request)?;
         Ok(Pod { node: self.node, id: id.id, uid: self.uid, folder, config, namespaces: self.namespaces })
     }

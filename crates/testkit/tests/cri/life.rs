@@ -1,7 +1,7 @@
 //! Pods and the life of their containerd.
 
 use testkit::cri::ContainerState;
-use testkit::eventually;
+use testkit::{eventually, mode};
 
 testkit::pod_stories! {
     fn a_restarted_containerd_finds_its_pods_again(node) {
@@ -15,7 +15,10 @@ testkit::pod_stories! {
         let ip = pod.ip()?;
 
         node.containerd().kill()?;
-        eventually("the sleeper's host ends while nobody looks", 30, || Ok(node.hosts()?.len() == 1))?;
+        eventually("the sleeper ends while nobody looks", 30, || Ok(match mode::is_shared() {
+            true => node.nest().managers_log().lines().any(|line| line.contains("ended") && line.contains(sleeper.id())),
+            false => node.hosts()?.len() == 1,
+        }))?;
         node.containerd().begin()?;
 
         eventually("CRI answers", 30, || Ok(pod.is_ready().unwrap_or(false)))?;

@@ -94,7 +94,7 @@ fn what_is_not_there_is_not_found() -> Result<()> {
         fails(shim.call::<_, StateResponse>("State", &state), &["NOT_FOUND", "absent"])?;
         let pids = PidsRequest { id: "absent".into(), ..Default::default() };
         fails(shim.call::<_, PidsResponse>("Pids", &pids), &["NOT_FOUND", "absent"])?;
-        shim.shutdown()
+        shim.abandon()
     })
 }
 
@@ -140,6 +140,6 @@ fn an_id_that_is_a_path_makes_no_file_anywhere() -> Result<()> {
         };
         let create = shim.call::<_, containerd_shim_protos::api::CreateTaskResponse>("Create", &request);
         fails(create, &["INVALID_ARGUMENT", "../../escape"])?;
-        shim.shutdown()
+        shim.abandon()
     })
 }

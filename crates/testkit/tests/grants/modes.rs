@@ -1,6 +1,7 @@
-//! The mode, and what is not built yet: refused when the container is created, never half granted.
+//! How a container runs, and what is not built yet: refused when the container is created, never half granted.
 
 use anyhow::{Result, ensure};
+use testkit::Run;
 
 use crate::row::{ALL, Place, Row};
 
@@ -20,22 +21,26 @@ pub const MODE: Row = Row {
     on: ALL,
     granted: |place| {
         for mode in ["normal", "shared"] {
-            let hello = place.run("hello").annotation("run.wasm/mode", mode).outcome()?.success()?;
+            let hello = in_mode(place, mode, "").outcome()?.success()?;
             ensure!(hello == "hello from run-wasm\n", "{hello}");
         }
-        Ok("normal, shared: both run".to_owned())
+        Ok("normal, shared: runs".to_owned())
     },
     not_granted: |place| {
-        let node = "modes = [\"normal\"]";
-        let run = place.run("hello").config(node).annotation("run.wasm/mode", "shared");
-        let refusal = run.outcome()?;
-        ensure!(
-            refusal.code != 0 && refusal.stderr.contains("`shared` is not among this node's `modes`"),
-            "{refusal}"
-        );
+        for (mode, other) in [("normal", "shared"), ("shared", "normal")] {
+            let refusal = in_mode(place, mode, &format!("modes = [\"{other}\"]\n")).outcome()?;
+            let sentence = format!("`{mode}` is not among this node's `modes`");
+            ensure!(refusal.code != 0 && refusal.stderr.contains(&sentence), "{refusal}");
+        }
         Ok("not among the node's modes: refused".to_owned())
     },
 };
+
+/// A guest that chooses its mode, on a node that has this in its config.
+fn in_mode<'a>(place: &Place<'a>, mode: &str, config: &str) -> Run<'a> {
+    let hello = place.run("hello").annotation("run.wasm/mode", mode);
+    hello.config(&format!("{config}[shared]\nidle-exit = \"1s\"\n"))
+}
 
 /// A container with that annotation is refused in a sentence that names it.
 fn refused(place: &Place<'_>, annotation: &str, value: &str) -> Result<String> {
