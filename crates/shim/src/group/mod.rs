@@ -22,8 +22,8 @@ use crate::manager::Notes;
 use host::SharedHost;
 pub use seat::Seat;
 
-/// Entries of the kernel's table of mappings that one container may take, with room to spare: its memory (up to four),
-/// its stack and its guard, a table. See docs/decisions/0010-shared-mode.md.
+/// Entries of the kernel's table of mappings that one seat takes, with room to spare: a stack and its guard whether somebody
+/// sits there or not, up to four for its memory, a table. See docs/decisions/0010-shared-mode.md.
 const MAPPINGS: u32 = 8;
 
 /// Those that the host itself takes, and its code.
@@ -31,6 +31,9 @@ const OWN_MAPPINGS: u32 = 1500;
 
 /// The most containers of one host, however large the table is: each has 4 GiB of address space.
 const MOST: u32 = 12_000;
+
+/// Seats of a group's first host. Most groups are small, and a free seat costs the kernel some 400 bytes.
+const FIRST: u32 = 512;
 
 /// The least that is worth a host.
 const FEWEST: u32 = 16;
@@ -79,7 +82,8 @@ impl Groups {
         if let Some(seat) = self.free_seat(&guest) {
             return Ok(seat);
         }
-        let seats = seats()?;
+        let has_one = self.hosts().contains_key(&guest.group);
+        let seats = if has_one { seats()? } else { seats()?.min(FIRST) };
         let host = SharedHost::start(&guest, seats, &self.notes)
             .await
             .context("the engine host of this trust group")?;
