@@ -36,8 +36,18 @@ pub fn end_shims(peer: Peer) -> Result<()> {
     Ok(())
 }
 
+/// Waits until a peer has no other processes than before: a manager of shared mode is of the same program as a pod's shim.
+pub fn end_shims_but(peer: Peer, before: &[u32]) -> Result<()> {
+    let begin = Instant::now();
+    while running(peer)?.iter().any(|pid| !before.contains(pid)) {
+        ensure!(begin.elapsed() < PATIENCE, "a {} stays after its last task", peer.shim());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
 /// The processes of a peer's program. Zombies are none.
-fn running(peer: Peer) -> Result<Vec<u32>> {
+pub fn running(peer: Peer) -> Result<Vec<u32>> {
     let is_its = |pid: &u32| {
         let exe = fs::read_link(format!("/proc/{pid}/exe"));
         exe.is_ok_and(|exe| exe.file_name().is_some_and(|name| name == peer.shim()))

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use crate::books::{Books, Template};
 use crate::bundle::Bundle;
 use crate::peer::Peer;
-use crate::processes::end_shims;
+use crate::processes::{end_shims_but, running};
 use crate::shim::Shim;
 
 /// What the life of a container takes through the task API, in milliseconds.
@@ -26,6 +26,7 @@ pub struct Times {
 /// Runs a container that is a real one in containerd's books, in a shim of its own or in the one that serves all.
 pub fn run(books: &Books, template: &Template, peer: Peer, id: &str) -> Result<Times> {
     let bundle = Bundle::make(books.enter(template, id)?)?;
+    let before = running(peer)?;
     let begin = Instant::now();
     let shim = Shim::start(peer, &bundle)?;
     let started = milliseconds(begin);
@@ -45,7 +46,7 @@ pub fn run(books: &Books, template: &Template, peer: Peer, id: &str) -> Result<T
     shim.shutdown(id);
     // The one that serves all pods stays, warm.
     if !peer.is_shared() {
-        end_shims(peer)?;
+        end_shims_but(peer, &before)?;
     }
     books.strike(&bundle.entry)?;
     Ok(Times { shim: started, create, first_byte, delete })
