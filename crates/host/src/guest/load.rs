@@ -14,6 +14,9 @@ pub(super) enum Code {
     Module(Module),
 }
 
+/// Maps code for one engine: a component's, or a module's.
+type Map = fn(&Engine, &Path) -> wasmtime::Result<Code>;
+
 /// Maps the code at `path`. What does not fit any engine of this build, or is no code at all, is [`PrepareError::Stale`].
 pub(super) fn load(engines: &Engines, build: Build, path: &Path) -> Result<Code, PrepareError> {
     std::fs::File::open(path).map_err(PrepareError::Code)?;
@@ -23,21 +26,24 @@ pub(super) fn load(engines: &Engines, build: Build, path: &Path) -> Result<Code,
         Ok(component) => return Ok(component),
         Err(error) => error,
     };
+    let concurrent = Flavour::concurrent(build);
+    // An engine with a pool does not even load what needs far more than there is room for.
+    let on_demand =
+        |flavour, as_what: Map| engines.on_demand(flavour).and_then(|engine| as_what(&engine, path));
     match Engine::detect_precompiled_file(path) {
-        Ok(Some(Precompiled::Module)) => map(engines, plain, path, module),
-        Ok(Some(Precompiled::Component)) => map(engines, Flavour::concurrent(build), path, component),
+        Ok(Some(Precompiled::Module)) => {
+            map(engines, plain, path, module).or_else(|_| on_demand(plain, module))
+        }
+        Ok(Some(Precompiled::Component)) => map(engines, concurrent, path, component)
+            .or_else(|_| on_demand(plain, component))
+            .or_else(|_| on_demand(concurrent, component)),
         _ => Err(error),
     }
     .map_err(|error| PrepareError::Stale(format!("{error:#}")))
 }
 
 /// Maps it for a pooling engine first, where there are such; for another if it needs more than a pool has room for.
-fn map(
-    engines: &Engines,
-    flavour: Flavour,
-    path: &Path,
-    map: fn(&Engine, &Path) -> wasmtime::Result<Code>,
-) -> wasmtime::Result<Code> {
+fn map(engines: &Engines, flavour: Flavour, path: &Path, map: Map) -> wasmtime::Result<Code> {
     let code = map(&engines.get(flavour)?, path)?;
     match code.fits_a_pool() {
         true => Ok(code),
