@@ -122,7 +122,10 @@ impl HostProcess {
             Network::Node | Network::New => None,
         };
         let fds: Vec<_> = netns.into_iter().chain(page).collect();
-        self.send(&Request::Enter { jail, netns: netns.is_some(), role }, &fds)?;
+        if let Err(error) = self.send(&Request::Enter { jail, netns: netns.is_some(), role }, &fds) {
+            // How it went says more.
+            return Err(self.unexpected(None).await.context(format!("{error:#}")));
+        }
         match self.reply().await? {
             Some(Reply::Jailed { missing, sockets }) => Ok(Closed { missing, sockets }),
             Some(Reply::Failed { message }) => bail!(message),

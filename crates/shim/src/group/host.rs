@@ -69,7 +69,9 @@ impl SharedHost {
     pub async fn start(guest: &Guest<'_>, seats: u32, notes: &Notes) -> Result<Arc<SharedHost>> {
         let group = &guest.group;
         let name = format!("{}/{}", group.namespace, group.within.as_deref().unwrap_or("-"));
-        let identity = format!("{name} {:?} {}", group.user, std::process::id());
+        static STARTED: AtomicU64 = AtomicU64::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let identity = format!("{name} {:?} {} {number}", group.user, std::process::id());
         let cgroup = guest.cgroups_path.map(|path| ceiling::cgroup(path, &identity)).transpose()?;
         if let Some(cgroup) = &cgroup
             && let Err(error) = notes.write(cgroup.dirs())

@@ -25,8 +25,9 @@ const STATE: &str = "/run/run-wasm/managers";
 /// Where managers log, one file each; the one before it stays beside it.
 const LOGS: &str = "/var/log/run-wasm";
 
-/// How often a manager looks whether it has anything to do.
+/// How often a manager looks whether it has anything to do: the longest pause, and the shortest, where it is to end sooner.
 const LOOK: Duration = Duration::from_secs(1);
+const SHORTEST_LOOK: Duration = Duration::from_millis(50);
 
 /// What a manager is told at its birth.
 #[derive(Debug)]
@@ -46,11 +47,12 @@ impl Manager {
     /// Returns when it has had nothing to do for as long as the node's config says. Then its socket is gone, and whoever
     /// needs a manager starts another one.
     pub async fn finished(&self, socket: &Path, is_empty: impl Fn() -> bool) -> Result<()> {
+        let pause = LOOK.min(self.idle_exit).max(SHORTEST_LOOK);
         let mut idle = Duration::ZERO;
         loop {
-            tokio::time::sleep(LOOK).await;
-            idle = if is_empty() { idle + LOOK } else { Duration::ZERO };
-            if idle == LOOK {
+            tokio::time::sleep(pause).await;
+            idle = if is_empty() { idle + pause } else { Duration::ZERO };
+            if idle == pause {
                 heap::trim();
             }
             if idle >= self.idle_exit {
