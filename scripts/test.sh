@@ -98,8 +98,9 @@ stage_shared() {
   ensure_containerd
   local test tests=()
   for test in containerd cri jail grants escapes strict faults; do tests+=(--test "$test"); done
-  RUN_WASM_TESTS_MODE=shared run_tests "${tests[@]}" || shared_failed=1
-  run_tests --test shared
+  # They wait for managers to end more than they compute.
+  RUN_WASM_TESTS_MODE=shared run_tests "${tests[@]}" -- --test-threads=4 || shared_failed=1
+  run_tests --test shared -- --test-threads=4
   [ -z "${shared_failed-}" ]
 }
 

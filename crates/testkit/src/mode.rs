@@ -9,9 +9,9 @@ use crate::tally::tell;
 /// What chooses it: `normal`, as without it, or `shared`.
 const VARIABLE: &str = "RUN_WASM_TESTS_MODE";
 
-/// How long a manager of a test, and a host of its, stays without a container, in seconds: what a test leaves behind is
+/// How long a manager of a test, and a host of its, stays without a container, in milliseconds: what a test leaves behind is
 /// looked for soon.
-pub(crate) const IDLE_EXIT: u64 = 1;
+const IDLE_EXIT: u64 = 300;
 
 /// Whether containers share hosts.
 pub fn is_shared() -> bool {
@@ -48,7 +48,7 @@ pub(crate) fn shared(own: &str) -> String {
     }
     config.push_str(own);
     if lacks("[shared]") {
-        config.push_str(&format!("\n[shared]\nidle-exit = \"{}s\"\n", here(IDLE_EXIT)));
+        config.push_str(&format!("\n[shared]\nidle-exit = \"{}ms\"\n", here(IDLE_EXIT)));
     }
     config
 }

@@ -25,7 +25,7 @@ use anyhow::{Result, bail};
 use testkit::{Containerd, Nest, Process, Run};
 
 /// A node on which everything runs in shared mode, and idle processes soon end.
-const NODE: &str = "modes = [\"shared\"]\n[shared]\nidle-exit = \"1s\"\n";
+const NODE: &str = "modes = [\"shared\"]\n[shared]\nidle-exit = \"300ms\"\n";
 
 /// A guest of test-images in shared mode.
 fn guest<'a>(daemon: &'a Containerd, file: &str) -> Run<'a> {

@@ -99,7 +99,7 @@ testkit::stories! {
         let fill = fill.args(["fill", "memory/file", "96"]).outcome()?;
         if mode::is_shared() {
             // No cgroup of its own counts them: the volume is no larger than its limit.
-            assert!(fill.code == 1 && fill.stdout.contains("no space"), "{fill}");
+            assert!(fill.code == 1 && fill.stdout.contains("insufficient-space"), "{fill}");
             return Ok(());
         }
         assert!(fill.code == 137 && fill.stderr.contains("memory limit of 64.0 MiB reached: the kernel"), "{fill}");

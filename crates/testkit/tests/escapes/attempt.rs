@@ -1,7 +1,7 @@
 //! One attempt, its control, and what came of them.
 
 use anyhow::{Context, Result, ensure};
-use testkit::{Containerd, Tally, Wasi};
+use testkit::{Containerd, Tally, Wasi, mode};
 
 use crate::scene::Scene;
 
@@ -22,6 +22,8 @@ pub type Act = fn(&Scene<'_>) -> Result<Verdict>;
 pub enum Control {
     /// The same guest does the same with [`Scene::open`] set, and gets there.
     Open,
+    /// As [`Control::Open`], in normal mode alone; why nothing gets there in shared mode.
+    OpenAlone(&'static str),
     /// There is no run in which it could get there; why that is.
     None(&'static str),
 }
@@ -67,7 +69,10 @@ impl Attempt {
 
     fn verdict(&self, daemon: &Containerd, wasi: Wasi) -> Result<Verdict> {
         match self.control {
-            Control::Open => {
+            Control::OpenAlone(why) if mode::is_shared() => {
+                ensure!(!why.is_empty(), "why has it no control?")
+            }
+            Control::Open | Control::OpenAlone(_) => {
                 let verdict = (self.act)(&Scene::new(daemon, wasi, true)?).context("the control failed")?;
                 let got_there = matches!(verdict, Verdict::Escaped(_));
                 ensure!(got_there, "the control proves nothing, it did not get there either: {verdict:?}");

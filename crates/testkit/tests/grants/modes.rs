@@ -39,7 +39,7 @@ pub const MODE: Row = Row {
 /// A guest that chooses its mode, on a node that has this in its config.
 fn in_mode<'a>(place: &Place<'a>, mode: &str, config: &str) -> Run<'a> {
     let hello = place.run("hello").annotation("run.wasm/mode", mode);
-    hello.config(&format!("{config}[shared]\nidle-exit = \"1s\"\n"))
+    hello.config(&format!("{config}[shared]\nidle-exit = \"300ms\"\n"))
 }
 
 /// A container with that annotation is refused in a sentence that names it.

@@ -16,7 +16,7 @@ const MEALS: [&str; 4] = ["cpu", "memory", "sockets", "calls"];
 const NOBODY: &str = "nobody";
 
 /// How often each is measured at least, and at most: the machine's own moods shall not decide.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
 const MOST_ROUNDS: usize = 15;
 
 /// How many neighbours there are.

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use testkit::{Caller, Containerd, Crowd, Member, State, eventually, tell};
 
 use crate::footprint::Footprint;
-use crate::{alone_on_the_machine, manager};
+use crate::{among_others, manager};
 
 const CLIENTS: u64 = 16;
 
@@ -149,7 +149,7 @@ fn footprints(daemon: &Containerd) -> Result<[Footprint; 2]> {
 
 testkit::stories! {
     fn after_a_storm_a_manager_holds_no_more_than_before(daemon) {
-        let _alone = alone_on_the_machine();
+        let _among = among_others();
         let crowd = daemon.run("sleep.wasm").config(NODE).crowd()?;
         // What is kept for the next time is kept now.
         storm(&crowd, Duration::from_secs(3))?;
