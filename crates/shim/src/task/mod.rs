@@ -77,7 +77,7 @@ impl Task {
         }
     }
 
-    /// Moves on from created; anything else has been started before.
+    /// Moves on from created; anything else was started before, or has ended.
     fn begin(&self) -> Result<()> {
         let begun = self.phase.send_if_modified(|phase| {
             let created = *phase == Phase::Created;
@@ -88,7 +88,10 @@ impl Task {
         });
         match begun {
             true => Ok(()),
-            false => Err(Error::FailedPrecondition(format!("the task {} has been started before", self.id))),
+            false => Err(Error::FailedPrecondition(format!(
+                "the task {} was started before, or has ended",
+                self.id
+            ))),
         }
     }
 
