@@ -7,10 +7,11 @@ use crate::footprint::{Baseline, Footprint};
 use crate::machine;
 use crate::peer::Peer;
 use crate::pool::{Done, each};
-use crate::processes::end_shims;
+use crate::processes::{Shims, kill_server};
 
-/// How many containers one call of ctr removes.
-const REMOVED_AT_ONCE: usize = 50;
+/// How many containers one call of ctr removes, and how many calls at a time.
+const REMOVED_BY_ONE: usize = 10;
+const REMOVERS: usize = 8;
 
 /// Containers to be: how many of what, and how many `ctr run` at a time start them.
 #[derive(Debug, Clone)]
@@ -26,8 +27,10 @@ pub struct Crowd {
 impl Crowd {
     /// What the containers keep while they sleep, and how many they are: all, or as many as could be started.
     pub fn measure(&self) -> Result<(Footprint, usize)> {
+        let shims = Shims::to_come(self.peer)?;
         self.warm_up()?;
-        end_shims(self.peer)?;
+        shims.await_end()?;
+        kill_server(self.peer)?;
         let baseline = Baseline::take()?;
         let Done { results: ids, refused } = self.start();
         if let Some(error) = refused {
@@ -36,7 +39,8 @@ impl Crowd {
         ensure!(!ids.is_empty(), "not one container of {} could be started", self.name);
         let footprint = baseline.grown()?;
         remove(&ids)?;
-        end_shims(self.peer)?;
+        shims.await_end()?;
+        kill_server(self.peer)?;
         Ok((footprint, ids.len()))
     }
 
@@ -70,12 +74,13 @@ impl Crowd {
     }
 }
 
-/// Kills containers and removes them.
+/// Kills containers and removes them, several at once: the end of each may have to wait, for a reader of its last words.
 pub fn remove(ids: &[String]) -> Result<()> {
-    for some in ids.chunks(REMOVED_AT_ONCE) {
-        let some = some.iter().map(String::as_str);
-        ctr(["tasks", "rm", "--force"].into_iter().chain(some.clone()))?;
-        ctr(["containers", "rm"].into_iter().chain(some))?;
-    }
-    Ok(())
+    let parts: Vec<_> = ids.chunks(REMOVED_BY_ONE).collect();
+    let removed = each(&[(); REMOVERS], &parts, |(), part| {
+        let part = part.iter().map(String::as_str);
+        ctr(["tasks", "rm", "--force"].into_iter().chain(part.clone()))?;
+        ctr(["containers", "rm"].into_iter().chain(part))
+    });
+    removed.all().map(drop)
 }

@@ -14,7 +14,7 @@ use crate::footprint::Baseline;
 use crate::options::Options;
 use crate::peer::Peer;
 use crate::pool::each;
-use crate::processes::end_shims;
+use crate::processes::kill_server;
 use crate::report::Report;
 use crate::shim::Shim;
 
@@ -26,7 +26,7 @@ pub fn measure(options: &Options, report: &mut Report) -> Result<()> {
     let template = books.template(Peer::Shared, "sleep")?;
     let enter = |number| Bundle::silent(books.enter(&template, &format!("direct-{number}"))?);
     let bundles = (0..options.direct_count).map(enter).collect::<Result<Vec<_>>>()?;
-    end_shims(Peer::Shared)?;
+    kill_server(Peer::Shared)?;
     let baseline = Baseline::take()?;
 
     eprintln!("==> density: started through the task API");
@@ -59,5 +59,5 @@ pub fn measure(options: &Options, report: &mut Report) -> Result<()> {
         client.delete(bundle.id())
     })
     .all()?;
-    end_shims(Peer::Shared)
+    kill_server(Peer::Shared)
 }

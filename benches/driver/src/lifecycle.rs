@@ -10,7 +10,7 @@ use crate::crowd::{Crowd, remove};
 use crate::options::Options;
 use crate::peer::Peer;
 use crate::pool::each;
-use crate::processes::end_shims;
+use crate::processes::Shims;
 use crate::report::Report;
 use crate::sample::{Case, Sample, interleaved};
 use crate::shim::Shim;
@@ -61,6 +61,7 @@ fn lives_per_second(
 ) -> Result<f64> {
     let enter = |number| Bundle::make(books.enter(template, &format!("{round}-{number}"))?);
     let bundles = (0..lives).map(enter).collect::<Result<Vec<_>>>()?;
+    let shims = Shims::to_come(peer)?;
     let clients = clients(peer, bundles.first().context("no lives at all")?)?;
     let begin = Instant::now();
     each(&clients, &bundles, |client, bundle| match client {
@@ -75,11 +76,8 @@ fn lives_per_second(
     })
     .all()?;
     let took = begin.elapsed();
-    if !peer.is_shared() {
-        end_shims(peer)?;
-    }
+    shims.await_end()?;
     for bundle in &bundles {
-        bundle.first_byte()?;
         books.strike(&bundle.entry)?;
     }
     Ok(lives as f64 / took.as_secs_f64())
@@ -94,6 +92,7 @@ fn clients(peer: Peer, first: &Bundle) -> Result<Vec<Option<Shim>>> {
 fn live(shim: &Shim, bundle: &Bundle) -> Result<()> {
     shim.create(bundle)?;
     shim.start_task(bundle.id())?;
+    bundle.first_output()?;
     let end = shim.wait(bundle.id())?;
     ensure!(end == 0, "{} ended with {end}", bundle.id());
     shim.delete(bundle.id())
@@ -124,13 +123,12 @@ fn crowd(peer: Peer, containers: usize, name: &str) -> Crowd {
 }
 
 fn ctr_seconds(crowd: &Crowd) -> Result<f64> {
+    let shims = Shims::to_come(crowd.peer)?;
     let begin = Instant::now();
     let ids = crowd.start().all()?;
     let took = begin.elapsed();
     remove(&ids)?;
-    if !crowd.peer.is_shared() {
-        end_shims(crowd.peer)?;
-    }
+    shims.await_end()?;
     Ok(took.as_secs_f64())
 }
 

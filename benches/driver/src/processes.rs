@@ -18,36 +18,47 @@ pub fn processes() -> Result<BTreeSet<u32>> {
     Ok(names.filter_map(|name| name.parse().ok()).collect())
 }
 
-/// Waits until a peer has no shim, nor another process of the same program, for containers that have been deleted. The one
-/// that serves all pods outlives them: it is killed, so that the next measurement counts it from its birth.
-pub fn end_shims(peer: Peer) -> Result<()> {
-    if peer.is_shared() {
+/// The shims that containers of one peer bring.
+pub struct Shims {
+    peer: Peer,
+    /// Processes of the same program that were there before: those of shared mode are of the program of normal mode's.
+    others: BTreeSet<u32>,
+}
+
+impl Shims {
+    /// Those of containers that are still to come.
+    pub fn to_come(peer: Peer) -> Result<Shims> {
+        Ok(Shims { peer, others: running(peer)? })
+    }
+
+    /// Waits until all have gone, as they do when their containers have been deleted. The one that serves all pods stays.
+    pub fn await_end(&self) -> Result<()> {
+        let begin = Instant::now();
+        while !self.peer.is_shared() && !running(self.peer)?.is_subset(&self.others) {
+            ensure!(begin.elapsed() < PATIENCE, "a {} stays after its last task", self.peer.shim());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+}
+
+/// Kills the shim that serves all pods, if the peer has one, so that what comes next counts it from its birth.
+pub fn kill_server(peer: Peer) -> Result<()> {
+    let begin = Instant::now();
+    while peer.is_shared() && !running(peer)?.is_empty() {
+        ensure!(begin.elapsed() < PATIENCE, "a {} does not end when it is killed", peer.shim());
         for pid in running(peer)? {
             let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
             // It may have gone by itself, or with its parent.
             pid.map(|pid| kill_process(pid, Signal::KILL));
         }
-    }
-    let begin = Instant::now();
-    while !running(peer)?.is_empty() {
-        ensure!(begin.elapsed() < PATIENCE, "a {} stays after its last task", peer.shim());
         std::thread::sleep(Duration::from_millis(10));
     }
     Ok(())
 }
 
-/// Waits until a peer has no other processes than before: a manager of shared mode is of the same program as a pod's shim.
-pub fn end_shims_but(peer: Peer, before: &[u32]) -> Result<()> {
-    let begin = Instant::now();
-    while running(peer)?.iter().any(|pid| !before.contains(pid)) {
-        ensure!(begin.elapsed() < PATIENCE, "a {} stays after its last task", peer.shim());
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    Ok(())
-}
-
 /// The processes of a peer's program. Zombies are none.
-pub fn running(peer: Peer) -> Result<Vec<u32>> {
+fn running(peer: Peer) -> Result<BTreeSet<u32>> {
     let is_its = |pid: &u32| {
         let exe = fs::read_link(format!("/proc/{pid}/exe"));
         exe.is_ok_and(|exe| exe.file_name().is_some_and(|name| name == peer.shim()))

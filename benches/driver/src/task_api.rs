@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use crate::books::{Books, Template};
 use crate::bundle::Bundle;
 use crate::peer::Peer;
-use crate::processes::{end_shims_but, running};
+use crate::processes::Shims;
 use crate::shim::Shim;
 
 /// What the life of a container takes through the task API, in milliseconds.
@@ -26,7 +26,7 @@ pub struct Times {
 /// Runs a container that is a real one in containerd's books, in a shim of its own or in the one that serves all.
 pub fn run(books: &Books, template: &Template, peer: Peer, id: &str) -> Result<Times> {
     let bundle = Bundle::make(books.enter(template, id)?)?;
-    let before = running(peer)?;
+    let shims = Shims::to_come(peer)?;
     let begin = Instant::now();
     let shim = Shim::start(peer, &bundle)?;
     let started = milliseconds(begin);
@@ -35,7 +35,7 @@ pub fn run(books: &Books, template: &Template, peer: Peer, id: &str) -> Result<T
     shim.create(&bundle)?;
     let create = milliseconds(begin);
     shim.start_task(id)?;
-    bundle.first_byte()?;
+    bundle.first_output()?;
     let first_byte = milliseconds(begin);
 
     let end = shim.wait(id)?;
@@ -44,10 +44,7 @@ pub fn run(books: &Books, template: &Template, peer: Peer, id: &str) -> Result<T
     shim.delete(id)?;
     let delete = milliseconds(begin);
     shim.shutdown(id);
-    // The one that serves all pods stays, warm.
-    if !peer.is_shared() {
-        end_shims_but(peer, &before)?;
-    }
+    shims.await_end()?;
     books.strike(&bundle.entry)?;
     Ok(Times { shim: started, create, first_byte, delete })
 }
