@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use grants::Profile;
+use grants::{Mode, Profile};
 use wasmtime::{ResourceLimiter, Result};
 
 use crate::memory::heap::Charge;
@@ -17,13 +17,19 @@ pub(super) const HANDLES: usize = 1 << 16;
 /// Core instances of one guest, and so memories and tables. Compositions have tens.
 const INSTANCES: usize = 1000;
 
-/// What one call may make the host copy.
+/// What one call may make the host copy, in bytes: alone in a process, and among many. There it is counted when the call is
+/// over, and what all threads copy at once has to fit into what the process may have beyond its containers' limits.
 const CALL: u64 = 128 << 20;
+const CALL_AMONG_MANY: u64 = 16 << 20;
 const SMALLEST_CALL: u64 = 1 << 20;
 
 /// What one call may make the host copy for a guest with this memory limit, which holds no more itself.
-pub(super) fn per_call(limit: Option<u64>) -> usize {
-    let bytes = limit.map_or(CALL, |limit| limit.clamp(SMALLEST_CALL, CALL));
+pub(super) fn per_call(limit: Option<u64>, mode: Mode) -> usize {
+    let most = match mode {
+        Mode::Normal => CALL,
+        Mode::Shared => CALL_AMONG_MANY,
+    };
+    let bytes = limit.map_or(most, |limit| limit.clamp(SMALLEST_CALL, most));
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 

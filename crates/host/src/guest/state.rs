@@ -77,7 +77,7 @@ pub(super) fn component(
     let mut store = Store::new(engine, state);
     share(&mut store, grants);
     store.limiter(|state| &mut state.meter);
-    store.set_hostcall_fuel(limits::per_call(limit));
+    store.set_hostcall_fuel(limits::per_call(limit, grants.mode()));
     store.set_max_component_handles(limits::HANDLES);
     if let Some(tasks) = store.concurrent_resource_table() {
         tasks.set_max_capacity(limits::HANDLES);
@@ -102,7 +102,7 @@ pub(super) fn module(
     );
     share(&mut store, grants);
     store.limiter(|state| &mut state.meter);
-    store.set_hostcall_fuel(limits::per_call(limit));
+    store.set_hostcall_fuel(limits::per_call(limit, grants.mode()));
     grants.fuel().map_or(Ok(()), |units| store.set_fuel(units))?;
     Ok(store)
 }

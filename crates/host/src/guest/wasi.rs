@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use grants::Grants;
+use grants::{Grants, Mode};
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
 use super::PrepareError;
 use super::network::{self, Gate};
 use super::stdio::Stdio;
-use super::{clock, random};
+use super::{clock, limits, random};
 
 /// The context of a guest, which has what its grants say and `root` as `/`.
 pub(super) fn context(
@@ -29,6 +29,9 @@ pub(super) fn context(
         .allow_blocking_current_thread(true);
     clock::set(&mut wasi, grants.clock());
     random::set(&mut wasi, grants.random());
+    if grants.mode() == Mode::Shared {
+        wasi.max_random_size(limits::per_call(grants.memory_limit(), Mode::Shared) as u64);
+    }
     network::allow(&mut wasi, gate);
     if let Some(root) = root {
         // The kernel keeps a read-only root read-only, mount by mount. One preopen has one permission for the root and

@@ -27,18 +27,23 @@ fn bomb(scene: &Scene<'_>, run: Run<'_>) -> Result<Verdict> {
     if end.code == 0 {
         return Ok(Verdict::Escaped(format!("all that it wanted: {}", end.stdout)));
     }
-    if peak > limit + beyond(limit) {
+    if peak > limit + beyond() {
         return Ok(Verdict::Escaped(format!("{peak} bytes of {limit}")));
+    }
+    // There a call that would copy too much is a trap.
+    let call = ["fuel allocated for hostcalls has been exhausted", "exceeds limit"];
+    if mode::is_shared() && end.code == 134 && call.iter().any(|words| end.stderr.contains(words)) {
+        return Ok(Verdict::Stopped(format!("{} MiB seen; the call is a trap", peak / MIB)));
     }
     ensure!(end.code == 137 && end.stderr.contains("memory limit of 64 MiB reached"), "{end}");
     let told = end.stderr.split_once("reached: ").map_or("", |(_, figures)| figures);
     Ok(Verdict::Stopped(format!("{} MiB seen; {told}", peak / MIB)))
 }
 
-/// How much more than its limit a guest's host may have. Among many, what one call copies is counted when the call is over,
-/// and one call copies no more than the limit.
-fn beyond(limit: u64) -> u64 {
-    if mode::is_shared() { limit } else { 0 }
+/// How much more than its limit a guest's host may have: among many, what one call copies is counted when the call is over,
+/// two or three times 16 MiB.
+fn beyond() -> u64 {
+    if mode::is_shared() { 48 * MIB } else { 0 }
 }
 
 fn run<'a>(scene: &Scene<'a>, guest: &str, words: &[&str]) -> Run<'a> {

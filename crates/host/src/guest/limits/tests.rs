@@ -1,7 +1,5 @@
 use wasmtime::{Instance, Module, Store, Val};
 
-use grants::Mode;
-
 use super::*;
 use crate::engine::{self, Build, Flavour};
 
@@ -43,9 +41,12 @@ fn growth_beyond_the_memorys_own_maximum_fails_without_ending_the_guest() {
 
 #[test]
 fn what_a_call_may_copy_follows_the_limit() {
-    assert_eq!(per_call(None), 128 << 20);
-    assert_eq!(per_call(Some(16 << 20)), 16 << 20);
-    assert_eq!(per_call(Some(64 << 10)), 1 << 20);
+    assert_eq!(per_call(None, Mode::Normal), 128 << 20);
+    assert_eq!(per_call(Some(16 << 20), Mode::Normal), 16 << 20);
+    assert_eq!(per_call(Some(64 << 10), Mode::Normal), 1 << 20);
+    assert_eq!(per_call(None, Mode::Shared), 16 << 20);
+    assert_eq!(per_call(Some(1 << 30), Mode::Shared), 16 << 20);
+    assert_eq!(per_call(Some(2 << 20), Mode::Shared), 2 << 20);
 }
 
 /// A guest on the real engine, with nothing but a memory and a table to grow.
