@@ -12,7 +12,8 @@
 #   escapes      hostile guests after what was not granted
 #   strict       the strict profile: a hundred runs, one output
 #   faults       broken input, full disks, kill -9 at every step
-#   shared       all of these from containerd to faults in shared mode, and the faults of a manager and its hosts
+#   life         exec, pause, resize, a containerd that is away, in both modes
+#   shared       those from containerd to faults in shared mode, and the faults of a manager and its hosts
 #   kubernetes   pods under a real kubelet
 #   cgroup2      cgroup v2 and systemd's driver, in a virtual machine: processors are emulated, so it takes some minutes
 # A stage that fails does not keep the next from running. The last line is the sum.
@@ -21,7 +22,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 for part in common debian go rust prerequisites containerd kubernetes machine; do . "$here/lib/$part.sh"; done
 cd "$ROOT"
 
-stages=(lint build guests unit fuzz containerd cri jail grants escapes strict faults shared kubernetes cgroup2)
+stages=(lint build guests unit fuzz containerd cri jail grants escapes strict faults life shared kubernetes cgroup2)
 longest_file=600
 export CONTAINERD_1_7 CONTAINERD_2_1 SHIM_DIR=$BUILT GUESTS=$ROOT/target/guests CNI_BIN REGISTRY_BIN
 
@@ -89,6 +90,13 @@ stage_grants() { e2e grants; }
 stage_escapes() { e2e escapes; }
 stage_strict() { e2e strict; }
 stage_faults() { e2e faults; }
+
+stage_life() {
+  ensure_pod_network
+  ensure_registry
+  e2e life --test-threads=3
+  RUN_WASM_TESTS_MODE=shared run_tests --test life -- --test-threads=3
+}
 
 # What has no meaning in shared mode says so, and is counted apart.
 stage_shared() {

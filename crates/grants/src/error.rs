@@ -22,6 +22,12 @@ pub enum GrantError {
     )]
     NoSuchUser,
 
+    #[error(
+        "the exec asks for the user {}:{}, and its container runs as {}:{}: every process of a container runs as its user",
+        asked.0, asked.1, own.0, own.1
+    )]
+    ExecUser { asked: (u32, u32), own: (u32, u32) },
+
     #[error("the mount at `{destination}`: {why}")]
     Mount { destination: String, why: String },
 

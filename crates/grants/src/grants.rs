@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{LinuxResources, Process, Spec};
 use serde::{Deserialize, Serialize};
 
 use crate::annotations::{self, Annotations, wrong_egress};
@@ -112,6 +112,37 @@ fn egress(annotations: &Annotations<'_>, policy: &Policy) -> Result<Egress, Gran
 }
 
 impl Grants {
+    /// The grants of one more process in this container (the body of an exec): `process` says its arguments, environment,
+    /// working directory and terminal, all else is the container's. Where `args[0]` names no Wasm, by `.wasm`, `.wat` or
+    /// `#function`, the container's own runs.
+    ///
+    /// # Errors
+    /// What a container's create says of the same fields; a user other than the container's.
+    pub fn for_exec(&self, process: &Process) -> Result<Grants, GrantError> {
+        let user = process::user(process.user())?;
+        if (user.uid, user.gid) != (self.user.uid, self.user.gid) {
+            return Err(GrantError::ExecUser {
+                asked: (user.uid, user.gid),
+                own: (self.user.uid, self.user.gid),
+            });
+        }
+        let args = process::args(process)?;
+        Ok(Grants {
+            entry: self.entry.for_exec(&args)?,
+            args,
+            env: process::env(process)?,
+            cwd: process::cwd(process)?,
+            terminal: process.terminal().unwrap_or(false),
+            ..self.clone()
+        })
+    }
+
+    /// The grants under other resources: what these leave out stays as it is. `most` is the node's bound of memory, in
+    /// bytes.
+    pub fn resized(&self, resources: &LinuxResources, most: Option<u64>) -> Grants {
+        Grants { limits: self.limits.resized(resources, most), ..self.clone() }
+    }
+
     /// Which Wasm runs.
     pub fn entry(&self) -> &Entry {
         &self.entry

@@ -60,6 +60,29 @@ impl Limits {
     }
 }
 
+impl Limits {
+    /// These under other resources; what is left out there stays.
+    pub(crate) fn resized(&self, resources: &LinuxResources, most: Option<u64>) -> Self {
+        let says = |limit: Option<i64>| limit.is_some_and(|limit| limit != 0);
+        let memory = match resources.memory().as_ref().is_some_and(|it| says(it.limit())) {
+            true => memory(Some(resources)).into_iter().chain(most).min(),
+            false => self.memory,
+        };
+        let cpu = match resources.cpu() {
+            None => self.cpu,
+            Some(new) => Cpu {
+                quota: match new.quota().filter(|quota| *quota != 0) {
+                    Some(quota) => u64::try_from(quota).ok(),
+                    None => self.cpu.quota,
+                },
+                period: new.period().filter(|period| *period > 0).unwrap_or(self.cpu.period),
+                shares: new.shares().filter(|shares| *shares > 0).unwrap_or(self.cpu.shares),
+            },
+        };
+        Self { memory, cpu, ..*self }
+    }
+}
+
 /// `resources.limits.memory`; zero and negative numbers mean unlimited, as in cgroups.
 fn memory(resources: Option<&LinuxResources>) -> Option<u64> {
     let limit = resources?.memory().as_ref()?.limit()?;

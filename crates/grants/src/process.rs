@@ -18,6 +18,21 @@ pub struct Entry {
     pub function: Option<String>,
 }
 
+impl Entry {
+    /// What an exec with these arguments runs in a container that was created with this entry.
+    pub(crate) fn for_exec(&self, args: &[String]) -> Result<Entry, GrantError> {
+        let named = entry(args)?;
+        let is_wasm = named.path.extension().is_some_and(|it| it == "wasm" || it == "wat");
+        Ok(match (is_wasm, &named.function) {
+            (false, None) => self.clone(),
+            (false, Some(_)) if named.path.as_os_str().is_empty() => {
+                Entry { path: self.path.clone(), function: named.function }
+            }
+            _ => named,
+        })
+    }
+}
+
 /// Whom the host process runs as.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]

@@ -46,12 +46,13 @@ fn serve(channel: &Arc<Channel>) -> io::Result<()> {
 /// The first message decides who this process is from now on. Returns its role and, for a host of many, its page of tags;
 /// `None` when the jail does not close and nothing may run.
 fn close_jail(channel: &Channel) -> io::Result<Option<(Role, Option<OwnedFd>)>> {
-    let Some((Request::Enter { jail, netns, role }, fds)) = channel.receive::<Request>()? else {
+    let Some((Request::Enter { jail, netns, mounts, role }, fds)) = channel.receive::<Request>()? else {
         return Ok(None);
     };
     let mut fds = fds.into_iter();
     let netns = if netns { fds.next() } else { None };
-    let (reply, closed) = match jail::enter(&jail, netns) {
+    let mounts = if mounts { fds.next() } else { None };
+    let (reply, closed) = match jail::enter(&jail, netns, mounts) {
         Ok(jail::Closed { missing, sockets }) => (Reply::Jailed { missing, sockets }, true),
         Err(error) => (Reply::Failed { message: error.to_string() }, false),
     };
@@ -83,7 +84,7 @@ fn compile(fds: Vec<OwnedFd>, build: Build) -> Reply {
 }
 
 /// What came with a launch: the grants and the pod's files about names, stdin, stdout and stderr, the node's certificates.
-type Unpacked = (Payload, [Option<OwnedFd>; 3], Option<OwnedFd>);
+pub(crate) type Unpacked = (Payload, [Option<OwnedFd>; 3], Option<OwnedFd>);
 
 pub(crate) fn unpack(stdio: Stdio, roots: bool, fds: Vec<OwnedFd>) -> io::Result<Unpacked> {
     let mut fds = fds.into_iter();

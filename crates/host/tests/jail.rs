@@ -59,7 +59,7 @@ fn child(jailed: bool, bait: &str) -> Result<()> {
         return Err("no jail".into());
     };
     if jailed {
-        let Closed { missing, sockets } = jail::enter(&jail, None)?;
+        let Closed { missing, sockets } = jail::enter(&jail, None, None)?;
         channel.send(&Reply::Jailed { missing, sockets }, &[])?;
     }
     eprintln!("{}", serde_json::to_string(&attacks::run(&bait, jailed))?);
@@ -174,7 +174,8 @@ fn attack(role: &str, jail: &Jail) -> Result<(Report, Vec<String>)> {
         one_heap: true,
     })?;
     drop((theirs, its_output));
-    channel.send(&Request::Enter { jail: jail.clone(), netns: false, role: Role::Alone }, &[])?;
+    channel
+        .send(&Request::Enter { jail: jail.clone(), netns: false, mounts: false, role: Role::Alone }, &[])?;
     // An attacker without a jail says nothing and closes the channel at its end.
     channel.readable_by(None)?;
     let (missing, sockets) = match channel.receive_plain::<Reply>() {

@@ -41,6 +41,8 @@ pub fn delete(invocation: &Invocation) -> Result<()> {
                 pid = host.pid.unsigned_abs();
                 // A host that others share is not this task's to end. It ends with its manager.
                 if record.mode == Mode::Normal {
+                    // What stands still does not hear that it is killed.
+                    cgroup::thaw(&record.cgroups);
                     end(host);
                 }
             }
@@ -48,6 +50,7 @@ pub fn delete(invocation: &Invocation) -> Result<()> {
         }
         None => named_by_the_spec(&invocation.bundle),
     };
+    wait_until(|| !cgroup::is_systemds(&cgroups));
     wait_until(|| cgroup::remove(&cgroups));
     records.remove(&invocation.id);
     start::remove_stale_socket(&invocation.bundle);

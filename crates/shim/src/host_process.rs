@@ -43,7 +43,7 @@ pub struct Closed {
 }
 
 /// What a container is launched with.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Launch<'a> {
     pub place: Place,
     /// A descriptor of a [`host::protocol::Payload`].
@@ -52,6 +52,8 @@ pub struct Launch<'a> {
     pub streams: [Option<BorrowedFd<'a>>; 3],
     /// The file of the node's root certificates.
     pub roots: Option<BorrowedFd<'a>>,
+    /// The container, of the same host of many, in which it is one more process.
+    pub beside: Option<&'a str>,
 }
 
 /// Reads the answer to what may be refused; gives back what is none.
@@ -109,11 +111,18 @@ impl HostProcess {
         Ok(std::fs::File::open(format!("/proc/{}/ns/mnt", self.pid()))?.into())
     }
 
-    /// Has the host close its jail. `page` is what a host of many tags its threads on.
+    /// A descriptor of the host's network namespace.
+    pub fn network_namespace(&self) -> io::Result<OwnedFd> {
+        Ok(std::fs::File::open(format!("/proc/{}/ns/net", self.pid()))?.into())
+    }
+
+    /// Has the host close its jail, in `mounts` where that is another host's. `page` is what a host of many tags its threads
+    /// on.
     pub async fn enter(
         &self,
         jail: Jail,
         network: &Network,
+        mounts: Option<BorrowedFd<'_>>,
         role: Role,
         page: Option<BorrowedFd<'_>>,
     ) -> Result<Closed> {
@@ -121,8 +130,9 @@ impl HostProcess {
             Network::Pod(netns) => Some(netns.as_fd()),
             Network::Node | Network::New => None,
         };
-        let fds: Vec<_> = netns.into_iter().chain(page).collect();
-        if let Err(error) = self.send(&Request::Enter { jail, netns: netns.is_some(), role }, &fds) {
+        let fds: Vec<_> = netns.into_iter().chain(mounts).chain(page).collect();
+        let enter = Request::Enter { jail, netns: netns.is_some(), mounts: mounts.is_some(), role };
+        if let Err(error) = self.send(&enter, &fds) {
             // How it went says more.
             return Err(self.unexpected(None).await.context(format!("{error:#}")));
         }
@@ -144,8 +154,8 @@ impl HostProcess {
         let stdio = Stdio { stdin, stdout, stderr };
         let streams = launch.streams.into_iter().flatten();
         let fds: Vec<_> = std::iter::once(launch.payload).chain(streams).chain(launch.roots).collect();
-        let (id, place) = (id.to_owned(), launch.place.clone());
-        self.send(&Request::Launch { id, place, stdio, roots: launch.roots.is_some() }, &fds)
+        let (id, place, beside) = (id.to_owned(), launch.place.clone(), launch.beside.map(str::to_owned));
+        self.send(&Request::Launch { id, place, stdio, roots: launch.roots.is_some(), beside }, &fds)
     }
 
     /// Compiles what `input` holds into `output`.

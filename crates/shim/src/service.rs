@@ -14,12 +14,16 @@ use containerd_shim_protos::api::{
     StartResponse, StateRequest, StateResponse, StatsRequest, StatsResponse, UpdateTaskRequest, WaitRequest,
     WaitResponse,
 };
-use containerd_shim_protos::events::task::{TaskCreate, TaskDelete, TaskIO, TaskStart};
+use containerd_shim_protos::events::task::{
+    TaskCreate, TaskDelete, TaskExecAdded, TaskIO, TaskPaused, TaskResumed, TaskStart,
+};
 use containerd_shim_protos::shim_async::Task as TaskService;
 use containerd_shim_protos::topics::{
-    TASK_CREATE_EVENT_TOPIC, TASK_DELETE_EVENT_TOPIC, TASK_START_EVENT_TOPIC,
+    TASK_CREATE_EVENT_TOPIC, TASK_DELETE_EVENT_TOPIC, TASK_EXEC_ADDED_EVENT_TOPIC, TASK_PAUSED_EVENT_TOPIC,
+    TASK_RESUMED_EVENT_TOPIC, TASK_START_EVENT_TOPIC,
 };
-use protobuf::MessageField;
+use protobuf::well_known_types::any::Any;
+use protobuf::{CodedOutputStream, MessageField};
 use tokio::sync::Notify;
 use ttrpc::asynchronous::TtrpcContext;
 
@@ -33,11 +37,13 @@ use crate::group::Groups;
 use crate::heap;
 use crate::logging;
 use crate::manager::{Notes, Slots};
-use crate::record::{Process, Record, Records};
+use crate::record::{self, Record, Records};
 use crate::stats;
 use crate::stdio::Urls;
 use crate::task::bundle::Bundle;
-use crate::task::{Context, Order, Phase, Task, Work, create, end, signal_ends};
+use crate::task::{
+    Container, Context, Exec, Guest, Order, Phase, Task, Work, create, end, signal_ends, start_exec,
+};
 
 /// Where containerd says its namespace with a call.
 pub const NAMESPACE: &str = "containerd-namespace-ttrpc";
@@ -106,12 +112,40 @@ impl Service {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn find(&self, call: &TtrpcContext, id: &str, exec: &str) -> Result<Arc<Task>> {
-        if !exec.is_empty() {
-            return Err(Error::NotFound(format!(
-                "no process {exec} in the task {id}: exec is not supported yet"
-            )));
+    /// A process of a task: its first, or one that was executed in it.
+    fn process(&self, call: &TtrpcContext, id: &str, exec: &str) -> Result<Process> {
+        let task = self.find(call, id)?;
+        Ok(match exec {
+            "" => Process::First(task),
+            exec => Process::Exec(task.exec(exec)?, task),
+        })
+    }
+
+    /// The container of a task.
+    ///
+    /// # Errors
+    /// A sandbox has none.
+    fn container<'a>(&self, task: &'a Task, what: &str) -> Result<&'a Container> {
+        match &task.work {
+            Work::Container(container) if task.phase() == Phase::Running => Ok(container),
+            Work::Container(_) => Err(Error::FailedPrecondition(format!(
+                "the task {} does not run: it cannot be {what}",
+                task.id
+            ))),
+            Work::Sandbox => Err(Error::FailedPrecondition(format!(
+                "{} is a sandbox, in which nothing runs to be {what}",
+                task.id
+            ))),
         }
+    }
+
+    /// Has a container stand still, or go on.
+    async fn hold(&self, task: &Task, still: bool) -> Result<()> {
+        let pids: Vec<u32> = task.pids().into_iter().map(|(pid, _)| pid).collect();
+        self.container(task, if still { "paused" } else { "resumed" })?.pause(still, &pids).await
+    }
+
+    fn find(&self, call: &TtrpcContext, id: &str) -> Result<Arc<Task>> {
         let found = self.tasks().get(&self.key(call, id)).cloned().flatten();
         found.ok_or_else(|| Error::NotFound(format!("no task {id}")))
     }
@@ -169,7 +203,7 @@ impl Service {
             shim_pid: std::process::id().cast_signed(),
             host: match &made.task.work {
                 Work::Sandbox => None,
-                Work::Container(container) => Process::of(container.pid().cast_signed()).ok(),
+                Work::Container(container) => record::Process::of(container.pid().cast_signed()).ok(),
             },
             grants: made.grants,
             cgroups: made.cgroups,
@@ -193,9 +227,7 @@ impl Service {
             end(task, self.events(), 0);
         }
         let end = task.ended().await;
-        if let Work::Container(container) = &task.work {
-            container.clean().await;
-        }
+        task.clean().await;
         self.records(&task.namespace).remove(&task.id);
         self.tasks().remove(&(task.namespace.clone(), task.id.clone()));
         let event = TaskDelete {
@@ -211,8 +243,23 @@ impl Service {
     }
 }
 
-fn not_yet<T>(what: &str) -> ttrpc::Result<T> {
-    Err(Error::Unimplemented(format!("{what} is not supported by this release of run-wasm")).into())
+/// What a call is about.
+enum Process {
+    First(Arc<Task>),
+    Exec(Arc<Exec>, Arc<Task>),
+}
+
+impl Process {
+    /// What runs, or has run; `None` for a sandbox.
+    fn guest(&self) -> Result<Option<&Guest>> {
+        match self {
+            Process::First(task) => Ok(match &task.work {
+                Work::Container(container) => Some(container.guest()),
+                Work::Sandbox => None,
+            }),
+            Process::Exec(exec, _) => exec.guest().map(Some),
+        }
+    }
 }
 
 #[async_trait]
@@ -254,52 +301,84 @@ impl TaskService for Service {
     }
 
     async fn start(&self, call: &TtrpcContext, request: StartRequest) -> ttrpc::Result<StartResponse> {
-        let task = self.find(call, &request.id, &request.exec_id)?;
-        let pid = task.pid();
-        task.start(|| {
-            let event = TaskStart { container_id: task.id.clone(), pid, ..TaskStart::default() };
-            self.events().publish(&task.namespace, TASK_START_EVENT_TOPIC, &event);
-        })?;
+        let pid = match self.process(call, &request.id, &request.exec_id)? {
+            Process::First(task) => {
+                let pid = task.pid();
+                task.start(|| {
+                    let event = TaskStart { container_id: task.id.clone(), pid, ..TaskStart::default() };
+                    self.events().publish(&task.namespace, TASK_START_EVENT_TOPIC, &event);
+                })?;
+                pid
+            }
+            Process::Exec(exec, task) => {
+                start_exec(&self.context, &task, &exec).await?;
+                exec.pid()
+            }
+        };
         Ok(StartResponse { pid, ..StartResponse::default() })
     }
 
     async fn state(&self, call: &TtrpcContext, request: StateRequest) -> ttrpc::Result<StateResponse> {
-        Ok(self.find(call, &request.id, &request.exec_id)?.state())
+        Ok(match self.process(call, &request.id, &request.exec_id)? {
+            Process::First(task) => task.state(),
+            Process::Exec(exec, task) => exec.state(&task),
+        })
     }
 
     async fn wait(&self, call: &TtrpcContext, request: WaitRequest) -> ttrpc::Result<WaitResponse> {
-        let end = self.find(call, &request.id, &request.exec_id)?.ended().await;
+        let end = match self.process(call, &request.id, &request.exec_id)? {
+            Process::First(task) => task.ended().await,
+            Process::Exec(exec, _) => exec.ended().await,
+        };
         Ok(WaitResponse { exit_status: end.code, exited_at: timestamp(end.at), ..WaitResponse::default() })
     }
 
     async fn kill(&self, call: &TtrpcContext, request: KillRequest) -> ttrpc::Result<Empty> {
-        let task = self.find(call, &request.id, &request.exec_id)?;
-        if let Phase::Ended(_) = task.phase() {
-            return Err(Error::NotFound(format!("the task {} has ended already", task.id)).into());
+        let process = self.process(call, &request.id, &request.exec_id)?;
+        let phase = match &process {
+            Process::First(task) => task.phase(),
+            Process::Exec(exec, _) => exec.phase(),
+        };
+        if let Phase::Ended(_) = phase {
+            let process = if request.exec_id.is_empty() { &request.id } else { &request.exec_id };
+            return Err(Error::NotFound(format!("{process} has ended already")).into());
         }
         let signal = request.signal.cast_signed();
         if signal_ends(signal) {
-            match &task.work {
-                Work::Sandbox => end(&task, self.events(), 128u32.saturating_add(request.signal)),
-                Work::Container(container) => container.end_by(signal),
+            match &process {
+                Process::First(task) => match &task.work {
+                    Work::Sandbox => end(task, self.events(), 128u32.saturating_add(request.signal)),
+                    Work::Container(container) => container.end_by(signal),
+                },
+                Process::Exec(exec, _) => exec.guest()?.end_by(signal),
             }
         }
         Ok(Empty::new())
     }
 
     async fn delete(&self, call: &TtrpcContext, request: DeleteRequest) -> ttrpc::Result<DeleteResponse> {
-        let task = self.find(call, &request.id, &request.exec_id)?;
-        Ok(self.remove(&task).await?)
+        match self.process(call, &request.id, &request.exec_id)? {
+            Process::First(task) => Ok(self.remove(&task).await?),
+            Process::Exec(exec, task) => {
+                task.remove_exec(&exec).await?;
+                let mut response = DeleteResponse { pid: exec.pid(), ..DeleteResponse::default() };
+                if let Phase::Ended(end) = exec.phase() {
+                    response.exit_status = end.code;
+                    response.exited_at = timestamp(end.at);
+                }
+                Ok(response)
+            }
+        }
     }
 
     async fn pids(&self, call: &TtrpcContext, request: PidsRequest) -> ttrpc::Result<PidsResponse> {
-        let task = self.find(call, &request.id, "")?;
-        let process = ProcessInfo { pid: task.pid(), ..ProcessInfo::default() };
-        Ok(PidsResponse { processes: vec![process], ..PidsResponse::default() })
+        let pids = self.find(call, &request.id)?.pids();
+        let processes = pids.into_iter().map(|(pid, exec)| process_info(pid, exec)).collect::<Result<_>>()?;
+        Ok(PidsResponse { processes, ..PidsResponse::default() })
     }
 
     async fn stats(&self, call: &TtrpcContext, request: StatsRequest) -> ttrpc::Result<StatsResponse> {
-        let task = self.find(call, &request.id, "")?;
+        let task = self.find(call, &request.id)?;
         let usage = task.usage().await;
         let metrics = stats::metrics(Version::of_this_node(), &usage).map_err(anyhow::Error::from);
         Ok(StatsResponse {
@@ -309,7 +388,7 @@ impl TaskService for Service {
     }
 
     async fn connect(&self, call: &TtrpcContext, request: ConnectRequest) -> ttrpc::Result<ConnectResponse> {
-        let task_pid = self.find(call, &request.id, "").map_or(0, |task| task.pid());
+        let task_pid = self.find(call, &request.id).map_or(0, |task| task.pid());
         Ok(ConnectResponse {
             shim_pid: std::process::id(),
             task_pid,
@@ -319,17 +398,16 @@ impl TaskService for Service {
     }
 
     async fn resize_pty(&self, call: &TtrpcContext, request: ResizePtyRequest) -> ttrpc::Result<Empty> {
-        let task = self.find(call, &request.id, &request.exec_id)?;
-        if let Work::Container(container) = &task.work {
-            container.resize(request.width, request.height).map_err(Error::from)?;
+        if let Some(guest) = self.process(call, &request.id, &request.exec_id)?.guest()? {
+            guest.resize(request.width, request.height).map_err(Error::from)?;
         }
         Ok(Empty::new())
     }
 
     async fn close_io(&self, call: &TtrpcContext, request: CloseIORequest) -> ttrpc::Result<Empty> {
-        let task = self.find(call, &request.id, &request.exec_id)?;
-        if let (true, Work::Container(container)) = (request.stdin, &task.work) {
-            container.close_stdin().map_err(Error::from)?;
+        let process = self.process(call, &request.id, &request.exec_id)?;
+        if let (true, Some(guest)) = (request.stdin, process.guest()?) {
+            guest.close_stdin().map_err(Error::from)?;
         }
         Ok(Empty::new())
     }
@@ -342,23 +420,74 @@ impl TaskService for Service {
         Ok(Empty::new())
     }
 
-    async fn pause(&self, _: &TtrpcContext, _: PauseRequest) -> ttrpc::Result<Empty> {
-        not_yet("pausing a container")
+    async fn pause(&self, call: &TtrpcContext, request: PauseRequest) -> ttrpc::Result<Empty> {
+        let task = self.find(call, &request.id)?;
+        self.hold(&task, true).await?;
+        let event = TaskPaused { container_id: task.id.clone(), ..TaskPaused::default() };
+        self.events().publish(&task.namespace, TASK_PAUSED_EVENT_TOPIC, &event);
+        Ok(Empty::new())
     }
 
-    async fn resume(&self, _: &TtrpcContext, _: ResumeRequest) -> ttrpc::Result<Empty> {
-        not_yet("resuming a container")
+    async fn resume(&self, call: &TtrpcContext, request: ResumeRequest) -> ttrpc::Result<Empty> {
+        let task = self.find(call, &request.id)?;
+        self.hold(&task, false).await?;
+        let event = TaskResumed { container_id: task.id.clone(), ..TaskResumed::default() };
+        self.events().publish(&task.namespace, TASK_RESUMED_EVENT_TOPIC, &event);
+        Ok(Empty::new())
     }
 
-    async fn exec(&self, _: &TtrpcContext, _: ExecProcessRequest) -> ttrpc::Result<Empty> {
-        not_yet("exec")
+    async fn exec(&self, call: &TtrpcContext, request: ExecProcessRequest) -> ttrpc::Result<Empty> {
+        let task = self.find(call, &request.id)?;
+        check_name("the id of the process", &request.exec_id)
+            .map_err(|error| Error::InvalidArgument(error.to_string()))?;
+        self.container(&task, "entered")?;
+        let urls = Urls {
+            stdin: request.stdin,
+            stdout: request.stdout,
+            stderr: request.stderr,
+            terminal: request.terminal,
+        };
+        let exec_id = request.exec_id.clone();
+        task.add_exec(Exec::new(request.exec_id, &request.spec.value, urls)?)?;
+        let event = TaskExecAdded { container_id: task.id.clone(), exec_id, ..TaskExecAdded::default() };
+        self.events().publish(&task.namespace, TASK_EXEC_ADDED_EVENT_TOPIC, &event);
+        Ok(Empty::new())
     }
 
-    async fn update(&self, _: &TtrpcContext, _: UpdateTaskRequest) -> ttrpc::Result<Empty> {
-        not_yet("changing the resources of a running container")
+    async fn update(&self, call: &TtrpcContext, request: UpdateTaskRequest) -> ttrpc::Result<Empty> {
+        let task = self.find(call, &request.id)?;
+        let resources = serde_json::from_slice(&request.resources.value).map_err(|error| {
+            Error::InvalidArgument(format!("the resources of the task {}: {error}", task.id))
+        })?;
+        match &task.work {
+            // Nothing runs in it that could use them.
+            Work::Sandbox => {}
+            Work::Container(container) => container.update(&resources).await?,
+        }
+        Ok(Empty::new())
     }
 
     async fn checkpoint(&self, _: &TtrpcContext, _: CheckpointTaskRequest) -> ttrpc::Result<Empty> {
-        not_yet("a checkpoint")
+        Err(Error::Unimplemented(
+            "a checkpoint of a Wasm container is not supported by this release of run-wasm".into(),
+        )
+        .into())
     }
+}
+
+/// A process as `Pids` tells it.
+fn process_info(pid: u32, exec: Option<String>) -> Result<ProcessInfo> {
+    let info = exec.as_deref().map(process_details).transpose().map_err(anyhow::Error::from)?;
+    Ok(ProcessInfo { pid, info: info.into(), ..ProcessInfo::default() })
+}
+
+/// `containerd.runc.v1.ProcessDetails` (api/types/runc/options/oci.proto), by which containerd's clients tell execs.
+fn process_details(exec: &str) -> protobuf::Result<Any> {
+    let mut value = Vec::new();
+    {
+        let mut out = CodedOutputStream::vec(&mut value);
+        out.write_string(1, exec)?;
+        out.flush()?;
+    }
+    Ok(Any { type_url: "containerd.runc.v1.ProcessDetails".into(), value, ..Any::default() })
 }

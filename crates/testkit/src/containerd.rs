@@ -12,6 +12,7 @@ use rustix::process::Signal;
 
 use crate::environment::{folder, guest};
 use crate::events::Events;
+use crate::exec::Exec;
 use crate::nest::Nest;
 use crate::patience::{eventually, here};
 use crate::run::{Outcome, Run, output_of};
@@ -173,6 +174,11 @@ impl Containerd {
     /// Calls `ctr` to its end.
     pub fn ctr<S: AsRef<std::ffi::OsStr>>(&self, words: impl IntoIterator<Item = S>) -> Result<Outcome> {
         output_of(self.ctr_command(words)?, None)
+    }
+
+    /// One more process in a task.
+    pub fn exec(&self, task: &str) -> Exec<'_> {
+        Exec::new(self, task)
     }
 
     /// A task's status in containerd's word, `RUNNING`; `None` where there is no such task.

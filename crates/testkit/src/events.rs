@@ -46,6 +46,17 @@ impl<'a> Events<'a> {
         self.lines().iter().filter(|line| line.contains(&about)).filter_map(topic).collect()
     }
 
+    /// The processes of a task whose ends were told so far, in their order: execs by their ids, the first by the task's.
+    pub fn exits_of(&self, id: &str) -> Vec<String> {
+        let process = |line: &String| {
+            let (_, json) = line.split_once("/tasks/exit")?;
+            let event: Value = serde_json::from_str(json.trim()).ok()?;
+            let of = |field: &str| event.get(field)?.as_str().map(str::to_owned);
+            (of("container_id")? == id).then(|| of("id")).flatten()
+        };
+        self.lines().iter().filter_map(process).collect()
+    }
+
     /// The tasks that such an event has been told of so far.
     pub fn tasks_with(&self, topic: &str) -> BTreeSet<String> {
         let id = |line: &String| {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs;
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -12,7 +12,6 @@ use anyhow::{Context, Result, ensure};
 
 use crate::containerd::Containerd;
 use crate::crowd::Crowd;
-use crate::figures;
 use crate::mode;
 use crate::running::Running;
 use crate::terminal;
@@ -177,19 +176,7 @@ impl<'a> Run<'a> {
     fn begin(self, unread: bool) -> Result<Running<'a>> {
         let (daemon, id) = (self.daemon, self.id.clone());
         let stdin = if self.open_stdin { Stdio::piped() } else { Stdio::null() };
-        let mut command = self.flag("--rm").command()?;
-        let file = |kind: &str| -> Result<(PathBuf, fs::File)> {
-            let path = daemon.nest().folder().join(format!("{id}.{kind}"));
-            let file = fs::File::create(&path)?;
-            Ok((path, file))
-        };
-        let (stdout, out) = file("stdout")?;
-        let (stderr, err) = file("stderr")?;
-        let out = if unread { Stdio::piped() } else { out.into() };
-        let host = figures::host(daemon, &id)?;
-        let before = host.and_then(|pid| figures::anonymous_memory(pid).ok()).unwrap_or_default();
-        let child = command.stdin(stdin).stdout(out).stderr(err).spawn().context("cannot start ctr")?;
-        Ok(Running::new(daemon, id, child, stdout, stderr, before))
+        Running::begin(daemon, id, self.flag("--rm").command()?, stdin, unread)
     }
 
     /// Starts it without anybody who waits: its output goes to the file `log`, its container stays until

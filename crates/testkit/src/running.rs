@@ -1,9 +1,9 @@
 //! A container that runs beside the test.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -30,16 +30,27 @@ pub struct Running<'a> {
 }
 
 impl<'a> Running<'a> {
-    pub(crate) fn new(
+    /// Starts a call of `ctr` that lasts as long as what it is about. `unread`: nobody reads its stdout before its end.
+    pub(crate) fn begin(
         daemon: &'a Containerd,
         id: String,
-        mut ctr: Child,
-        stdout: PathBuf,
-        stderr: PathBuf,
-        before: u64,
-    ) -> Running<'a> {
+        mut command: Command,
+        stdin: Stdio,
+        unread: bool,
+    ) -> Result<Running<'a>> {
+        let file = |kind: &str| -> Result<(PathBuf, File)> {
+            let path = daemon.nest().folder().join(format!("{id}.{kind}"));
+            let file = File::create(&path)?;
+            Ok((path, file))
+        };
+        let (stdout, out) = file("stdout")?;
+        let (stderr, err) = file("stderr")?;
+        let out = if unread { Stdio::piped() } else { out.into() };
+        let host = figures::host(daemon, &id)?;
+        let before = host.and_then(|pid| figures::anonymous_memory(pid).ok()).unwrap_or_default();
+        let mut ctr = command.stdin(stdin).stdout(out).stderr(err).spawn().context("cannot start ctr")?;
         let unread = ctr.stdout.take();
-        Running { daemon, id, ctr, stdout, stderr, unread, host: None, before }
+        Ok(Running { daemon, id, ctr, stdout, stderr, unread, host: None, before })
     }
 
     pub fn id(&self) -> &str {

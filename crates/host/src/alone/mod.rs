@@ -14,7 +14,7 @@ use grants::{Mode, Profile};
 use crate::engine::Build;
 use crate::guest::{self, Launch, Library, Outcome, PrepareError, Timeout};
 use crate::memory::heap::Charge;
-use crate::memory::{Account, Exhausted, Then};
+use crate::memory::{Account, Then};
 use crate::protocol::{Channel, Payload, Place, Request, Stdio, container_dir};
 use crate::serve::{Voice, unpack};
 use containers::{Containers, Waiting};
@@ -26,6 +26,7 @@ pub(crate) fn serve(channel: &Arc<Channel>) -> io::Result<()> {
     let most = Build { profile: Profile::Standard, mode: Mode::Normal };
     library.warm(most).map_err(|error| io::Error::other(error.to_string()))?;
     let mut containers = Containers::default();
+    let mut account = None;
     loop {
         if !channel.readable_by(containers.next_end())? {
             if let Some((voice, outcome)) = containers.end_overdue() {
@@ -37,19 +38,24 @@ pub(crate) fn serve(channel: &Arc<Channel>) -> io::Result<()> {
         }
         let Some((request, fds)) = channel.receive::<Request>()? else { return Ok(()) };
         match request {
-            Request::Launch { id, place, stdio, roots } => {
+            Request::Launch { id, place, stdio, roots, beside: None } => {
                 let voice = Voice::new(id.clone(), channel.clone(), || {});
                 let launch = launch(&voice, &place, stdio, roots, fds)?;
                 let (start, started) = mpsc::channel();
                 let (limit, timeout) = mpsc::channel();
-                let container =
-                    Container { voice: voice.clone(), library: library.clone(), limit, runs: Arc::default() };
+                let container = Container::new(voice.clone(), library.clone(), limit, &launch);
+                account = Some(container.account.clone());
                 std::thread::Builder::new()
                     .name("guest".into())
                     .spawn(move || container.live(launch, &started))?;
                 containers.launched(id, Waiting { start, timeout, voice });
             }
             Request::Start { id } => containers.start(&id),
+            Request::Resize { memory, .. } => {
+                if let Some(account) = &account {
+                    account.resize(memory);
+                }
+            }
             other => return Err(io::Error::other(format!("this is no host of many: {other:?}"))),
         }
     }
@@ -63,7 +69,6 @@ fn launch(voice: &Voice, place: &Place, stdio: Stdio, roots: bool, fds: Vec<Owne
 }
 
 /// One container on its thread.
-#[derive(Clone)]
 struct Container {
     voice: Voice,
     library: Arc<Library>,
@@ -71,14 +76,27 @@ struct Container {
     limit: mpsc::Sender<Timeout>,
     /// It was started; before, its end is a refusal.
     runs: Arc<AtomicBool>,
+    account: Arc<Account>,
 }
 
 impl Container {
+    fn new(voice: Voice, library: Arc<Library>, limit: mpsc::Sender<Timeout>, launch: &Launch) -> Container {
+        let (told, runs) = (voice.clone(), Arc::new(AtomicBool::new(false)));
+        let started = runs.clone();
+        let account = Account::new(launch.grants.memory_limit(), move |exhausted| {
+            // The host would need too much memory for it. Its thread goes no further; the shim ends this process.
+            match started.load(Ordering::Relaxed) {
+                true => told.exited_silently(Outcome::exhausted(exhausted)),
+                false => told.refuse(exhausted.to_string(), false),
+            }
+            Then::Stop
+        });
+        Container { voice, library, limit, runs, account }
+    }
+
     fn live(self, launch: Launch, started: &mpsc::Receiver<()>) {
         let _end_process = AbortOnPanic;
-        let told = self.clone();
-        let account = Account::new(launch.grants.memory_limit(), move |exhausted| told.exhausted(exhausted));
-        let _charge = Charge::to(account);
+        let _charge = Charge::to(self.account.clone());
         let prepared = match guest::prepare(&self.library, launch) {
             Ok(prepared) => prepared,
             Err(error) => {
@@ -92,15 +110,6 @@ impl Container {
             self.runs.store(true, Ordering::Relaxed);
             self.voice.exited(guest::run(prepared));
         }
-    }
-
-    /// The host would need too much memory for it. Its thread goes no further; the shim ends this process.
-    fn exhausted(&self, exhausted: &Exhausted) -> Then {
-        match self.runs.load(Ordering::Relaxed) {
-            true => self.voice.exited_silently(Outcome::exhausted(exhausted)),
-            false => self.voice.refuse(exhausted.to_string(), false),
-        }
-        Then::Stop
     }
 }
 

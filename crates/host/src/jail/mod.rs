@@ -79,15 +79,19 @@ pub(crate) fn step<T, E: Into<io::Error>>(step: &'static str, result: Result<T, 
 
 /// Closes the jail around this process.
 ///
-/// `netns` is the pod's network namespace; without one the process stays in that in which it was born.
-pub fn enter(jail: &Jail, netns: Option<OwnedFd>) -> Result<Closed, JailError> {
+/// `netns` is the pod's network namespace; without one the process stays in that in which it was born. `mounts` is the mount
+/// namespace of a host of the same container, whose jail is this one's, too; without one it makes its own.
+pub fn enter(jail: &Jail, netns: Option<OwnedFd>, mounts: Option<OwnedFd>) -> Result<Closed, JailError> {
     if let Some(netns) = netns {
         join_network(netns)?;
     }
     if let Some(score) = jail.oom_score_adj {
         adjust_oom_score(score)?;
     }
-    root::enter(jail.compiler)?;
+    match mounts {
+        Some(mounts) => root::join(&mounts)?,
+        None => root::enter(jail.compiler)?,
+    }
     limits(jail)?;
     identity::assume(jail)?;
     // A change of user cleared it; from here on the filter keeps the process from changing it.

@@ -1,10 +1,13 @@
 //! An empty root: a tmpfs of a few inodes, read-only, with one directory for the containers' mounts and no `/proc`.
 
+use std::os::fd::{AsFd, OwnedFd};
+
 use rustix::fs::{CWD, Mode, mkdirat};
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, mount_remount, unmount,
 };
 use rustix::process::{chdir, pivot_root};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::{JailError, step};
 
@@ -43,5 +46,14 @@ pub(super) fn enter(compiler: bool) -> Result<(), JailError> {
     step("change the root", pivot_root(".", "."))?;
     step("leave the old root", unmount(".", UnmountFlags::DETACH))?;
     step("close the root", mount_remount("/", quiet | MountFlags::RDONLY | MountFlags::BIND, ""))?;
+    step("enter the root", chdir("/"))
+}
+
+/// Takes the mount namespace of a host of the same container for its own, with all that is mounted there.
+pub(super) fn join(mounts: &OwnedFd) -> Result<(), JailError> {
+    step(
+        "join the container's mount namespace",
+        move_into_link_name_space(mounts.as_fd(), Some(LinkNameSpaceType::Mount)),
+    )?;
     step("enter the root", chdir("/"))
 }

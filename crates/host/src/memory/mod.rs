@@ -26,10 +26,19 @@ const SMALL: u64 = 4;
 const SET_ASIDE: u64 = 1 << 20;
 const SET_ASIDE_OF_SMALL: u64 = 8;
 
-/// The memory of one container. Clones of the [`Arc`] are the same account.
+/// No limit: everything is counted and nothing refused.
+const UNLIMITED: u64 = u64::MAX;
+
+/// The memory of one container, or of one more process in it. Clones of the [`Arc`] are the same account.
 pub struct Account {
-    /// In bytes; without one, everything is counted and nothing refused.
-    limit: Option<u64>,
+    /// Bytes, or [`UNLIMITED`].
+    limit: AtomicU64,
+    /// That of the container, whose limit is then the one that counts.
+    container: Option<Arc<Account>>,
+    /// What the container's other processes use. What is freed for another makes it a little less than nothing at times.
+    beside: AtomicI64,
+    /// It uses nothing of its container's any more.
+    left: AtomicBool,
     memories: AtomicU64,
     /// The most that was used, as it was when memory grew.
     peak: AtomicU64,
@@ -106,8 +115,28 @@ impl Account {
         limit: Option<u64>,
         on_exhausted: impl Fn(&Exhausted) -> Then + Send + Sync + 'static,
     ) -> Arc<Account> {
-        Arc::new(Account {
-            limit,
+        Arc::new(Account::fresh(limit.unwrap_or(UNLIMITED), None, on_exhausted))
+    }
+
+    /// The account of one more process of a container: both together have the container's limit, and whoever would exceed
+    /// it ends.
+    pub fn beside(
+        container: Arc<Account>,
+        on_exhausted: impl Fn(&Exhausted) -> Then + Send + Sync + 'static,
+    ) -> Arc<Account> {
+        Arc::new(Account::fresh(UNLIMITED, Some(container), on_exhausted))
+    }
+
+    fn fresh(
+        limit: u64,
+        container: Option<Arc<Account>>,
+        on_exhausted: impl Fn(&Exhausted) -> Then + Send + Sync + 'static,
+    ) -> Account {
+        Account {
+            limit: AtomicU64::new(limit),
+            container,
+            beside: AtomicI64::new(0),
+            left: AtomicBool::new(false),
             memories: AtomicU64::new(0),
             peak: AtomicU64::new(0),
             tables: AtomicU64::new(0),
@@ -116,13 +145,19 @@ impl Account {
             closed: AtomicBool::new(false),
             exhausted: AtomicBool::new(false),
             on_exhausted: Box::new(on_exhausted),
-        })
+        }
+    }
+
+    /// Another limit from here on. Who uses more already is refused what it asks for next.
+    pub fn resize(&self, limit: Option<u64>) {
+        self.limit.store(limit.unwrap_or(UNLIMITED), Relaxed);
     }
 
     /// Asks for linear memory.
     pub(crate) fn grow_memory(&self, bytes: u64) -> Result<(), Exhausted> {
         self.ask(bytes)?;
         self.memories.fetch_add(bytes, Relaxed);
+        self.tell(bytes.cast_signed());
         self.peak.fetch_max(self.used(), Relaxed);
         Ok(())
     }
@@ -130,6 +165,26 @@ impl Account {
     /// Gives linear memory back.
     pub(crate) fn shrink_memory(&self, bytes: u64) {
         self.memories.fetch_sub(bytes, Relaxed);
+        self.tell(-bytes.cast_signed());
+    }
+
+    /// Tells the container's account what a process of it has more, or less, than before.
+    fn tell(&self, bytes: i64) {
+        if let Some(container) = &self.container
+            && !self.left.load(Relaxed)
+        {
+            container.beside.fetch_add(bytes, Relaxed);
+        }
+    }
+
+    /// The process has ended: what it had is its container's again.
+    pub(crate) fn leave(&self) {
+        if let Some(container) = &self.container
+            && !self.left.swap(true, Relaxed)
+        {
+            let had = self.memories.load(Relaxed).cast_signed().saturating_add(self.heap.load(Relaxed));
+            container.beside.fetch_sub(had, Relaxed);
+        }
     }
 
     /// Asks for a table's elements, which the engine keeps on the heap: they are noted here and counted there.
@@ -146,7 +201,7 @@ impl Account {
     /// From here on a fixed part of the limit is the heap's, used or not: as long as that is enough, where the guest's
     /// memory ends depends on nothing but the guest.
     pub(crate) fn set_aside(&self) {
-        let most = self.limit.map_or(0, |limit| limit / SET_ASIDE_OF_SMALL);
+        let most = self.limit().map_or(0, |limit| limit / SET_ASIDE_OF_SMALL);
         self.set_aside.store(SET_ASIDE.min(most), Relaxed);
     }
 
@@ -155,9 +210,16 @@ impl Account {
         self.closed.store(true, Relaxed);
     }
 
-    /// What is used at this moment, in bytes.
+    /// What is used at this moment, in bytes, by this process and those beside it.
     pub(crate) fn used(&self) -> u64 {
-        self.memories.load(Relaxed).saturating_add(self.heap())
+        let beside = u64::try_from(self.beside.load(Relaxed)).unwrap_or(0);
+        self.memories.load(Relaxed).saturating_add(self.heap()).saturating_add(beside)
+    }
+
+    /// The container's limit.
+    fn limit(&self) -> Option<u64> {
+        let limit = self.container.as_ref().map_or(&self.limit, |container| &container.limit).load(Relaxed);
+        (limit != UNLIMITED).then_some(limit)
     }
 
     /// About the most that was used.
@@ -178,8 +240,9 @@ impl Account {
     }
 
     fn check(&self, wanted: u64) -> Result<(), Exhausted> {
-        let Some(limit) = self.limit else { return Ok(()) };
-        if self.used().saturating_add(wanted) <= limit - kept(limit) || self.closed.load(Relaxed) {
+        let Some(limit) = self.limit() else { return Ok(()) };
+        let used = self.container.as_ref().map_or_else(|| self.used(), |container| container.used());
+        if used.saturating_add(wanted) <= limit - kept(limit) || self.closed.load(Relaxed) {
             return Ok(());
         }
         let (memories, tables) = (self.memories.load(Relaxed), self.tables.load(Relaxed));
@@ -198,17 +261,25 @@ impl Account {
             }
         }
         self.heap.fetch_add(bytes.cast_signed(), Relaxed);
+        self.tell(bytes.cast_signed());
     }
 
     fn free(&self, bytes: u64) {
         self.heap.fetch_sub(bytes.cast_signed(), Relaxed);
+        self.tell(-bytes.cast_signed());
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 
 impl fmt::Debug for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Account")
-            .field("limit", &self.limit)
+            .field("limit", &self.limit())
             .field("memories", &self.memories)
             .field("tables", &self.tables)
             .field("heap", &self.heap)
@@ -298,5 +369,41 @@ mod tests {
         account.close();
         account.allocate(2 * MIB);
         account.grow_memory(2 * MIB).unwrap();
+    }
+
+    #[test]
+    fn a_process_beside_another_has_what_that_leaves_of_the_limit() {
+        let container = account(64 * MIB);
+        container.grow_memory(40 * MIB).unwrap();
+        let beside = Account::beside(container.clone(), |_| Then::GoOn);
+        beside.grow_memory(20 * MIB).unwrap();
+        assert!(beside.grow_memory(4 * MIB).is_err() && container.grow_memory(4 * MIB).is_err());
+        assert_eq!(container.used(), 60 * MIB);
+        beside.leave();
+        beside.free(MIB);
+        drop(beside);
+        assert_eq!(container.used(), 40 * MIB);
+        container.grow_memory(20 * MIB).unwrap();
+    }
+
+    #[test]
+    fn the_end_of_one_process_lifts_no_limit_of_another() {
+        let container = account(8 * MIB);
+        let beside = Account::beside(container.clone(), |_| Then::GoOn);
+        beside.close();
+        beside.grow_memory(16 * MIB).unwrap();
+        assert!(container.grow_memory(1).is_err());
+    }
+
+    #[test]
+    fn a_limit_can_be_raised_and_lowered() {
+        let account = account(8 * MIB);
+        assert!(account.grow_memory(16 * MIB).is_err());
+        account.resize(Some(64 * MIB));
+        account.grow_memory(16 * MIB).unwrap();
+        account.resize(Some(16 * MIB));
+        assert!(account.grow_memory(1).is_err());
+        account.resize(None);
+        account.grow_memory(1 << 30).unwrap();
     }
 }

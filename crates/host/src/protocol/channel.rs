@@ -142,7 +142,7 @@ mod tests {
         let file = std::fs::File::open("/dev/null").unwrap();
         let stdio = Stdio { stdin: false, stdout: true, stderr: false };
         let place = Place { code: "c".into(), root: "a".into(), tag: 1 };
-        let launch = Request::Launch { id: "a".into(), place, stdio, roots: false };
+        let launch = Request::Launch { id: "a".into(), place, stdio, roots: false, beside: None };
         shim.send(&launch, &[file.as_fd(), file.as_fd()]).unwrap();
         let (message, fds) = host.receive::<Request>().unwrap().unwrap();
         assert!(

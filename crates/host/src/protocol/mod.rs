@@ -10,7 +10,7 @@ mod denial;
 pub use channel::{Channel, MAX_PACKET};
 pub use denial::{Counts, Denial, Kind};
 
-use grants::Grants;
+use grants::{Cpu, Grants};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Build;
@@ -22,16 +22,22 @@ pub const CONTROL_FD: i32 = 3;
 /// What the shim asks of a host, in the order in which a container's life asks it.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Request {
-    /// Give up everything that the container must not have. Descriptors: the network namespace, when `netns` says so;
-    /// for a host of many, the page of its [`tags`](crate::tenants::tags).
-    Enter { jail: Jail, netns: bool, role: Role },
+    /// Give up everything that the container must not have. Descriptors: the network namespace, when `netns` says so; the
+    /// mount namespace of the container's host, when `mounts` says so; for a host of many, the page of its
+    /// [`tags`](crate::tenants::tags).
+    Enter { jail: Jail, netns: bool, mounts: bool, role: Role },
     /// Load a container. Descriptors, in this order: a memfd with a [`Payload`] as JSON, then those of stdin, stdout and
     /// stderr that [`Stdio`] names, then, where `roots` says so, a file with the certificates that the node trusts.
-    Launch { id: String, place: Place, stdio: Stdio, roots: bool },
+    /// What is `beside` a container, of many, is another process of that: it has its memory, CPU and pauses.
+    Launch { id: String, place: Place, stdio: Stdio, roots: bool, beside: Option<String> },
     /// Run the container that was launched under this id.
     Start { id: String },
     /// End a container, of many, at once. Answered by its exit.
     Kill { id: String },
+    /// Hold a container, of many, until it is resumed.
+    Pause { id: String, paused: bool },
+    /// Other limits: bytes of memory, and among many the CPU's.
+    Resize { id: String, memory: Option<u64>, cpu: Cpu },
     /// Tell what a container, of many, has used.
     Measure { id: String },
     /// Tell that the host is well; asked of hosts of many.

@@ -18,9 +18,10 @@ pub(super) fn of_this_thread() -> u64 {
 /// What one container has used and may use.
 #[derive(Debug)]
 pub(super) struct Meter {
-    /// Nanoseconds in a period, of that many.
-    quota: Option<(u64, u64)>,
-    weight: u64,
+    /// Nanoseconds in a period, and how long that is; 0 for no quota.
+    quota: AtomicU64,
+    period: AtomicU64,
+    weight: AtomicU64,
     total: AtomicU64,
     window: Mutex<Window>,
 }
@@ -44,15 +45,33 @@ pub(super) struct Waits {
 
 impl Meter {
     pub fn new(cpu: Cpu) -> Meter {
-        let quota = cpu
-            .quota
-            .map(|quota| (quota.saturating_mul(1000).max(1), cpu.period.saturating_mul(1000).max(1)));
         let window = Window { begin: Instant::now(), used: 0, waits: Waits::default() };
-        Meter { quota, weight: cpu.shares.max(1), total: AtomicU64::new(0), window: Mutex::new(window) }
+        let meter = Meter {
+            quota: AtomicU64::new(0),
+            period: AtomicU64::new(1),
+            weight: AtomicU64::new(1),
+            total: AtomicU64::new(0),
+            window: Mutex::new(window),
+        };
+        meter.resize(cpu);
+        meter
+    }
+
+    /// Another quota and weight from here on.
+    pub fn resize(&self, cpu: Cpu) {
+        let nanoseconds = |microseconds: u64| microseconds.saturating_mul(1000).max(1);
+        self.period.store(nanoseconds(cpu.period), Ordering::Relaxed);
+        self.quota.store(cpu.quota.map_or(0, nanoseconds), Ordering::Relaxed);
+        self.weight.store(cpu.shares.max(1), Ordering::Relaxed);
+    }
+
+    fn quota(&self) -> Option<(u64, u64)> {
+        let quota = self.quota.load(Ordering::Relaxed);
+        (quota > 0).then(|| (quota, self.period.load(Ordering::Relaxed)))
     }
 
     pub fn weight(&self) -> u64 {
-        self.weight
+        self.weight.load(Ordering::Relaxed)
     }
 
     /// Nanoseconds so far.
@@ -67,7 +86,7 @@ impl Meter {
     /// Adds what a poll took.
     pub fn add(&self, nanoseconds: u64) {
         self.total.fetch_add(nanoseconds, Ordering::Relaxed);
-        if let Some(quota) = self.quota {
+        if let Some(quota) = self.quota() {
             let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
             window.turn(quota, Instant::now());
             window.used = window.used.saturating_add(nanoseconds);
@@ -76,7 +95,7 @@ impl Meter {
 
     /// How long the container has to wait, which has run for so long since it was last added to.
     pub fn wait(&self, running: u64) -> Option<Duration> {
-        let quota = self.quota?;
+        let quota = self.quota()?;
         let now = Instant::now();
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         window.turn(quota, now);
@@ -143,5 +162,7 @@ mod tests {
         meter.add(MS);
         assert!(meter.wait(0).is_some());
         assert_eq!(meter.waits().throttled_periods, 1);
+        meter.resize(Cpu::default());
+        assert_eq!(meter.wait(0), None);
     }
 }

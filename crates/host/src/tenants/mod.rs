@@ -4,6 +4,7 @@
 //! each poll: CPU time is counted and bounded ([`cpu`]), memory charged, sockets made for the right pod ([`tags`]).
 
 mod cpu;
+mod pause;
 mod polls;
 pub mod tags;
 mod tenant;
@@ -21,8 +22,8 @@ use wasmtime::{Result, UpdateDeadline};
 
 use crate::engine::Build;
 use crate::guest::{Denials, Launch, Library};
-use crate::protocol::{Channel, Payload, Place, Reply, Request, Stdio, container_dir};
-use crate::serve::{Voice, unpack};
+use crate::protocol::{Channel, Payload, Place, Reply, Request, container_dir};
+use crate::serve::{Unpacked, Voice, unpack};
 use tags::Tags;
 use tenant::Tenant;
 
@@ -76,7 +77,19 @@ impl Host {
 
     fn answer(&mut self, request: Request, fds: Vec<OwnedFd>) -> io::Result<()> {
         match request {
-            Request::Launch { id, place, stdio, roots } => self.launch(id, &place, stdio, roots, fds),
+            Request::Launch { id, place, stdio, roots, beside } => {
+                let voice = self.voice(&id);
+                let tenant = match beside.map(|container| self.containers.tenant(&container)) {
+                    None => None,
+                    Some(Some(container)) => Some(Tenant::beside(&container)),
+                    Some(None) => {
+                        voice.refuse("its container has ended".to_owned(), false);
+                        return Ok(());
+                    }
+                };
+                self.launch(id, voice, tenant, &place, unpack(stdio, roots, fds)?);
+                Ok(())
+            }
             Request::Start { id } => {
                 if let Some(start) = self.containers.lock().get_mut(&id).and_then(|entry| entry.start.take())
                 {
@@ -86,13 +99,25 @@ impl Host {
                 Ok(())
             }
             Request::Kill { id } => {
-                if let Some(entry) = self.containers.lock().get(&id) {
-                    entry.tenant.kill();
+                if let Some(tenant) = self.containers.tenant(&id) {
+                    tenant.kill();
+                }
+                Ok(())
+            }
+            Request::Pause { id, paused } => {
+                if let Some(tenant) = self.containers.tenant(&id) {
+                    tenant.pause.set(paused);
+                }
+                Ok(())
+            }
+            Request::Resize { id, memory, cpu } => {
+                if let Some(tenant) = self.containers.tenant(&id) {
+                    tenant.resize(memory, cpu);
                 }
                 Ok(())
             }
             Request::Measure { id } => {
-                let usage = self.containers.lock().get(&id).map(|entry| entry.tenant.usage());
+                let usage = self.containers.tenant(&id).map(|tenant| tenant.usage());
                 self.channel.send(&Reply::Used { id, usage: usage.unwrap_or_default() }, &[])
             }
             Request::Ping => self.channel.send(&Reply::Well { stuck: self.containers.stuck() }, &[]),
@@ -102,19 +127,22 @@ impl Host {
         }
     }
 
+    fn voice(&self, id: &str) -> Voice {
+        let (containers, gone) = (self.containers.clone(), id.to_owned());
+        Voice::new(id.to_owned(), self.channel.clone(), move || containers.forget(&gone))
+    }
+
+    /// `tenant` is of a container that is here already.
     fn launch(
         &self,
         id: String,
+        voice: Voice,
+        tenant: Option<Arc<Tenant>>,
         place: &Place,
-        stdio: Stdio,
-        roots: bool,
-        fds: Vec<OwnedFd>,
-    ) -> io::Result<()> {
-        let containers = self.containers.clone();
-        let gone = id.clone();
-        let voice = Voice::new(id.clone(), self.channel.clone(), move || containers.forget(&gone));
-        let (Payload { grants, names }, [stdin, stdout, stderr], roots) = unpack(stdio, roots, fds)?;
-        let tenant = Tenant::new(place.tag, grants.memory_limit(), grants.cpu());
+        unpacked: Unpacked,
+    ) {
+        let (Payload { grants, names }, [stdin, stdout, stderr], roots) = unpacked;
+        let tenant = tenant.unwrap_or_else(|| Tenant::new(place.tag, grants.memory_limit(), grants.cpu()));
         let code = container_dir(&place.code).join("code");
         let root = container_dir(&place.root).join("root");
         let denials: Denials = voice.denials().clone();
@@ -123,13 +151,16 @@ impl Host {
         self.containers.lock().insert(id, Entry { tenant: tenant.clone(), start: Some(start) });
         let life = tenant.clone().live(voice, self.library.clone(), launch, started);
         polls::on_behalf_of(tenant, || drop(self.runtime.spawn(life)));
-        Ok(())
     }
 }
 
 impl Containers {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tenant(&self, id: &str) -> Option<Arc<Tenant>> {
+        self.lock().get(id).map(|entry| entry.tenant.clone())
     }
 
     fn forget(&self, id: &str) {

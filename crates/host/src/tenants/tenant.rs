@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use grants::Cpu;
 use tokio::sync::{Notify, oneshot};
-use tokio::time::{Sleep, sleep};
+use tokio::time::sleep;
 
 use super::cpu::Meter;
+use super::pause::Pause;
 use crate::guest::{self, Launch, Library, Outcome, PrepareError};
 use crate::memory::{Account, Exhausted, Then};
 use crate::protocol::Usage;
@@ -19,11 +20,13 @@ use crate::serve::Voice;
 /// How long what a guest has written may take to reach its reader when the guest was ended.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// One container.
+/// One container, or one more process in it.
 pub(crate) struct Tenant {
     pub(super) tag: u32,
     pub(super) account: Arc<Account>,
-    pub(super) cpu: Meter,
+    /// The container's, as is the next.
+    pub(super) cpu: Arc<Meter>,
+    pub(super) pause: Arc<Pause>,
     /// When it last used all of its turn, in ticks; 0 when it does not compete with others.
     pub(super) competed: AtomicU64,
     /// What it wanted too much of.
@@ -60,15 +63,41 @@ impl Cut {
 impl Tenant {
     pub fn new(tag: u32, memory: Option<u64>, cpu: Cpu) -> Arc<Tenant> {
         let exhausted = Arc::new(OnceLock::new());
-        let noted = exhausted.clone();
-        // In the middle of an allocation, whoever made it may hold any lock: it is noted and nothing else is done.
-        let account = Account::new(memory, move |exhausted| {
-            // The account tells once.
-            let _noted_before = noted.set(*exhausted);
-            Then::GoOn
-        });
-        let (cpu, competed) = (Meter::new(cpu), AtomicU64::new(0));
-        Arc::new(Tenant { tag, account, cpu, competed, exhausted, cut: Cut::default() })
+        let account = Account::new(memory, noting(&exhausted));
+        Tenant::with(tag, account, Arc::new(Meter::new(cpu)), Arc::default(), exhausted)
+    }
+
+    /// One more process of `container`, whose limits it shares.
+    pub fn beside(container: &Tenant) -> Arc<Tenant> {
+        let exhausted = Arc::new(OnceLock::new());
+        let account = Account::beside(container.account.clone(), noting(&exhausted));
+        Tenant::with(container.tag, account, container.cpu.clone(), container.pause.clone(), exhausted)
+    }
+
+    fn with(
+        tag: u32,
+        account: Arc<Account>,
+        cpu: Arc<Meter>,
+        pause: Arc<Pause>,
+        exhausted: Arc<OnceLock<Exhausted>>,
+    ) -> Arc<Tenant> {
+        let (competed, cut) = (AtomicU64::new(0), Cut::default());
+        Arc::new(Tenant { tag, account, cpu, pause, competed, exhausted, cut })
+    }
+
+    /// Other limits from here on.
+    pub fn resize(&self, memory: Option<u64>, cpu: Cpu) {
+        self.account.resize(memory);
+        self.cpu.resize(cpu);
+    }
+
+    /// What keeps it from going on.
+    fn held(&self) -> Option<Hold> {
+        if self.pause.is_on() {
+            let pause = self.pause.clone();
+            return Some(Box::pin(async move { pause.over().await }));
+        }
+        self.cpu.wait(0).map(|wait| Box::pin(sleep(wait)) as Hold)
     }
 
     /// Ends it if it wanted too much. To be asked after each poll.
@@ -136,6 +165,7 @@ impl Tenant {
                 }
             }
         };
+        self.account.leave();
         if let Some(outcome) = outcome {
             voice.exited(outcome);
         }
@@ -146,6 +176,7 @@ impl Tenant {
             match limit {
                 Some(limit) => {
                     sleep(limit).await;
+                    self.pause.over().await;
                     Outcome::timed_out(limit)
                 }
                 None => std::future::pending().await,
@@ -172,16 +203,29 @@ impl Tenant {
     }
 }
 
-/// A guest that waits whenever its CPU quota is used up.
+/// Notes that an account is exhausted. In the middle of an allocation, whoever made it may hold any lock: nothing else is
+/// done.
+fn noting(exhausted: &Arc<OnceLock<Exhausted>>) -> impl Fn(&Exhausted) -> Then + Send + Sync + 'static {
+    let noted = exhausted.clone();
+    move |exhausted| {
+        // The account tells once.
+        let _noted_before = noted.set(*exhausted);
+        Then::GoOn
+    }
+}
+
+type Hold = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A guest that waits while it is paused, and whenever its CPU quota is used up.
 struct Paced<'a, F> {
     tenant: &'a Tenant,
     guest: Pin<Box<F>>,
-    waits: Option<Pin<Box<Sleep>>>,
+    hold: Option<Hold>,
 }
 
 impl<'a, F: Future> Paced<'a, F> {
     fn new(tenant: &'a Tenant, guest: F) -> Self {
-        Paced { tenant, guest: Box::pin(guest), waits: None }
+        Paced { tenant, guest: Box::pin(guest), hold: None }
     }
 }
 
@@ -189,12 +233,19 @@ impl<F: Future> Future for Paced<'_, F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        if self.waits.is_none() {
-            self.waits = self.tenant.cpu.wait(0).map(|wait| Box::pin(sleep(wait)));
-        }
-        if let Some(wait) = &mut self.waits {
-            ready!(wait.as_mut().poll(context));
-            self.waits = None;
+        loop {
+            if let Some(hold) = &mut self.hold {
+                ready!(hold.as_mut().poll(context));
+                self.hold = None;
+                // Whoever has waited for its quota goes on with whatever that is by now.
+                if !self.tenant.pause.is_on() {
+                    break;
+                }
+            }
+            match self.tenant.held() {
+                Some(hold) => self.hold = Some(hold),
+                None => break,
+            }
         }
         self.guest.as_mut().poll(context)
     }

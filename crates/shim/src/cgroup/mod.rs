@@ -5,6 +5,7 @@
 
 mod cpuset;
 mod files;
+mod freezer;
 mod path;
 mod scope;
 mod v1;
@@ -21,6 +22,7 @@ use anyhow::{Context, Result};
 use grants::Cpu;
 
 pub use cpuset::Cpuset;
+pub use freezer::Freezing;
 use scope::Scope;
 
 /// Where the kernel's cgroup file systems are mounted on every distribution with systemd, and most without.
@@ -148,13 +150,48 @@ impl Cgroup {
         }
     }
 
-    /// Sets other limits, where they differ.
+    /// Sets other limits, where they differ. When that fails it has those that it had.
     pub fn change(&mut self, limits: &Limits) -> io::Result<()> {
         if self.limits == *limits {
             return Ok(());
         }
-        self.limits = limits.clone();
-        self.limit()
+        let before = std::mem::replace(&mut self.limits, limits.clone());
+        let changed = self.lift(&before).and_then(|()| self.limit());
+        if changed.is_err() {
+            self.limits = before;
+            // As far as the kernel lets it: the error that is told is the first.
+            drop(self.limit());
+        }
+        changed
+    }
+
+    /// Takes away limits that there were and are not any more, and makes what new ones need.
+    fn lift(&self, before: &Limits) -> io::Result<()> {
+        let memory = before.memory.is_some() && self.limits.memory.is_none();
+        let quota = before.cpu.quota.is_some() && self.limits.cpu.quota.is_none();
+        let bound = before.cpuset.is_empty() && !self.limits.cpuset.is_empty();
+        for dir in &self.dirs {
+            match self.version {
+                Version::V1 => v1::lift(dir, memory, quota)?,
+                Version::V2 => {
+                    v2::lift(dir, memory, quota)?;
+                    if bound {
+                        v2::create(Path::new(ROOT), dir, true)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Has all of its processes stand still, or go on.
+    pub fn freeze(&self, still: bool) -> Result<Freezing> {
+        freezer::freeze(&self.dirs, still)?
+            .context("this node has no freezer, which pausing a container needs")
     }
 
     /// Tells systemd of the cgroup, where the tree is systemd's: `pid` is the process that was born in it. The limits
@@ -164,6 +201,12 @@ impl Cgroup {
         scope.register(pid, &self.limits).await?;
         // What systemd has written was rounded.
         Ok(self.limit()?)
+    }
+
+    /// Tells systemd that the limits have changed, where the tree is systemd's.
+    pub fn announce_change(&self) -> Option<impl Future<Output = Result<()>> + use<>> {
+        let (scope, limits) = (self.scope.clone()?, self.limits.clone());
+        Some(async move { scope.change(&limits).await })
     }
 
     /// How a process gets in.
@@ -216,12 +259,23 @@ impl Cgroup {
     /// Removes the cgroup; its processes must have ended.
     pub async fn remove(self) {
         let deadline = tokio::time::Instant::now() + LETTING_GO;
+        while is_systemds(&self.dirs) && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let deadline = tokio::time::Instant::now() + LETTING_GO;
         while !remove(&self.dirs) {
             if tokio::time::Instant::now() > deadline {
                 return tracing::warn!(dirs = ?self.dirs, "a cgroup still holds processes and stays behind");
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+    }
+}
+
+/// Has processes that stand still in these directories go on, so that they can end.
+pub fn thaw(dirs: &[PathBuf]) {
+    if let Err(error) = freezer::freeze(dirs, false) {
+        tracing::warn!(%error, "a cgroup cannot be thawed");
     }
 }
 
@@ -250,6 +304,13 @@ fn make_path(dir: &Path) -> io::Result<()> {
         }
     }
     result
+}
+
+/// Whether systemd is about to remove these directories. It takes a scope away whose last process has ended, and would wait for
+/// ever for that if somebody else were faster.
+pub fn is_systemds(dirs: &[PathBuf]) -> bool {
+    let scope = |dir: &PathBuf| dir.extension().is_some_and(|kind| kind == "scope") && dir.exists();
+    scope::needed() && dirs.iter().any(scope)
 }
 
 /// Removes directories, and containerd's folder for its namespace when that was the last in it; false while one of

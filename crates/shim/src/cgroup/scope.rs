@@ -25,6 +25,8 @@ const START: Method<'static> = Method {
     member: "StartTransientUnit",
 };
 
+const CHANGE: Method<'static> = Method { member: "SetUnitProperties", ..START };
+
 /// The answer while a scope of the same name is being taken away.
 const EXISTS: &str = "org.freedesktop.systemd1.UnitExists";
 /// How long that may take.
@@ -59,6 +61,18 @@ impl Scope {
     /// process has ended.
     pub async fn register(&self, pid: i32, limits: &Limits) -> Result<()> {
         self.start(pid, limits).await.with_context(|| format!("systemd does not make {}", self.unit))
+    }
+
+    /// Tells systemd of other limits: it would write those that it knows to the scope's files again.
+    pub async fn change(&self, limits: &Limits) -> Result<()> {
+        let mut body = Writer::default();
+        body.string(&self.unit);
+        // Until the next boot: the scope is gone before.
+        body.u32(1);
+        body.array(8, |properties| self::limits(properties, limits));
+        let mut bus = Bus::connect().await?;
+        let changed = bus.call(&CHANGE, "sba(sv)", body).await;
+        changed.map(drop).with_context(|| format!("systemd does not change {}", self.unit))
     }
 
     async fn start(&self, pid: i32, limits: &Limits) -> Result<()> {
@@ -108,17 +122,21 @@ impl Scope {
             for name in ["Delegate", "CPUAccounting", "MemoryAccounting", "TasksAccounting"] {
                 flag(properties, name, true);
             }
-            for (name, value) in figures(limits) {
-                property(properties, name, "t", |value_of| value_of.u64(value));
-            }
-            for (_, name, list) in limits.cpuset.settings() {
-                let mask = cpuset::mask(list).unwrap_or_default();
-                property(properties, name, "ay", |bytes| bytes.array(1, |bytes| bytes.raw(&mask)));
-            }
+            self::limits(properties, limits);
             property(properties, "PIDs", "au", |pids| pids.array(4, |pids| pids.u32(pid.unsigned_abs())));
         });
         body.array(8, |_| {});
         body
+    }
+}
+
+fn limits(properties: &mut Writer, limits: &Limits) {
+    for (name, value) in figures(limits) {
+        property(properties, name, "t", |value_of| value_of.u64(value));
+    }
+    for (_, name, list) in limits.cpuset.settings() {
+        let mask = cpuset::mask(list).unwrap_or_default();
+        property(properties, name, "ay", |bytes| bytes.array(1, |bytes| bytes.raw(&mask)));
     }
 }
 

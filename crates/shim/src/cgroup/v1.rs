@@ -55,6 +55,16 @@ pub fn limit(dirs: &[PathBuf], limits: &Limits) -> io::Result<()> {
     Ok(())
 }
 
+/// Takes limits away.
+pub fn lift(dir: &Path, memory: bool, quota: bool) -> io::Result<()> {
+    for (file, gone) in [("memory.limit_in_bytes", memory), ("cpu.cfs_quota_us", quota)] {
+        if gone && dir.join(file).exists() {
+            write(dir, file, -1)?;
+        }
+    }
+    Ok(())
+}
+
 pub fn usage(dirs: &[PathBuf]) -> Usage {
     let mut usage = Usage { memory_limit: u64::MAX, pids_limit: u64::MAX, ..Usage::default() };
     if let Some(dir) = with(dirs, "cpuacct.usage") {

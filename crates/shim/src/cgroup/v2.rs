@@ -52,6 +52,16 @@ pub fn limit(dir: &Path, limits: &Limits) -> io::Result<()> {
     Ok(())
 }
 
+/// Takes limits away.
+pub fn lift(dir: &Path, memory: bool, quota: bool) -> io::Result<()> {
+    for (file, gone) in [("memory.max", memory), ("cpu.max", quota)] {
+        if gone {
+            write(dir, file, "max")?;
+        }
+    }
+    Ok(())
+}
+
 /// Whether a file is a controller's setting of this very cgroup; those of the core, `cgroup.procs` and so on, are not.
 fn is_a_controllers(file: &str) -> bool {
     !file.contains('/')

@@ -12,6 +12,14 @@ use crate::cgroup::{Cgroup, Limits};
 const OWN: u64 = (64 + 192) << 20;
 const EACH: u64 = 2 << 20;
 
+/// What one container may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    /// Bytes.
+    pub memory: Option<u64>,
+    pub shares: u64,
+}
+
 /// What the containers of a host may use in all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sum {
@@ -23,7 +31,7 @@ pub struct Sum {
 }
 
 impl Sum {
-    pub fn add(&mut self, memory: Option<u64>, shares: u64) {
+    pub fn add(&mut self, Claim { memory, shares }: Claim) {
         self.containers += 1;
         self.shares += shares;
         match memory {
@@ -32,7 +40,7 @@ impl Sum {
         }
     }
 
-    pub fn subtract(&mut self, memory: Option<u64>, shares: u64) {
+    pub fn subtract(&mut self, Claim { memory, shares }: Claim) {
         self.containers = self.containers.saturating_sub(1);
         self.shares = self.shares.saturating_sub(shares);
         match memory {
@@ -101,12 +109,14 @@ mod tests {
     #[test]
     fn one_container_without_a_limit_leaves_the_host_without() {
         let mut sum = Sum::default();
-        sum.add(Some(64 << 20), 100);
+        let (limited, unlimited) =
+            (Claim { memory: Some(64 << 20), shares: 100 }, Claim { memory: None, shares: 300 });
+        sum.add(limited);
         assert_eq!(sum.limits().memory, Some((64 << 20) + OWN + EACH));
-        sum.add(None, 300);
+        sum.add(unlimited);
         assert_eq!((sum.limits().memory, sum.limits().cpu.shares), (None, 400));
-        sum.subtract(None, 300);
-        sum.subtract(Some(64 << 20), 100);
+        sum.subtract(unlimited);
+        sum.subtract(limited);
         assert_eq!((sum.containers(), sum.limits().cpu.shares), (0, 2));
     }
 }

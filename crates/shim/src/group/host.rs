@@ -12,7 +12,7 @@ use host::tenants::tags::{self, Tags};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use super::ceiling::{self, Sum};
+use super::ceiling::{self, Claim, Sum};
 use super::sockets::{self, Networks};
 use super::{Guest, Seat};
 use crate::cgroup::Cgroup;
@@ -127,7 +127,7 @@ impl SharedHost {
         }
         let page = tags::page().context("cannot make a page of tags")?;
         let role = Role::Group { seats };
-        let closed = process.enter(guest.jail.clone(), &Network::New, role, Some(page.as_fd())).await?;
+        let closed = process.enter(guest.jail.clone(), &Network::New, None, role, Some(page.as_fd())).await?;
         if !closed.missing.is_empty() {
             tracing::warn!(missing = closed.missing.join(", "), "this kernel lacks parts of the jail");
         }
@@ -147,31 +147,39 @@ impl SharedHost {
         &self.networks
     }
 
-    /// A seat, if one is free and the host is well.
-    pub fn seat(self: &Arc<Self>, tag: u32, memory: Option<u64>, shares: u64) -> Option<Seat> {
+    /// A seat, if one is free and the host is well. `id` and `tag` are who sits there to the host and to the kernel's
+    /// questions.
+    pub fn sit(self: &Arc<Self>, id: String, tag: u32, claim: Claim) -> Option<Seat> {
         let mut state = self.state();
         if self.closing.load(Ordering::SeqCst) || state.sum.containers() >= u64::from(self.seats) {
             return None;
         }
         let (sender, replies) = mpsc::channel(UNREAD);
-        state.containers.insert(tag.to_string(), sender);
-        state.sum.add(memory, shares);
+        state.containers.insert(id.clone(), sender);
+        state.sum.add(claim);
         state.idle_since = None;
         self.bound(&state.sum);
         drop(state);
-        Some(Seat::new(self.clone(), tag, memory, shares, replies))
+        Some(Seat::new(self.clone(), id, tag, claim, replies))
     }
 
-    pub(super) fn leave(&self, id: &str, tag: u32, memory: Option<u64>, shares: u64) {
-        self.networks.remove(tag);
+    pub(super) fn leave(&self, id: &str, claim: Claim) {
         let mut state = self.state();
         state.containers.remove(id);
         state.measured.remove(id);
-        state.sum.subtract(memory, shares);
+        state.sum.subtract(claim);
         if state.sum.containers() == 0 {
             state.idle_since = Some(Instant::now());
             self.changed.notify_one();
         }
+        self.bound(&state.sum);
+    }
+
+    /// A container claims other resources than before.
+    pub(super) fn claim_instead(&self, before: Claim, after: Claim) {
+        let mut state = self.state();
+        state.sum.add(after);
+        state.sum.subtract(before);
         self.bound(&state.sum);
     }
 

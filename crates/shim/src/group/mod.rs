@@ -19,6 +19,7 @@ use anyhow::{Context, Result, bail};
 use grants::TrustGroup;
 
 use crate::manager::Notes;
+use ceiling::Claim;
 use host::SharedHost;
 pub use seat::Seat;
 
@@ -94,8 +95,7 @@ impl Groups {
             supervised.supervise().await;
             groups.forget(&group, &supervised);
         });
-        host.seat(self.tag(), guest.memory, guest.shares)
-            .context("the engine host ended as soon as it had begun")
+        sit(&host, self.tag(), &guest).context("the engine host ended as soon as it had begun")
     }
 
     /// Ends all hosts.
@@ -109,7 +109,7 @@ impl Groups {
     fn free_seat(&self, guest: &Guest<'_>) -> Option<Seat> {
         let tag = self.tag();
         let hosts = self.hosts();
-        hosts.get(&guest.group)?.iter().find_map(|host| host.seat(tag, guest.memory, guest.shares))
+        hosts.get(&guest.group)?.iter().find_map(|host| sit(host, tag, guest))
     }
 
     /// A number that no other container of this manager has: 0 means none.
@@ -130,6 +130,10 @@ impl Groups {
     fn hosts(&self) -> MutexGuard<'_, HashMap<TrustGroup, Vec<Arc<SharedHost>>>> {
         self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn sit(host: &Arc<SharedHost>, tag: u32, guest: &Guest<'_>) -> Option<Seat> {
+    host.sit(tag.to_string(), tag, Claim { memory: guest.memory, shares: guest.shares })
 }
 
 /// How many containers a host has room for, by the kernel's table of mappings.

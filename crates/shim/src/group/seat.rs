@@ -2,14 +2,16 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use grants::Cpu;
 use host::protocol::{Place, Reply, Request, Usage};
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex as AsyncMutex, mpsc};
 
+use super::ceiling::Claim;
 use super::host::SharedHost;
 use crate::host_process::Launch;
 use crate::mount::{Attachment, Tree, detach};
@@ -22,12 +24,14 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Seat {
     host: Arc<SharedHost>,
-    /// Who its container is to the host.
+    /// Who sits there to the host.
     id: String,
+    /// The container's.
     tag: u32,
-    memory: Option<u64>,
-    shares: u64,
-    replies: Mutex<mpsc::Receiver<Box<Reply>>>,
+    claim: Mutex<Claim>,
+    /// The seat of the container of which another process sits here.
+    beside: Option<String>,
+    replies: AsyncMutex<mpsc::Receiver<Box<Reply>>>,
     /// It has mounts of its own in the host.
     files: AtomicBool,
     /// It was launched, and has not ended.
@@ -37,13 +41,31 @@ pub struct Seat {
 impl Seat {
     pub(super) fn new(
         host: Arc<SharedHost>,
+        id: String,
         tag: u32,
-        memory: Option<u64>,
-        shares: u64,
+        claim: Claim,
         replies: mpsc::Receiver<Box<Reply>>,
     ) -> Seat {
-        let (files, lives) = (AtomicBool::new(false), AtomicBool::new(false));
-        Seat { host, id: tag.to_string(), tag, memory, shares, replies: Mutex::new(replies), files, lives }
+        Seat {
+            host,
+            id,
+            tag,
+            claim: Mutex::new(claim),
+            beside: None,
+            replies: AsyncMutex::new(replies),
+            files: AtomicBool::new(false),
+            lives: AtomicBool::new(false),
+        }
+    }
+
+    /// A seat beside this one, for one more process of its container. `None` when the host is full, or at its end.
+    pub fn beside(&self) -> Option<Seat> {
+        static SO_FAR: AtomicU64 = AtomicU64::new(0);
+        let id = format!("{}.{}", self.id, SO_FAR.fetch_add(1, Ordering::Relaxed));
+        // The container's claim is for all of its processes.
+        let mut seat = self.host.sit(id, self.tag, Claim { memory: Some(0), shares: 0 })?;
+        seat.beside = Some(self.id.clone());
+        Some(seat)
     }
 
     pub fn pid(&self) -> i32 {
@@ -57,6 +79,11 @@ impl Seat {
     /// Where the container's sockets are made; without this, nowhere.
     pub fn network(&self, netns: OwnedFd) {
         self.host.networks().insert(self.tag, netns);
+    }
+
+    /// Attaches code, once for all that have the same. Returns under which name it is found.
+    pub async fn attach_code(&self, code: &crate::wasm::Code) -> Result<String> {
+        self.host.attach_code(code).await
     }
 
     /// Attaches what the container needs: its code once for all that have the same, its files where it has any.
@@ -93,7 +120,21 @@ impl Seat {
 
     pub fn launch(&self, launch: &Launch<'_>) -> Result<()> {
         self.lives.store(true, Ordering::Relaxed);
-        self.host.process().launch(&self.id, launch)
+        self.host.process().launch(&self.id, &Launch { beside: self.beside.as_deref(), ..launch.clone() })
+    }
+
+    /// Holds the container with all of its processes, or lets it go on.
+    pub fn pause(&self, paused: bool) -> Result<()> {
+        self.host.process().send(&Request::Pause { id: self.id.clone(), paused }, &[])
+    }
+
+    /// Gives the container other limits.
+    pub fn resize(&self, memory: Option<u64>, cpu: Cpu) -> Result<()> {
+        let claim = Claim { memory, shares: cpu.shares };
+        let before =
+            std::mem::replace(&mut *self.claim.lock().unwrap_or_else(PoisonError::into_inner), claim);
+        self.host.claim_instead(before, claim);
+        self.host.process().send(&Request::Resize { id: self.id.clone(), memory, cpu }, &[])
     }
 
     pub fn run(&self) -> Result<()> {
@@ -150,6 +191,9 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.host.leave(&self.id, self.tag, self.memory, self.shares);
+        if self.beside.is_none() {
+            self.host.networks().remove(self.tag);
+        }
+        self.host.leave(&self.id, *self.claim.get_mut().unwrap_or_else(PoisonError::into_inner));
     }
 }

@@ -59,14 +59,18 @@ pub fn attach(
     })
 }
 
-/// Takes away what [`attach`] put together with a root of its own and without code, from a host that goes on.
+/// Takes away what [`attach`] put together, from a host that goes on.
 pub fn detach(namespace: OwnedFd, id: String) -> Result<()> {
     within(namespace, move || {
         let folder = container_dir(&id);
-        // With the root goes all that is mounted in it.
-        match unmount(folder.join("root"), UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(error) => return Err(error).context("cannot unmount the container's root"),
+        // With the root goes all that is mounted in it. What is not mounted is no mount point: INVAL.
+        for name in ["root", "code"] {
+            match unmount(folder.join(name), UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+                Ok(()) | Err(Errno::NOENT | Errno::INVAL) => {}
+                Err(error) => {
+                    return Err(error).with_context(|| format!("cannot unmount the container's {name}"));
+                }
+            }
         }
         let containers = open_containers(&folder)?;
         // Never what is below: should anything still be mounted there, it is not the host's to remove.

@@ -1,51 +1,163 @@
-//! A Wasm container as the shim holds it: its host, its cgroup, its streams.
+//! A Wasm container as the shim holds it: its first guest, what it was granted, its cgroup.
 
 use std::path::PathBuf;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
-use anyhow::Result;
+use anyhow::Context;
+use grants::Grants;
+use host::protocol::{Place, Request};
+use oci_spec::runtime::LinuxResources;
+use protobuf::well_known_types::any::Any;
+use rustix::process::{Pid, Signal, kill_process};
 
-use crate::cgroup::{Cgroup, Usage};
-use crate::stdio::{Stdio, Unread};
-use crate::task::Home;
+use super::{Guest, Home};
+use crate::cgroup::{Cgroup, Cpuset, Freezing, Limits, Usage};
+use crate::error::{Error, Result};
 
 /// A container that is loaded in its host.
 #[derive(Debug)]
 pub struct Container {
-    pub(super) home: Home,
-    /// Bytes, for what has no cgroup of its own.
-    pub(super) memory_limit: Option<u64>,
+    pub(super) guest: Guest,
+    /// Where it stands in its host.
+    pub(super) place: Place,
+    pub(super) grants: Mutex<Arc<Grants>>,
+    /// The runtime options that it was created with.
+    pub(super) options: Option<Any>,
+    /// The node's bound of memory, in bytes.
+    pub(super) most_memory: Option<u64>,
     pub(super) cgroup: Mutex<Option<Cgroup>>,
-    pub(super) stdio: Mutex<Option<Stdio>>,
-    /// What the ended guest wrote and nobody has read yet.
-    pub(super) unread: Mutex<Option<Unread>>,
     /// The file of the node that becomes the pod's termination message.
     pub(super) termination_message: Option<PathBuf>,
-    /// The signal that containerd sent to end it; 0 for none.
-    pub(super) ended_by: AtomicI32,
+    pub(super) paused: AtomicBool,
+    /// The kernel's kills for want of memory that somebody was told of.
+    pub(super) oom_kills: AtomicU64,
 }
 
 impl Container {
     pub fn pid(&self) -> u32 {
-        self.home.pid().unsigned_abs()
+        self.guest.pid()
     }
 
-    pub fn run(&self, id: &str) -> Result<()> {
-        self.home.run(id)
+    pub fn guest(&self) -> &Guest {
+        &self.guest
     }
 
-    /// Ends the guest as a signal would end a process. The guest has no handler to run: the first signal counts.
+    pub(super) fn grants(&self) -> Arc<Grants> {
+        lock(&self.grants).clone()
+    }
+
+    pub fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::SeqCst)
+    }
+
+    /// Ends its first guest, which is its end. What stands still does not hear of it.
     pub fn end_by(&self, signal: i32) {
-        if self.ended_by.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst).is_ok()
-            || signal == libc::SIGKILL
+        self.guest.end_by(signal);
+        if self.paused.swap(false, Ordering::SeqCst)
+            && let Err(error) = self.hold(false, &[])
         {
-            self.home.kill();
+            tracing::warn!(error = format!("{error:#}"), "a paused container cannot be resumed for its end");
+        }
+    }
+
+    /// Holds it, with all of its processes (`pids`), or lets it go on. Returns when it stands still.
+    pub async fn pause(&self, paused: bool, pids: &[u32]) -> Result<()> {
+        if self.paused.swap(paused, Ordering::SeqCst) == paused {
+            let is = if paused { "paused already" } else { "not paused" };
+            return Err(Error::FailedPrecondition(format!("the container is {is}")));
+        }
+        let result = self.hold(paused, pids);
+        let frozen = match (&result, paused) {
+            (Ok(Some(frozen)), true) => frozen.wait().await,
+            _ => Ok(()),
+        };
+        if let Err(error) = result.map(drop).and(frozen) {
+            self.paused.store(!paused, Ordering::SeqCst);
+            return Err(error.into());
+        }
+        Ok(())
+    }
+
+    fn hold(&self, paused: bool, pids: &[u32]) -> anyhow::Result<Option<Freezing>> {
+        if let Home::Shared(seat) = &self.guest.home {
+            seat.pause(paused)?;
+            return Ok(None);
+        }
+        if let Some(cgroup) = lock(&self.cgroup).as_ref() {
+            return cgroup.freeze(paused).map(Some);
+        }
+        let signal = if paused { Signal::STOP } else { Signal::CONT };
+        for pid in pids.iter().filter_map(|pid| Pid::from_raw(pid.cast_signed())) {
+            match kill_process(pid, signal) {
+                Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+                Err(error) => return Err(error).context("cannot signal a host"),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Gives it other resources: what these leave out stays as it is.
+    ///
+    /// # Errors
+    /// A memory limit below what it uses; a cgroup that cannot have them. Nothing is changed then.
+    pub async fn update(&self, resources: &LinuxResources) -> Result<()> {
+        let before = self.grants();
+        let after = before.resized(resources, self.most_memory);
+        let (memory, cpu) = (after.memory_limit(), after.cpu());
+        if let Some(limit) = memory.filter(|limit| before.memory_limit().is_none_or(|old| *limit < old)) {
+            let used = self.in_use().await;
+            if used > limit {
+                let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+                return Err(Error::FailedPrecondition(format!(
+                    "the container uses {:.1} MiB of memory, more than the new limit of {:.1} MiB",
+                    mib(used),
+                    mib(limit)
+                )));
+            }
+        }
+        let cpuset =
+            resources.cpu().as_ref().map(Cpuset::of).transpose()?.filter(|cpuset| !cpuset.is_empty());
+        match &self.guest.home {
+            Home::Own(host) => {
+                let mut announcement = None;
+                if let Some(cgroup) = lock(&self.cgroup).as_mut() {
+                    let mut limits = Limits { memory, cpu, ..cgroup.limits().clone() };
+                    if let Some(cpuset) = cpuset {
+                        limits.cpuset = cpuset;
+                    }
+                    cgroup.change(&limits).context("cannot change the container's cgroup")?;
+                    announcement = cgroup.announce_change();
+                }
+                if let Some(announcement) = announcement {
+                    announcement.await?;
+                }
+                host.send(&Request::Resize { id: String::new(), memory, cpu }, &[])?;
+            }
+            Home::Shared(seat) => {
+                if cpuset.is_some() {
+                    tracing::warn!(
+                        "linux.resources.cpu.cpus is without effect: a shared host runs on all processors of the node"
+                    );
+                }
+                seat.resize(memory, cpu)?;
+            }
+        }
+        *lock(&self.grants) = Arc::new(after);
+        Ok(())
+    }
+
+    /// Bytes that nobody could take from it.
+    async fn in_use(&self) -> u64 {
+        let usage = self.usage().await;
+        match &self.guest.home {
+            Home::Own(_) => usage.anon,
+            Home::Shared(_) => usage.memory,
         }
     }
 
     pub async fn usage(&self) -> Usage {
-        match &self.home {
+        match &self.guest.home {
             Home::Own(_) => lock(&self.cgroup).as_ref().map(Cgroup::usage).unwrap_or_default(),
             Home::Shared(seat) => {
                 let used = seat.usage().await;
@@ -57,7 +169,7 @@ impl Container {
                     throttled: used.throttled,
                     memory: used.memory,
                     memory_peak: used.memory_peak,
-                    memory_limit: self.memory_limit.unwrap_or(u64::MAX),
+                    memory_limit: self.grants().memory_limit().unwrap_or(u64::MAX),
                     anon: used.memory,
                     active_anon: used.memory,
                     pids: 1,
@@ -68,27 +180,16 @@ impl Container {
         }
     }
 
-    /// Tells the terminal its size, in characters. One that is gone with its guest has none: a guest may well end before
-    /// containerd has told.
-    pub fn resize(&self, width: u32, height: u32) -> Result<()> {
-        match lock(&self.stdio).as_ref() {
-            Some(stdio) => stdio.resize(width, height),
-            None => Ok(()),
-        }
+    /// What the container used when the kernel has killed one of its processes for want of memory and nobody was told yet.
+    pub(super) async fn new_oom_kill(&self) -> Option<Usage> {
+        let usage = self.usage().await;
+        let told = self.oom_kills.swap(usage.oom_kills, Ordering::SeqCst);
+        (usage.oom_kills > told).then_some(usage)
     }
 
-    /// Tells the guest that nothing more comes from stdin.
-    pub fn close_stdin(&self) -> Result<()> {
-        lock(&self.stdio).as_ref().map_or(Ok(()), Stdio::close_stdin)
-    }
-
-    /// Takes away what is left of an ended container: its streams, the process, then its cgroup.
+    /// Takes away what is left of an ended container: its first guest, then its cgroup.
     pub async fn clean(&self) {
-        let unread = lock(&self.unread).take();
-        if let Some(unread) = unread {
-            unread.forget().await;
-        }
-        self.home.end().await;
+        self.guest.clean().await;
         let cgroup = lock(&self.cgroup).take();
         if let Some(cgroup) = cgroup {
             cgroup.remove().await;

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
-use std::sync::atomic::AtomicI32;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, Once};
 
 use anyhow::{Context as _, Result, bail};
@@ -15,11 +15,11 @@ use oci_spec::runtime::Spec;
 use protobuf::well_known_types::any::Any;
 
 use super::bundle::Bundle;
-use super::{Container, Home, Task, Work, ending};
+use super::{Container, Guest, Home, Task, Work, ending};
 use crate::cgroup::{Cgroup, Cpuset, Limits};
 use crate::containerd::{Containerd, Registry};
 use crate::events::Events;
-use crate::group::{Groups, Guest};
+use crate::group::{self, Groups};
 use crate::host_process::{HOST, HostProcess, Launch, Refused};
 use crate::mount::{Attachment, Content, Tree, attach, refuse_kernel_files, rootfs};
 use crate::netns::Network;
@@ -80,28 +80,32 @@ pub async fn create(context: &Context, order: Order, bundle: &Bundle) -> Result<
     let mode = grants.mode();
     tracing::info!(container = order.id, "granted: {}", grants.line());
     let plan = Plan { context, order: &order, bundle, policy: &policy, grants: &grants };
-    let Loaded { home, cgroup, stdio, image } = match mode {
+    let Loaded { home, place, cgroup, stdio, image } = match mode {
         Mode::Normal => plan.in_a_host_of_its_own().await?,
         Mode::Shared => plan.in_a_shared_host().await?,
     };
     let cgroups = cgroup.as_ref().map(|cgroup| cgroup.dirs().to_owned()).unwrap_or_default();
+    let table = grants.table();
     let container = Container {
-        home,
-        memory_limit: grants.memory_limit(),
+        guest: Guest::new(home, stdio),
+        place,
+        options: order.options.clone(),
+        most_memory: policy.limits.memory.map(|size| size.0),
         cgroup: Mutex::new(cgroup),
-        stdio: Mutex::new(Some(stdio)),
-        unread: Mutex::new(None),
         termination_message: grants.termination_message().map(PathBuf::from),
-        ended_by: AtomicI32::new(0),
+        grants: Mutex::new(Arc::new(grants)),
+        paused: AtomicBool::new(false),
+        oom_kills: AtomicU64::new(0),
     };
     let task = Arc::new(Task::new(order, Work::Container(Box::new(container))));
     tokio::spawn(ending::watch(task.clone(), context.events.clone()));
-    Ok(Created { task, mode, image, cgroups, grants: Some(grants.table()) })
+    Ok(Created { task, mode, image, cgroups, grants: Some(table) })
 }
 
 /// A container that waits to be started.
 struct Loaded {
     home: Home,
+    place: Place,
     cgroup: Option<Cgroup>,
     stdio: Stdio,
     image: Option<String>,
@@ -136,8 +140,8 @@ impl Plan<'_> {
                 let id = &self.order.id;
                 let place = Place { code: id.clone(), root: id.clone(), tag: 0 };
                 let home = Home::Own(host);
-                match self.launch(&home, place, &parts).await {
-                    Ok(()) => Ok(Loaded { home, cgroup, stdio: parts.stdio, image: parts.look.image }),
+                match self.launch(&home, place.clone(), &parts).await {
+                    Ok(()) => Ok(Loaded { home, place, cgroup, stdio: parts.stdio, image: parts.look.image }),
                     Err(error) => {
                         take_back(Some(&home), cgroup).await;
                         Err(error)
@@ -155,7 +159,7 @@ impl Plan<'_> {
         let sockets = if self.grants.uses_network() { Sockets::Own } else { Sockets::None };
         let jail = self.jail(sockets, self.grants.open_files());
         let enter = async {
-            let missing = host.enter(jail, network, Role::Alone, None).await?.missing;
+            let missing = host.enter(jail, network, None, Role::Alone, None).await?.missing;
             if !missing.is_empty() {
                 // A kernel is the same for all containers of a pod: said once.
                 static SAID: Once = Once::new();
@@ -188,7 +192,7 @@ impl Plan<'_> {
                  run.wasm/mode: normal keeps to them"
             );
         }
-        let guest = Guest {
+        let guest = group::Guest {
             group: TrustGroup::of(&self.order.namespace, spec, self.grants, self.policy),
             jail: self.jail(Sockets::Asked, self.policy.shared.open_files),
             cgroups_path: cgroups_path(spec)?,
@@ -199,7 +203,7 @@ impl Plan<'_> {
         let (seat, look) = tokio::try_join!(groups.seat(guest), self.look())?;
         let home = Home::Shared(seat);
         match self.take_seat(&home, look).await {
-            Ok((stdio, image)) => Ok(Loaded { home, cgroup: None, stdio, image }),
+            Ok((place, stdio, image)) => Ok(Loaded { home, place, cgroup: None, stdio, image }),
             Err(error) => {
                 take_back(Some(&home), None).await;
                 Err(error)
@@ -207,7 +211,7 @@ impl Plan<'_> {
         }
     }
 
-    async fn take_seat(&self, home: &Home, look: Look) -> Result<(Stdio, Option<String>)> {
+    async fn take_seat(&self, home: &Home, look: Look) -> Result<(Place, Stdio, Option<String>)> {
         let Home::Shared(seat) = home else { bail!("a seat is in a shared host") };
         let mut parts = self.parts(look).await?;
         let (root, volumes) = (parts.root.take(), std::mem::take(&mut parts.volumes));
@@ -219,8 +223,8 @@ impl Plan<'_> {
         if self.grants.uses_network() {
             seat.network(Network::of(self.bundle)?.descriptor()?);
         }
-        self.launch(home, place, &parts).await?;
-        Ok((parts.stdio, parts.look.image))
+        self.launch(home, place.clone(), &parts).await?;
+        Ok((place, parts.stdio, parts.look.image))
     }
 
     async fn parts(&self, look: Look) -> Result<Parts> {
@@ -230,7 +234,7 @@ impl Plan<'_> {
             Some(facts) if !facts.has_rootfs => None,
             _ => Some(rootfs(&self.order.rootfs, &self.bundle.rootfs())?),
         };
-        let source = find(look.facts.as_ref(), root.as_ref(), self.grants)?;
+        let source = find(look.facts.as_ref(), root.as_ref().map(AsFd::as_fd), self.grants)?;
         let build = Build::of(self.grants);
         let code = Cache::of(self.policy).get(&source, build, look.containerd.as_deref()).await?;
         // No cgroup of the container's own counts what it writes into memory.
@@ -240,16 +244,7 @@ impl Plan<'_> {
     }
 
     async fn launch(&self, home: &Home, place: Place, parts: &Parts) -> Result<()> {
-        let payload =
-            serialised(&Payload { grants: self.grants, names: network_files::names(self.grants)? })?;
-        let roots = network_files::roots(self.grants);
-        let launch = Launch {
-            place,
-            payload: payload.as_fd(),
-            streams: parts.stdio.guest(),
-            roots: roots.as_ref().map(AsFd::as_fd),
-        };
-        match home.launch(&self.order.id, &launch).await {
+        match launch(home, &self.order.id, place, self.grants, &parts.stdio).await {
             Ok(()) => Ok(()),
             Err(Refused::Stale(reason)) => {
                 // The next create compiles anew; this one's host has the stale file mounted.
@@ -266,20 +261,51 @@ impl Plan<'_> {
     }
 
     fn jail(&self, sockets: Sockets, open_files: u64) -> Jail {
-        let user = self.grants.user();
-        Jail {
-            uid: user.uid,
-            gid: user.gid,
-            groups: user.additional_gids.clone(),
-            umask: Some(user.umask),
-            sockets,
-            open_files,
-            oom_score_adj: self.bundle.spec().process().as_ref().and_then(|process| process.oom_score_adj()),
-            require: self.policy.jail.require.iter().map(ToString::to_string).collect(),
-            compiler: false,
-            memory: None,
-        }
+        jail(self.grants, self.bundle, self.policy, sockets, open_files)
     }
+}
+
+/// The jail of a host that runs a container with these grants.
+pub(super) fn jail(
+    grants: &Grants,
+    bundle: &Bundle,
+    policy: &Policy,
+    sockets: Sockets,
+    open_files: u64,
+) -> Jail {
+    let user = grants.user();
+    Jail {
+        uid: user.uid,
+        gid: user.gid,
+        groups: user.additional_gids.clone(),
+        umask: Some(user.umask),
+        sockets,
+        open_files,
+        oom_score_adj: bundle.spec().process().as_ref().and_then(|process| process.oom_score_adj()),
+        require: policy.jail.require.iter().map(ToString::to_string).collect(),
+        compiler: false,
+        memory: None,
+    }
+}
+
+/// Has a host load what stands at `place`.
+pub(super) async fn launch(
+    home: &Home,
+    id: &str,
+    place: Place,
+    grants: &Grants,
+    stdio: &Stdio,
+) -> Result<(), Refused> {
+    let payload = serialised(&Payload { grants, names: network_files::names(grants)? })?;
+    let roots = network_files::roots(grants);
+    let launch = Launch {
+        place,
+        payload: payload.as_fd(),
+        streams: stdio.guest(),
+        roots: roots.as_ref().map(AsFd::as_fd),
+        beside: None,
+    };
+    home.launch(id, &launch).await
 }
 
 async fn register(cgroup: Option<&Cgroup>, host: &HostProcess) -> Result<()> {
@@ -299,14 +325,14 @@ async fn take_back(home: Option<&Home>, cgroup: Option<Cgroup>) {
 }
 
 /// What containerd says about the container's image.
-struct Look {
-    containerd: Option<Arc<Containerd>>,
-    image: Option<String>,
-    facts: Option<ImageFacts>,
+pub(super) struct Look {
+    pub containerd: Option<Arc<Containerd>>,
+    pub image: Option<String>,
+    pub facts: Option<ImageFacts>,
 }
 
 impl Look {
-    async fn up(context: &Context, namespace: &str, id: &str, asked_for: Option<&str>) -> Result<Look> {
+    pub async fn up(context: &Context, namespace: &str, id: &str, asked_for: Option<&str>) -> Result<Look> {
         let Some(containerd) = context.containerd.of(namespace).await? else {
             return Ok(Look { containerd: None, image: None, facts: None });
         };

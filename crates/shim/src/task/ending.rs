@@ -5,23 +5,16 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use containerd_shim_protos::events::task::{TaskExit, TaskOOM};
 use containerd_shim_protos::topics::{TASK_EXIT_EVENT_TOPIC, TASK_OOM_EVENT_TOPIC};
-use host::protocol::{Counts, Exit};
 
-use super::container::lock;
-use super::{Container, Death, End, Task, Work};
+use super::{End, Task, Work};
 use crate::events::{Events, timestamp};
 
 /// What Kubernetes reads of a termination message, in bytes.
 const MAX_MESSAGE: usize = 4096;
-
-/// Exit codes of the design's table of ends.
-const KILLED: u8 = 137;
-const CRASHED: u8 = 139;
 
 /// Whether a signal ends a process that handles none (signal(7)): a guest handles none.
 pub fn signal_ends(signal: i32) -> bool {
@@ -41,27 +34,15 @@ pub fn signal_ends(signal: i32) -> bool {
 /// Watches over a task from create to its end.
 pub async fn watch(task: Arc<Task>, events: Events) {
     let Work::Container(container) = &task.work else { return };
-    let exit = match container.home.exit(&task.id).await {
-        Some(exit) => as_asked(exit, container),
-        None => without_a_word(&task.id, container).await,
-    };
-    // What is left of the host has nothing more to do, and holds the streams open.
-    container.home.end().await;
-    if let (Some(reason), false) = (&exit.reason, exit.told)
-        && let Some(stdio) = lock(&container.stdio).as_ref()
-    {
-        stdio.complain(reason);
-    }
+    let exit = container.guest().exit(&task.id, container).await;
     if let Some(reason) = &exit.reason
         && let Some(file) = &container.termination_message
     {
         write_message(file, reason);
     }
-    let stdio = lock(&container.stdio).take();
-    if let Some(stdio) = stdio {
-        let unread = stdio.close().await;
-        *lock(&container.unread) = Some(unread);
-    }
+    container.guest().close().await;
+    // Their ends are told before that of the container.
+    task.end_execs().await;
     let code = u32::from(exit.code);
     tracing::info!(
         container = task.id,
@@ -77,19 +58,10 @@ pub async fn watch(task: Arc<Task>, events: Events) {
     end(&task, &events, code);
 }
 
-/// A guest that its host was asked to end has ended by the signal that containerd sent.
-fn as_asked(exit: Exit, container: &Container) -> Exit {
-    let asked = u8::try_from(container.ended_by.load(Ordering::SeqCst)).unwrap_or(0);
-    match asked > 0 && exit.code == KILLED && exit.reason.is_none() {
-        true => Exit { code: 128u8.saturating_add(asked), ..exit },
-        false => exit,
-    }
-}
-
 /// Records an end and announces it, once.
 pub fn end(task: &Task, events: &Events, code: u32) {
     let at = SystemTime::now();
-    if task.finish(End { code, at }) {
+    if task.progress.finish(End { code, at }) {
         let event = TaskExit {
             container_id: task.id.clone(),
             id: task.id.clone(),
@@ -100,34 +72,6 @@ pub fn end(task: &Task, events: &Events, code: u32) {
         };
         events.publish(&task.namespace, TASK_EXIT_EVENT_TOPIC, &event);
     }
-}
-
-/// The host is gone and said nothing: killed by us, by the kernel for want of memory, or crashed.
-async fn without_a_word(id: &str, container: &Container) -> Exit {
-    let Death { signal, words } = container.home.death().await;
-    let exit = |code, oom, reason| {
-        let (id, denied) = (id.to_owned(), Counts::new());
-        Exit { id, code, oom, reason, told: false, denied }
-    };
-    let asked = container.ended_by.load(Ordering::SeqCst);
-    if let (true, Ok(signal)) = (asked > 0, u8::try_from(asked)) {
-        return exit(128u8.saturating_add(signal), false, None);
-    }
-    let usage = container.usage().await;
-    if usage.oom_kills > 0 {
-        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-        let reason = format!(
-            "out of memory: memory limit of {:.1} MiB reached: the kernel ended the container, which with its files in \
-             memory and the kernel's own part had {:.1} MiB",
-            mib(usage.memory_limit),
-            mib(usage.memory_peak.max(usage.memory))
-        );
-        return exit(KILLED, true, Some(reason));
-    }
-    let by = signal.map(|signal| format!(" by signal {signal}")).unwrap_or_default();
-    let reason =
-        format!("run-wasm: the engine host was ended{by}{}{words}", if words.is_empty() { "" } else { ": " });
-    exit(CRASHED, false, Some(reason))
 }
 
 /// Writes the termination message where kubelet reads it. The file is on the node, made by kubelet; a link in its

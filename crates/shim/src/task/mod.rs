@@ -4,39 +4,33 @@ pub mod bundle;
 mod container;
 mod create;
 mod ending;
+mod exec;
+mod guest;
 mod home;
+mod progress;
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use containerd_shim_protos::api::{StateResponse, Status};
-use tokio::sync::watch;
 
 use crate::cgroup::Usage;
 use crate::error::{Error, Result};
 use crate::events::timestamp;
 use crate::stdio::Urls;
+use container::lock;
+use progress::Progress;
 
 pub use container::Container;
 pub use create::{Context, Order, create};
 pub use ending::{end, signal_ends};
+pub use exec::{Exec, start as start_exec};
+pub use guest::Guest;
 pub use home::{Death, Home};
-
-/// How far a task has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    Created,
-    Running,
-    Ended(End),
-}
-
-/// How and when a task ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct End {
-    /// 0 to 255.
-    pub code: u32,
-    pub at: SystemTime,
-}
+pub use progress::{End, Phase};
 
 /// What a task is made of.
 #[derive(Debug)]
@@ -55,17 +49,22 @@ pub struct Task {
     pub bundle: PathBuf,
     pub urls: Urls,
     pub work: Work,
-    phase: watch::Sender<Phase>,
+    progress: Progress,
+    /// Processes besides the first, by their ids.
+    execs: Mutex<HashMap<String, Arc<Exec>>>,
+    /// It has ended, or is about to: nothing more is started in it.
+    closing: AtomicBool,
 }
 
 impl Task {
     fn new(order: Order, work: Work) -> Task {
         let Order { namespace, id, bundle, urls, .. } = order;
-        Task { namespace, id, bundle, urls, work, phase: watch::Sender::new(Phase::Created) }
+        let (progress, closing) = (Progress::new(), AtomicBool::new(false));
+        Task { namespace, id, bundle, urls, work, progress, execs: Mutex::default(), closing }
     }
 
     pub fn phase(&self) -> Phase {
-        *self.phase.borrow()
+        self.progress.phase()
     }
 
     /// The pid that containerd is told: the host's, or for a sandbox the shim's own. Never 0, which containerd would
@@ -77,56 +76,93 @@ impl Task {
         }
     }
 
-    /// Moves on from created; anything else was started before, or has ended.
-    fn begin(&self) -> Result<()> {
-        let begun = self.phase.send_if_modified(|phase| {
-            let created = *phase == Phase::Created;
-            if created {
-                *phase = Phase::Running;
-            }
-            created
-        });
-        match begun {
-            true => Ok(()),
-            false => Err(Error::FailedPrecondition(format!(
-                "the task {} was started before, or has ended",
-                self.id
-            ))),
-        }
-    }
-
-    /// Records the end; only the first counts. Returns whether this was it.
-    fn finish(&self, end: End) -> bool {
-        self.phase.send_if_modified(|phase| {
-            let first = !matches!(phase, Phase::Ended(_));
-            if first {
-                *phase = Phase::Ended(end);
-            }
-            first
-        })
+    /// Its first process' pid, and of those that were executed in it the running ones', with their ids. The first is there
+    /// also when it has ended: a containerd that comes back takes a task without any process for a leaked one, and with it
+    /// goes how it ended.
+    pub fn pids(&self) -> Vec<(u32, Option<String>)> {
+        let first = (self.pid(), None);
+        let execs = lock(&self.execs);
+        let running = execs.values().filter(|exec| exec.phase() == Phase::Running && exec.pid() != 0);
+        std::iter::once(first).chain(running.map(|exec| (exec.pid(), Some(exec.id.clone())))).collect()
     }
 
     /// Starts the task. The start is announced before the guest can end.
     pub fn start(&self, announce: impl FnOnce()) -> Result<()> {
-        self.begin()?;
+        if !self.progress.begin() {
+            let why = format!("the task {} was started before, or has ended", self.id);
+            return Err(Error::FailedPrecondition(why));
+        }
         announce();
         match &self.work {
             Work::Sandbox => Ok(()),
-            Work::Container(container) => Ok(container.run(&self.id)?),
+            Work::Container(container) => Ok(container.guest().run(&self.id)?),
         }
     }
 
     /// Waits for the end.
     pub async fn ended(&self) -> End {
-        let mut phase = self.phase.subscribe();
-        loop {
-            if let Phase::Ended(end) = *phase.borrow_and_update() {
-                return end;
+        self.progress.ended().await
+    }
+
+    /// Adds a process that waits to be started.
+    pub fn add_exec(&self, exec: Exec) -> Result<()> {
+        match lock(&self.execs).entry(exec.id.clone()) {
+            Entry::Occupied(_) => Err(Error::AlreadyExists(format!(
+                "the process {} exists already in the task {}",
+                exec.id, self.id
+            ))),
+            Entry::Vacant(place) => {
+                place.insert(Arc::new(exec));
+                Ok(())
             }
-            // The sender lives as long as `self`.
-            if phase.changed().await.is_err() {
-                std::future::pending::<()>().await;
+        }
+    }
+
+    pub fn exec(&self, id: &str) -> Result<Arc<Exec>> {
+        let found = lock(&self.execs).get(id).cloned();
+        found.ok_or_else(|| Error::NotFound(format!("no process {id} in the task {}", self.id)))
+    }
+
+    /// Takes away a process that has ended, or was never started.
+    pub async fn remove_exec(&self, exec: &Exec) -> Result<()> {
+        if exec.phase() == Phase::Running {
+            return Err(Error::FailedPrecondition(format!(
+                "the process {} is running: kill it first",
+                exec.id
+            )));
+        }
+        exec.clean(self).await;
+        lock(&self.execs).remove(&exec.id);
+        Ok(())
+    }
+
+    /// Whether nothing more is to be started in it.
+    fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::SeqCst)
+    }
+
+    /// Ends all processes but the first: without that there is no container for them.
+    async fn end_execs(&self) {
+        self.closing.store(true, Ordering::SeqCst);
+        let running: Vec<_> =
+            lock(&self.execs).values().filter(|exec| exec.phase() == Phase::Running).cloned().collect();
+        for exec in running {
+            // One that is being started finds out by itself.
+            if let Ok(guest) = exec.guest() {
+                guest.end_by(libc::SIGKILL);
             }
+            exec.ended().await;
+        }
+    }
+
+    /// Takes away what is left of an ended task.
+    pub async fn clean(&self) {
+        let execs: Vec<_> = lock(&self.execs).drain().map(|(_, exec)| exec).collect();
+        for exec in execs {
+            exec.clean(self).await;
+        }
+        if let Work::Container(container) = &self.work {
+            container.clean().await;
         }
     }
 
@@ -136,6 +172,10 @@ impl Task {
             Work::Sandbox => Usage { memory_limit: u64::MAX, pids_limit: u64::MAX, ..Usage::default() },
             Work::Container(container) => container.usage().await,
         }
+    }
+
+    fn is_paused(&self) -> bool {
+        matches!(&self.work, Work::Container(container) if container.is_paused())
     }
 
     /// The answer to `State`; CRI re-attaches to the streams from it.
@@ -152,6 +192,7 @@ impl Task {
         };
         state.status = match self.phase() {
             Phase::Created => Status::CREATED,
+            Phase::Running if self.is_paused() => Status::PAUSED,
             Phase::Running => Status::RUNNING,
             Phase::Ended(end) => {
                 state.exit_status = end.code;

@@ -27,7 +27,7 @@ pub async fn compile(
     let compiler = HostProcess::start(COMPILER, &digest.to_string(), None, &Network::New)?;
     let work = async {
         compiler
-            .enter(jail(limits), &Network::New, Role::Compiler, None)
+            .enter(jail(limits), &Network::New, None, Role::Compiler, None)
             .await
             .context("the compiler's jail")?;
         match compiler.compile(build, input.as_fd(), output.as_fd()).await {

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::os::fd::AsFd;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -11,7 +11,7 @@ use image::manifest::MAX_DEPTH;
 use image::{Descriptor, Digest, Document, Hasher, ImageConfig, Kind, Manifest, WasmImage};
 
 use crate::containerd::{Containerd, ImageRef};
-use crate::mount::{Tree, open_file};
+use crate::mount::open_file;
 
 /// The largest Wasm that is looked at, in bytes.
 const MAX_WASM: u64 = 1 << 30;
@@ -99,7 +99,7 @@ fn architecture() -> &'static str {
 }
 
 /// Finds the container's Wasm. `rootfs` is its root file system, where it has one.
-pub fn find(facts: Option<&ImageFacts>, rootfs: Option<&Tree>, grants: &Grants) -> Result<Source> {
+pub fn find(facts: Option<&ImageFacts>, rootfs: Option<BorrowedFd<'_>>, grants: &Grants) -> Result<Source> {
     let path = &grants.entry().path;
     match facts.map(|facts| &facts.wasm) {
         Some(WasmImage::Artifact(layer)) => Ok(Source::layer(layer)),
@@ -120,13 +120,13 @@ impl Source {
         Source { digest: layer.digest, name, origin: Origin::Layer(layer.clone()) }
     }
 
-    fn file(rootfs: &Tree, path: &Path) -> Result<Source> {
+    fn file(rootfs: BorrowedFd<'_>, path: &Path) -> Result<Source> {
         if path.as_os_str().is_empty() {
             bail!(
                 "the container has no command: name a .wasm file of its root file system, e.g. `/app.wasm`"
             );
         }
-        let mut file = open_file(rootfs.as_fd(), path, MAX_WASM)?;
+        let mut file = open_file(rootfs, path, MAX_WASM)?;
         let mut head = Vec::with_capacity(HEAD);
         file.by_ref().take(HEAD as u64).read_to_end(&mut head)?;
         match image::sniff(&head) {

@@ -9,11 +9,12 @@ use serde_json::json;
 use super::Pod;
 use crate::cri::{
     ContainerConfig, ContainerMetadata, ContainerSecurityContext, ContainerState, ContainerStats,
-    ContainerStatsResponse, ContainerStatus, ContainerStatusResponse, CreateContainerRequest, Id, ImageSpec,
-    Int64, KeyValue, LinuxContainerConfig, LinuxContainerResources, Mount, Nothing, Service,
-    StopContainerRequest,
+    ContainerStatsResponse, ContainerStatus, ContainerStatusResponse, CreateContainerRequest,
+    ExecSyncRequest, ExecSyncResponse, Id, ImageSpec, Int64, KeyValue, LinuxContainerConfig,
+    LinuxContainerResources, Mount, Nothing, Service, StopContainerRequest, UpdateContainerResourcesRequest,
 };
 use crate::patience::{eventually, until};
+use crate::run::Outcome;
 
 /// Where a guest's end is explained, unless the pod says otherwise.
 const TERMINATION_LOG: &str = "/dev/termination-log";
@@ -238,6 +239,26 @@ impl PodContainer<'_> {
     /// Removes it; the pod may have another of its name then.
     pub fn remove(self) -> Result<()> {
         self.pod.node.cri().about::<Nothing>("RemoveContainer", &self.id).map(drop)
+    }
+
+    /// Runs a process in it to its end, as an exec probe does; `timeout` in seconds.
+    pub fn exec(&self, words: &[&str], timeout: i64) -> Result<Outcome> {
+        let cmd = words.iter().map(|&word| word.to_owned()).collect();
+        let request = ExecSyncRequest { container_id: self.id.clone(), cmd, timeout };
+        let answer: ExecSyncResponse = self.pod.node.cri().call(Service::Runtime, "ExecSync", request)?;
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ok(Outcome { code: answer.exit_code, stdout: text(answer.stdout), stderr: text(answer.stderr) })
+    }
+
+    /// Gives it other resources, as an in-place resize does.
+    pub fn update(&self, resources: LinuxContainerResources) -> Result<()> {
+        let request =
+            UpdateContainerResourcesRequest { container_id: self.id.clone(), linux: Some(resources) };
+        self.pod
+            .node
+            .cri()
+            .call::<_, Nothing>(Service::Runtime, "UpdateContainerResources", request)
+            .map(drop)
     }
 
     /// Its stats, asked for alone.

@@ -1,5 +1,5 @@
-//! `memory-hog MIB [SECONDS]`: allocates and touches MIB mebibytes, one at a time, says so each 16, prints `done`, and keeps
-//! them for SECONDS. Where an allocation is refused: `refused at N MiB` and exit 1.
+//! `memory-hog MIB [SECONDS [MORE]]`: allocates and touches MIB mebibytes, one at a time, says so each 16, prints `done`, keeps
+//! them for SECONDS, and touches MORE of them then. Where an allocation is refused: `refused at N MiB` and exit 1.
 
 use std::io::Write;
 use std::time::Duration;
@@ -22,12 +22,8 @@ fn say(line: &str) {
     std::io::stdout().flush().expect("stdout is open");
 }
 
-fn main() {
-    let mut arguments = std::env::args().skip(1);
-    let wanted = arguments.next().and_then(|mib| mib.parse::<usize>().ok()).expect("usage: memory-hog MIB [SECONDS]");
-    let seconds = arguments.next().and_then(|seconds| seconds.parse().ok()).unwrap_or(0);
-    let mut kept = Vec::new();
-    for count in 1..=wanted {
+fn keep(kept: &mut Vec<Vec<u8>>, more: usize) {
+    for count in kept.len() + 1..=kept.len() + more {
         let Some(block) = touched_mebibyte() else {
             say(&format!("refused at {count} MiB"));
             std::process::exit(1);
@@ -37,7 +33,16 @@ fn main() {
             say(&format!("{count} MiB"));
         }
     }
+}
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let wanted = arguments.next().and_then(|mib| mib.parse::<usize>().ok()).expect("usage: memory-hog MIB [SECONDS]");
+    let seconds = arguments.next().and_then(|seconds| seconds.parse().ok()).unwrap_or(0);
+    let more = arguments.next().and_then(|mib| mib.parse().ok()).unwrap_or(0);
+    let mut kept = Vec::new();
+    keep(&mut kept, wanted);
     say("done");
     std::thread::sleep(Duration::from_secs(seconds));
-    drop(kept);
+    keep(&mut kept, more);
 }

@@ -1,0 +1,303 @@
+//! One more process in a container (`kubectl exec`): a fresh instance of the container's component, or of other Wasm of its
+//! files, with arguments of its own and the container's grants.
+//!
+//! In normal mode it has a host of its own in the container's cgroup and namespaces, in shared mode a seat beside the
+//! container's. The container's end is its end, too.
+
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
+
+use anyhow::{Context as _, Result, bail};
+use containerd_shim_protos::api::{StateResponse, Status};
+use containerd_shim_protos::events::task::{TaskExecStarted, TaskExit};
+use containerd_shim_protos::topics::{TASK_EXEC_STARTED_EVENT_TOPIC, TASK_EXIT_EVENT_TOPIC};
+use grants::Grants;
+use host::jail::Sockets;
+use host::protocol::{Place, Role, container_dir};
+use oci_spec::runtime::Process;
+
+use super::bundle::Bundle;
+use super::container::lock;
+use super::create::{self, Look};
+use super::progress::{End, Phase, Progress};
+use super::{Container, Context, Guest, Home, Task, Work};
+use crate::error::Error;
+use crate::events::{Events, timestamp};
+use crate::host_process::{HOST, HostProcess};
+use crate::mount::{Tree, attach, detach};
+use crate::netns::Network;
+use crate::node_config;
+use crate::stdio::{Stdio, Urls};
+use crate::wasm::{Cache, Code, find};
+
+/// Should the container's memory not suffice for all of its processes, the kernel ends one that was executed in it before the
+/// container itself.
+const SOONER: i32 = 100;
+const SOONEST: i32 = 1000;
+
+/// A process of a container besides its first.
+#[derive(Debug)]
+pub struct Exec {
+    /// containerd's, one in its task.
+    pub id: String,
+    pub urls: Urls,
+    process: Process,
+    pub(super) progress: Progress,
+    guest: OnceLock<Guest>,
+    /// Where Wasm of its own is attached in its container's host, to be taken away with it.
+    attached: OnceLock<String>,
+}
+
+impl Exec {
+    /// `spec` is the `process` of an OCI runtime spec, as JSON.
+    pub fn new(id: String, spec: &[u8], urls: Urls) -> Result<Exec, Error> {
+        let process = serde_json::from_slice(spec)
+            .map_err(|error| Error::InvalidArgument(format!("the process of the exec {id}: {error}")))?;
+        let (guest, attached) = (OnceLock::new(), OnceLock::new());
+        Ok(Exec { id, urls, process, progress: Progress::new(), guest, attached })
+    }
+
+    pub fn phase(&self) -> Phase {
+        self.progress.phase()
+    }
+
+    /// 0 until it is started.
+    pub fn pid(&self) -> u32 {
+        self.guest.get().map_or(0, Guest::pid)
+    }
+
+    pub async fn ended(&self) -> End {
+        self.progress.ended().await
+    }
+
+    /// What it runs as, once it runs.
+    ///
+    /// # Errors
+    /// It was not started yet.
+    pub fn guest(&self) -> Result<&Guest, Error> {
+        self.guest
+            .get()
+            .ok_or_else(|| Error::FailedPrecondition(format!("the process {} was not started yet", self.id)))
+    }
+
+    /// The answer to `State`.
+    pub fn state(&self, task: &Task) -> StateResponse {
+        let mut state = StateResponse {
+            id: task.id.clone(),
+            exec_id: self.id.clone(),
+            bundle: task.bundle.display().to_string(),
+            pid: self.pid(),
+            stdin: self.urls.stdin.clone(),
+            stdout: self.urls.stdout.clone(),
+            stderr: self.urls.stderr.clone(),
+            terminal: self.urls.terminal,
+            ..StateResponse::default()
+        };
+        state.status = match self.phase() {
+            Phase::Created => Status::CREATED,
+            Phase::Running => Status::RUNNING,
+            Phase::Ended(end) => {
+                state.exit_status = end.code;
+                state.exited_at = timestamp(end.at);
+                Status::STOPPED
+            }
+        }
+        .into();
+        state
+    }
+
+    /// Takes away what is left of it.
+    pub async fn clean(&self, task: &Task) {
+        if let Some(guest) = self.guest.get() {
+            guest.clean().await;
+        }
+        if let (Some(place), Work::Container(container)) = (self.attached.get(), &task.work)
+            && let Home::Own(host) = &container.guest.home
+            // Gone with a host that is gone.
+            && let Ok(namespace) = host.mount_namespace()
+            && let Err(error) = detach(namespace, place.clone())
+        {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "the code of an exec stays mounted in its container's host"
+            );
+        }
+    }
+}
+
+/// Starts a process in a running container.
+///
+/// # Errors
+/// What a create says of the same; the container does not run, or stands still. Then the process has ended, with 127.
+pub async fn start(context: &Context, task: &Arc<Task>, exec: &Arc<Exec>) -> Result<(), Error> {
+    let Work::Container(container) = &task.work else {
+        return Err(Error::FailedPrecondition(
+            "nothing runs in a sandbox, and nothing can be executed".into(),
+        ));
+    };
+    if task.phase() != Phase::Running {
+        return Err(Error::FailedPrecondition(format!("the task {} does not run", task.id)));
+    }
+    if container.is_paused() {
+        return Err(Error::FailedPrecondition(format!("the task {} is paused: resume it first", task.id)));
+    }
+    if !exec.progress.begin() {
+        return Err(Error::FailedPrecondition(format!("the process {} was started before", exec.id)));
+    }
+    let plan = Plan { context, task, container, exec };
+    let guest = match plan.load().await {
+        Ok(guest) => guest,
+        Err(error) => {
+            exec.progress.finish(End { code: NOT_RUN, at: SystemTime::now() });
+            return Err(error.into());
+        }
+    };
+    let event = TaskExecStarted {
+        container_id: task.id.clone(),
+        exec_id: exec.id.clone(),
+        pid: guest.pid(),
+        ..TaskExecStarted::default()
+    };
+    let guest = exec.guest.get_or_init(|| guest);
+    context.events.publish(&task.namespace, TASK_EXEC_STARTED_EVENT_TOPIC, &event);
+    let run = guest.run(&exec.id);
+    if run.is_err() || task.is_closing() {
+        guest.end_by(libc::SIGKILL);
+    }
+    tokio::spawn(watch(task.clone(), exec.clone(), context.events.clone()));
+    Ok(run?)
+}
+
+/// What a shell says of a command that could not be run.
+const NOT_RUN: u32 = 127;
+
+async fn watch(task: Arc<Task>, exec: Arc<Exec>, events: Events) {
+    let (Work::Container(container), Some(guest)) = (&task.work, exec.guest.get()) else { return };
+    let name = name(&task, &exec);
+    let exit = guest.exit(&name, container).await;
+    guest.close().await;
+    let (code, at) = (u32::from(exit.code), SystemTime::now());
+    tracing::info!(container = name, code, reason = exit.reason.as_deref().unwrap_or(""), "exec ended");
+    if exec.progress.finish(End { code, at }) {
+        let event = TaskExit {
+            container_id: task.id.clone(),
+            id: exec.id.clone(),
+            pid: guest.pid(),
+            exit_status: code,
+            exited_at: timestamp(at),
+            ..TaskExit::default()
+        };
+        events.publish(&task.namespace, TASK_EXIT_EVENT_TOPIC, &event);
+    }
+}
+
+/// What the log and `ps` call it.
+fn name(task: &Task, exec: &Exec) -> String {
+    format!("{}/{}", task.id, exec.id)
+}
+
+struct Plan<'a> {
+    context: &'a Context,
+    task: &'a Task,
+    container: &'a Container,
+    exec: &'a Exec,
+}
+
+impl Plan<'_> {
+    fn name(&self) -> String {
+        name(self.task, self.exec)
+    }
+
+    async fn load(&self) -> Result<Guest> {
+        let grants = self.container.grants().for_exec(&self.exec.process)?;
+        let policy = node_config::policy(self.container.options.as_ref())?;
+        let home = match &self.container.guest.home {
+            Home::Own(host) => Home::Own(self.host_beside(host, &grants, &policy).await?),
+            Home::Shared(seat) => {
+                Home::Shared(seat.beside().context("the container's host is full, or at its end: try again")?)
+            }
+        };
+        match self.launch(&home, &grants, &policy).await {
+            Ok(stdio) => Ok(Guest::new(home, stdio)),
+            Err(error) => {
+                home.end().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// A host in the container's cgroup, network and mounts.
+    async fn host_beside(
+        &self,
+        container: &HostProcess,
+        grants: &Grants,
+        policy: &grants::Policy,
+    ) -> Result<HostProcess> {
+        let ended = "the container has ended";
+        let network = Network::Pod(container.network_namespace().context(ended)?);
+        let mounts = container.mount_namespace().context(ended)?;
+        let host = {
+            let cgroup = lock(&self.container.cgroup);
+            HostProcess::start(HOST, &self.name(), cgroup.as_ref(), &network)?
+        };
+        let bundle = Bundle::read(&self.task.bundle)?;
+        let sockets = if grants.uses_network() { Sockets::Own } else { Sockets::None };
+        let mut jail = create::jail(grants, &bundle, policy, sockets, grants.open_files());
+        jail.oom_score_adj = Some(jail.oom_score_adj.unwrap_or(0).saturating_add(SOONER).min(SOONEST));
+        match host.enter(jail, &network, Some(mounts.as_fd()), Role::Alone, None).await {
+            Ok(_) => Ok(host),
+            Err(error) => {
+                host.end().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn launch(&self, home: &Home, grants: &Grants, policy: &grants::Policy) -> Result<Stdio> {
+        let place = match grants.entry().path == self.container.grants().entry().path {
+            true => self.container.place.clone(),
+            false => self.other_wasm(grants, policy).await?,
+        };
+        let stdio = Stdio::open(&self.exec.urls, &self.task.id, &self.task.namespace).await?;
+        create::launch(home, &self.exec.id, place, grants, &stdio).await?;
+        Ok(stdio)
+    }
+
+    /// Wasm of the container's image or files that is not what it was started with.
+    async fn other_wasm(&self, grants: &Grants, policy: &grants::Policy) -> Result<Place> {
+        let look = Look::up(self.context, &self.task.namespace, &self.task.id, None).await?;
+        let root = self.root()?;
+        let source = find(look.facts.as_ref(), Some(root.as_fd()), grants)?;
+        let build = host::engine::Build::of(grants);
+        let code = Cache::of(policy).get(&source, build, look.containerd.as_deref()).await?;
+        Ok(Place { code: self.attach(&code).await?, ..self.container.place.clone() })
+    }
+
+    /// The container's root, as its guests see it.
+    fn root(&self) -> Result<OwnedFd> {
+        let dir = container_dir(&self.container.place.root).join("root");
+        let dir = dir.strip_prefix("/").unwrap_or(&dir);
+        let root = Path::new("/proc").join(self.container.pid().to_string()).join("root").join(dir);
+        Ok(File::open(root).context("the container has ended")?.into())
+    }
+
+    async fn attach(&self, code: &Code) -> Result<String> {
+        match &self.container.guest.home {
+            Home::Shared(seat) => seat.attach_code(code).await,
+            Home::Own(host) => {
+                static SO_FAR: AtomicU32 = AtomicU32::new(0);
+                let place = format!("exec-{}", SO_FAR.fetch_add(1, Ordering::Relaxed));
+                let tree = Tree::code(code.file.as_fd())?;
+                attach(host.mount_namespace()?, place.clone(), Some(tree), None, true, Vec::new())?;
+                if self.exec.attached.set(place.clone()).is_err() {
+                    bail!("the process was started before");
+                }
+                Ok(place)
+            }
+        }
+    }
+}

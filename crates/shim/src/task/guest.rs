@@ -1,0 +1,135 @@
+//! One program at work, as the shim holds it: the first of a container, or one that was executed in it.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use anyhow::Result;
+use host::protocol::{Counts, Exit};
+
+use super::container::{Container, lock};
+use super::{Death, Home};
+use crate::stdio::{Stdio, Unread};
+
+/// Exit codes of the design's table of ends.
+const KILLED: u8 = 137;
+const CRASHED: u8 = 139;
+
+/// A loaded program.
+#[derive(Debug)]
+pub struct Guest {
+    pub(super) home: Home,
+    stdio: Mutex<Option<Stdio>>,
+    /// What it wrote before its end and nobody has read yet.
+    unread: Mutex<Option<Unread>>,
+    /// The signal that containerd sent to end it; 0 for none.
+    ended_by: AtomicI32,
+}
+
+impl Guest {
+    pub fn new(home: Home, stdio: Stdio) -> Guest {
+        Guest { home, stdio: Mutex::new(Some(stdio)), unread: Mutex::default(), ended_by: AtomicI32::new(0) }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.home.pid().unsigned_abs()
+    }
+
+    pub fn run(&self, id: &str) -> Result<()> {
+        self.home.run(id)
+    }
+
+    /// Ends it as a signal would end a process. A guest has no handler to run: the first signal counts.
+    pub fn end_by(&self, signal: i32) {
+        if self.ended_by.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+            || signal == libc::SIGKILL
+        {
+            self.home.kill();
+        }
+    }
+
+    /// Tells the terminal its size, in characters. One that is gone with its guest has none: a guest may well end before
+    /// containerd has told.
+    pub fn resize(&self, width: u32, height: u32) -> Result<()> {
+        match lock(&self.stdio).as_ref() {
+            Some(stdio) => stdio.resize(width, height),
+            None => Ok(()),
+        }
+    }
+
+    /// Tells it that nothing more comes from stdin.
+    pub fn close_stdin(&self) -> Result<()> {
+        lock(&self.stdio).as_ref().map_or(Ok(()), Stdio::close_stdin)
+    }
+
+    /// Waits for its end; its streams are open still. `name` is what the log calls it, `container` whose it is.
+    pub(super) async fn exit(&self, name: &str, container: &Container) -> Exit {
+        let exit = match self.home.exit(name).await {
+            Some(exit) => self.as_asked(exit),
+            None => self.without_a_word(name, container).await,
+        };
+        // What is left of the host has nothing more to do, and holds the streams open.
+        self.home.end().await;
+        if let (Some(reason), false) = (&exit.reason, exit.told)
+            && let Some(stdio) = lock(&self.stdio).as_ref()
+        {
+            stdio.complain(reason);
+        }
+        exit
+    }
+
+    /// Closes the streams, which what has ended needs no more.
+    pub(super) async fn close(&self) {
+        let stdio = lock(&self.stdio).take();
+        if let Some(stdio) = stdio {
+            let unread = stdio.close().await;
+            *lock(&self.unread) = Some(unread);
+        }
+    }
+
+    /// Takes away what is left of it: its streams, then the process.
+    pub(super) async fn clean(&self) {
+        let unread = lock(&self.unread).take();
+        if let Some(unread) = unread {
+            unread.forget().await;
+        }
+        self.home.end().await;
+    }
+
+    /// A guest that its host was asked to end has ended by the signal that containerd sent.
+    fn as_asked(&self, exit: Exit) -> Exit {
+        let asked = u8::try_from(self.ended_by.load(Ordering::SeqCst)).unwrap_or(0);
+        match asked > 0 && exit.code == KILLED && exit.reason.is_none() {
+            true => Exit { code: 128u8.saturating_add(asked), ..exit },
+            false => exit,
+        }
+    }
+
+    /// The host is gone and said nothing: killed by us, by the kernel for want of memory, or crashed.
+    async fn without_a_word(&self, name: &str, container: &Container) -> Exit {
+        let Death { signal, words } = self.home.death().await;
+        let exit = |code, oom, reason| {
+            let (id, denied) = (name.to_owned(), Counts::new());
+            Exit { id, code, oom, reason, told: false, denied }
+        };
+        let asked = self.ended_by.load(Ordering::SeqCst);
+        if let (true, Ok(signal)) = (asked > 0, u8::try_from(asked)) {
+            return exit(128u8.saturating_add(signal), false, None);
+        }
+        if let Some(usage) = container.new_oom_kill().await {
+            let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+            let reason = format!(
+                "out of memory: memory limit of {:.1} MiB reached: the kernel ended the container, which with its files in \
+                 memory and the kernel's own part had {:.1} MiB",
+                mib(usage.memory_limit),
+                mib(usage.memory_peak.max(usage.memory))
+            );
+            return exit(KILLED, true, Some(reason));
+        }
+        let by = signal.map(|signal| format!(" by signal {signal}")).unwrap_or_default();
+        let reason = format!(
+            "run-wasm: the engine host was ended{by}{}{words}",
+            if words.is_empty() { "" } else { ": " }
+        );
+        exit(CRASHED, false, Some(reason))
+    }
+}
