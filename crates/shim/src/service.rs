@@ -1,5 +1,9 @@
 //! The task service, v2 and v3 alike: finds the task, calls it, answers. Every RPC is answered.
 
+pub mod diagnosis;
+mod raw;
+pub mod sandbox;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
@@ -33,6 +37,7 @@ use crate::group::Groups;
 use crate::heap;
 use crate::logging;
 use crate::manager::{Notes, Slots};
+use crate::observe::{self, Subject};
 use crate::record::{Process, Record, Records};
 use crate::stats;
 use crate::stdio::Urls;
@@ -92,6 +97,13 @@ impl Service {
         }
     }
 
+    /// A shim without a task has nothing more to do. A manager decides for itself.
+    fn finish_when_empty(&self) {
+        if self.slots.is_none() && self.is_empty() {
+            self.done.notify_one();
+        }
+    }
+
     fn records(&self, namespace: &str) -> Records {
         Records::of(&self.address, namespace)
     }
@@ -130,6 +142,8 @@ impl Service {
             logging::also_to(Path::new(&request.bundle));
         }
         let bundle = Bundle::read(&PathBuf::from(&request.bundle))?;
+        let pod = grants::identity::pod(bundle.spec()).map(|pod| format!("{}/{}", pod.namespace, pod.name));
+        observe::named(pod.as_deref());
         let created_event = TaskCreate {
             container_id: request.id.clone(),
             bundle: request.bundle.clone(),
@@ -157,7 +171,6 @@ impl Service {
             options: request.options.into_option(),
         };
         let made = create(&self.context, order, &bundle).await?;
-        let pod = grants::identity::pod(bundle.spec()).map(|pod| format!("{}/{}", pod.namespace, pod.name));
         let record = Record {
             namespace: namespace.to_owned(),
             id: made.task.id.clone(),
@@ -172,6 +185,7 @@ impl Service {
                 Work::Container(container) => Process::of(container.pid().cast_signed()).ok(),
             },
             grants: made.grants,
+            code: made.code,
             cgroups: made.cgroups,
         };
         if let Err(error) = self.records(namespace).write(&record) {
@@ -197,6 +211,7 @@ impl Service {
             container.clean().await;
         }
         self.records(&task.namespace).remove(&task.id);
+        observe::forget(&task.namespace, &task.id);
         self.tasks().remove(&(task.namespace.clone(), task.id.clone()));
         let event = TaskDelete {
             container_id: task.id.clone(),
@@ -230,7 +245,15 @@ impl TaskService for Service {
             }
             Entry::Vacant(place) => drop(place.insert(None)),
         }
-        let made = self.make(&key.0, request).await;
+        let made = async {
+            let made = self.make(&key.0, request).await;
+            match &made {
+                Ok(task) => tracing::info!(pid = task.pid(), "created"),
+                Err(error) => tracing::warn!(%error, "not created"),
+            }
+            made
+        };
+        let made = observe::about(Subject::new(&key.0, &id), made).await;
         if let Some(slots) = &self.slots {
             slots.give_back(&key.0, &id);
         }
@@ -241,13 +264,12 @@ impl TaskService for Service {
         match made {
             Ok(task) => {
                 let pid = task.pid();
-                tracing::info!(container = id, pid, "created");
                 self.tasks().insert(key, Some(task));
                 Ok(CreateTaskResponse { pid, ..CreateTaskResponse::default() })
             }
             Err(error) => {
-                tracing::warn!(container = id, %error, "not created");
                 self.tasks().remove(&key);
+                observe::forget(&key.0, &id);
                 Err(error.into())
             }
         }
@@ -289,7 +311,7 @@ impl TaskService for Service {
 
     async fn delete(&self, call: &TtrpcContext, request: DeleteRequest) -> ttrpc::Result<DeleteResponse> {
         let task = self.find(call, &request.id, &request.exec_id)?;
-        Ok(self.remove(&task).await?)
+        Ok(observe::resume(task.subject.clone(), self.remove(&task)).await?)
     }
 
     async fn pids(&self, call: &TtrpcContext, request: PidsRequest) -> ttrpc::Result<PidsResponse> {
@@ -335,10 +357,8 @@ impl TaskService for Service {
     }
 
     async fn shutdown(&self, _: &TtrpcContext, _: ShutdownRequest) -> ttrpc::Result<Empty> {
-        // One call per task of the pod: only the last ends the shim. A manager decides for itself.
-        if self.slots.is_none() && self.is_empty() {
-            self.done.notify_one();
-        }
+        // One call per task of the pod: only the last ends the shim.
+        self.finish_when_empty();
         Ok(Empty::new())
     }
 

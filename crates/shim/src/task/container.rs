@@ -1,5 +1,6 @@
 //! A Wasm container as the shim holds it: its host, its cgroup, its streams.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -7,6 +8,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use anyhow::Result;
 
 use crate::cgroup::{Cgroup, Usage};
+use crate::denied::Denied;
 use crate::stdio::{Stdio, Unread};
 use crate::task::Home;
 
@@ -22,6 +24,8 @@ pub struct Container {
     pub(super) unread: Mutex<Option<Unread>>,
     /// The file of the node that becomes the pod's termination message.
     pub(super) termination_message: Option<PathBuf>,
+    /// What it was denied, as its host has told so far.
+    pub(super) denied: Mutex<Denied>,
     /// The signal that containerd sent to end it; 0 for none.
     pub(super) ended_by: AtomicI32,
 }
@@ -29,6 +33,11 @@ pub struct Container {
 impl Container {
     pub fn pid(&self) -> u32 {
         self.home.pid().unsigned_abs()
+    }
+
+    /// How many calls of each kind it was denied, at least: its host tells of the 1st, the 10th, the 100th.
+    pub fn denied(&self) -> HashMap<String, u64> {
+        lock(&self.denied).counts()
     }
 
     pub fn run(&self, id: &str) -> Result<()> {

@@ -41,7 +41,7 @@ pub fn signal_ends(signal: i32) -> bool {
 /// Watches over a task from create to its end.
 pub async fn watch(task: Arc<Task>, events: Events) {
     let Work::Container(container) = &task.work else { return };
-    let exit = match container.home.exit(&task.id).await {
+    let exit = match container.home.exit(&container.denied).await {
         Some(exit) => as_asked(exit, container),
         None => without_a_word(&task.id, container).await,
     };
@@ -63,13 +63,7 @@ pub async fn watch(task: Arc<Task>, events: Events) {
         *lock(&container.unread) = Some(unread);
     }
     let code = u32::from(exit.code);
-    tracing::info!(
-        container = task.id,
-        code,
-        oom = exit.oom,
-        reason = exit.reason.as_deref().unwrap_or(""),
-        "ended"
-    );
+    tracing::info!(code, oom = exit.oom, reason = exit.reason.as_deref().unwrap_or(""), "ended");
     if exit.oom {
         let event = TaskOOM { container_id: task.id.clone(), ..TaskOOM::default() };
         events.publish(&task.namespace, TASK_OOM_EVENT_TOPIC, &event);

@@ -7,6 +7,7 @@ mod ending;
 mod home;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use containerd_shim_protos::api::{StateResponse, Status};
@@ -15,6 +16,7 @@ use tokio::sync::watch;
 use crate::cgroup::Usage;
 use crate::error::{Error, Result};
 use crate::events::timestamp;
+use crate::observe::{self, Subject};
 use crate::stdio::Urls;
 
 pub use container::Container;
@@ -55,13 +57,17 @@ pub struct Task {
     pub bundle: PathBuf,
     pub urls: Urls,
     pub work: Work,
+    pub created: SystemTime,
+    /// Whom lines of the log are about that are written for it.
+    pub subject: Option<Arc<Subject>>,
     phase: watch::Sender<Phase>,
 }
 
 impl Task {
     fn new(order: Order, work: Work) -> Task {
         let Order { namespace, id, bundle, urls, .. } = order;
-        Task { namespace, id, bundle, urls, work, phase: watch::Sender::new(Phase::Created) }
+        let (created, phase) = (SystemTime::now(), watch::Sender::new(Phase::Created));
+        Task { namespace, id, bundle, urls, work, created, subject: observe::current(), phase }
     }
 
     pub fn phase(&self) -> Phase {
