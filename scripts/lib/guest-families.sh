@@ -112,11 +112,13 @@ sources_of_c() { printf '%s\n' c tools; }
 
 files_of_c() { names_in c c | both_forms; }
 
+# NAME-g keeps its line numbers.
 build_c() {
-  local name
+  local name debug
   install_packages "${C_PACKAGES[@]}"
   for name in $(names_in c c); do
-    clang --target=wasm32-wasi -Os -Wall -Wextra -Werror -Wl,--strip-debug -o "$1/$name.p1.wasm" "$TEST_IMAGES/c/$name.c"
+    case $name in *-g) debug=-g1 ;; *) debug=-Wl,--strip-debug ;; esac
+    clang --target=wasm32-wasi -Os -Wall -Wextra -Werror "$debug" -o "$1/$name.p1.wasm" "$TEST_IMAGES/c/$name.c"
     guest_tools component "$1/$name.p1.wasm" "$1/$name.wasm"
   done
 }

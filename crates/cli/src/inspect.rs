@@ -1,68 +1,67 @@
-//! `run-wasm inspect`: of a Wasm file, what it is and needs; of a container, what it was given.
+//! `run-wasm inspect`: of a Wasm file, what it is and needs; of a container, what it is and was given.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
-use crate::records::{self, Record, STATE};
+use crate::output::{Output, age, cell, list};
+use crate::records::{self, Record, STATE, now};
+use crate::shims::Shims;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A component, a module, or WebAssembly text.
-    #[arg(required_unless_present = "grants")]
-    file: Option<PathBuf>,
-    /// Print JSON in place of the table.
-    #[arg(long, conflicts_with = "grants")]
-    json: bool,
-    /// Print what a container of this node was given when it was created, by its id or the start of it.
-    #[arg(long, value_name = "CONTAINER", conflicts_with = "file")]
-    grants: Option<String>,
+    /// A component, a module, or WebAssembly text; or a container of this node, by its id or the start of it.
+    #[arg(value_name = "FILE|CONTAINER")]
+    what: PathBuf,
+    #[command(flatten)]
+    output: Output,
     /// Where the shims keep their state.
-    #[arg(long, value_name = "DIR", default_value = STATE, requires = "grants")]
+    #[arg(long, value_name = "DIR", default_value = STATE)]
     state: PathBuf,
 }
 
 impl Args {
     pub fn run(self, out: &mut impl Write) -> Result<()> {
-        match (&self.grants, &self.file) {
-            (Some(container), _) => Ok(out.write_all(grants(container, &self.state)?.as_bytes())?),
-            (None, Some(file)) => inspect(file, self.json, out),
-            (None, None) => bail!("name a file, or a container with --grants"),
+        match self.what.to_str().filter(|name| !self.what.exists() && records::may_be_an_id(name)) {
+            Some(container) => {
+                let record = records::find(&self.state, container)
+                    .with_context(|| format!("there is no file {}", self.what.display()))?;
+                self.output.write(out, &record.judged(&mut Shims::default()), text)
+            }
+            None => self.file(&self.what, out),
         }
+    }
+
+    fn file(&self, file: &Path, out: &mut impl Write) -> Result<()> {
+        let bytes = crate::files::read_wasm(file)?;
+        let seen = image::inspect(&bytes).with_context(|| format!("cannot inspect {}", file.display()))?;
+        self.output.write(out, &seen, ToString::to_string)
     }
 }
 
-fn inspect(file: &Path, json: bool, out: &mut impl Write) -> Result<()> {
-    let bytes = crate::files::read_wasm(file)?;
-    let seen = image::inspect(&bytes).with_context(|| format!("cannot inspect {}", file.display()))?;
-    if json {
-        serde_json::to_writer_pretty(&mut *out, &seen)?;
-        writeln!(out)?;
-    } else {
-        write!(out, "{seen}")?;
-    }
-    Ok(())
+/// A container, and the table of grants that its shim recorded when it was created.
+fn text(record: &Record) -> String {
+    let none = "none: it is the sandbox of a pod, or its shim is of a release that records none\n";
+    format!("{}\ngrants:\n{}", list(&described(record)), record.grants.as_deref().unwrap_or(none))
 }
 
-/// The table that the container's shim recorded.
-fn grants(container: &str, state: &Path) -> Result<String> {
-    let records = records::all(state)?;
-    let exact: Vec<&Record> = records.iter().filter(|record| record.id == container).collect();
-    let found = match exact.is_empty() {
-        false => exact,
-        true => records.iter().filter(|record| record.id.starts_with(container)).collect(),
-    };
-    let shown = container.escape_debug();
-    match found.as_slice() {
-        [] => bail!("run-wasm has no container {shown} on this node: `run-wasm ps` lists those that it has"),
-        [one] => one.grants.clone().with_context(|| {
-            format!("{shown} has no grants: it is the sandbox of a pod, or its shim is of a release that records none")
-        }),
-        [_, ..] => {
-            let ids: Vec<String> =
-                found.iter().map(|record| format!("{}/{}", record.namespace, record.id)).collect();
-            bail!("{shown} could be any of {}: name one of them whole", ids.join(", ").escape_debug())
-        }
-    }
+/// What is on record of a container, a line each.
+pub fn described(record: &Record) -> Vec<(&'static str, String)> {
+    let or_none = |text: &Option<String>| cell(text.as_deref().unwrap_or_default());
+    let mut rows = vec![
+        ("namespace", cell(&record.namespace)),
+        ("id", cell(&record.id)),
+        ("pod", or_none(&record.pod)),
+        ("image", or_none(&record.image)),
+        ("code", or_none(&record.code)),
+        ("mode", cell(&record.mode)),
+        ("status", cell(&record.status)),
+        ("age", age(now().saturating_sub(record.created))),
+        ("shim pid", record.shim_pid.to_string()),
+        ("host pid", record.host.as_ref().map_or("-".to_owned(), |host| host.pid.to_string())),
+        ("bundle", cell(&record.bundle.to_string_lossy())),
+    ];
+    rows.extend(record.cgroups.iter().map(|cgroup| ("cgroup", cell(&cgroup.to_string_lossy()))));
+    rows
 }

@@ -1,12 +1,17 @@
-//! The commands of `run-wasm`. Each module is one command; none of them talks to containerd.
+//! The commands of `run-wasm`. Those about containers ask the shims; none of them talks to containerd.
 //!
 //! Results go to stdout, everything else to stderr. Exit code 1 is an error told in a sentence, 2 is wrong usage.
 
+mod debug;
 mod files;
+mod host;
 mod inspect;
+mod output;
 mod pack;
 mod ps;
 mod records;
+mod shims;
+mod top;
 
 use std::io::{self, Write};
 
@@ -23,12 +28,16 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Tell what a component or module is, imports and exports; or what a container was given.
+    /// Tell what a component or module is, imports and exports; or what a container is and was given.
     Inspect(inspect::Args),
     /// Pack Wasm files as an OCI image that `ctr images import` takes.
     Image(pack::Args),
     /// List the containers that run-wasm runs on this node.
     Ps(ps::Args),
+    /// Show what the containers of this node use.
+    Top(top::Args),
+    /// Tell all that the node knows of one container: state, log, denied calls, sockets, threads.
+    Debug(debug::Args),
 }
 
 impl Cli {
@@ -41,6 +50,8 @@ impl Cli {
             Command::Inspect(args) => args.run(out),
             Command::Image(args) => args.run(out),
             Command::Ps(args) => args.run(out),
+            Command::Top(args) => args.run(out),
+            Command::Debug(args) => args.run(out),
         }?;
         Ok(out.flush()?)
     }

@@ -7,23 +7,26 @@ use std::time::Duration;
 
 use oci_spec::runtime::Spec;
 
+use crate::coredump::CoreDump;
 use crate::egress::Rule;
 use crate::error::{GrantError, shown};
 use crate::identity;
 use crate::listen::{self, Port};
 use crate::mode::Mode;
+use crate::mounts::Volume;
 use crate::profile::{Clock, Profile, Random};
-use crate::units;
+use crate::units::{self, ByteSize};
 
 const PREFIX: &str = "run.wasm/";
 const CLOCK: &str = "clock";
+const COREDUMP: &str = "coredump";
 const EGRESS: &str = "egress";
 const LISTEN: &str = "listen";
 const MODE: &str = "mode";
 const PROFILE: &str = "profile";
 const RANDOM: &str = "random";
 const TIMEOUT: &str = "timeout";
-const HONOURED: [&str; 7] = [CLOCK, EGRESS, LISTEN, MODE, PROFILE, RANDOM, TIMEOUT];
+const HONOURED: [&str; 8] = [CLOCK, COREDUMP, EGRESS, LISTEN, MODE, PROFILE, RANDOM, TIMEOUT];
 /// Keys of the design that later releases honour. Taking them in silence would promise what nobody keeps.
 const LATER: [&str; 1] = ["plug"];
 const LATER_PREFIX: &str = "http-";
@@ -31,6 +34,7 @@ const LATER_PREFIX: &str = "http-";
 const KUBELET_PORTS: &str = "io.kubernetes.container.ports";
 
 const CLOCK_EXAMPLE: &str = r#"run.wasm/clock: "frozen""#;
+const COREDUMP_EXAMPLE: &str = r#"run.wasm/coredump: "/dumps/core.wasm""#;
 const EGRESS_EXAMPLE: &str =
     r#"run.wasm/egress: "api.example.com:443, 10.0.0.0/8:5432, *.svc.cluster.local""#;
 const LISTEN_EXAMPLE: &str = r#"run.wasm/listen: "8080/tcp, 53/udp""#;
@@ -137,6 +141,17 @@ impl<'a> Annotations<'a> {
             }
             chosen => Ok(chosen.map_or(profile.random(), |(_, random)| random)),
         }
+    }
+
+    /// Where a trap leaves a core dump, in one of `volumes`; `bound` is what the node allows.
+    pub(crate) fn coredump(
+        &self,
+        volumes: &[Volume],
+        bound: Option<ByteSize>,
+    ) -> Result<Option<CoreDump>, GrantError> {
+        let Some(&(name, value)) = self.own.get(COREDUMP) else { return Ok(None) };
+        let dump = CoreDump::new(value, volumes, bound);
+        dump.map(Some).map_err(|why| wrong(name, why, COREDUMP_EXAMPLE))
     }
 
     /// How long the guest may run.

@@ -8,6 +8,7 @@ use oci_spec::runtime::{LinuxResources, Process, Spec};
 use serde::{Deserialize, Serialize};
 
 use crate::annotations::{self, Annotations, wrong_egress};
+use crate::coredump::CoreDump;
 use crate::egress::Egress;
 use crate::error::GrantError;
 use crate::limits::{Cpu, Limits};
@@ -41,6 +42,7 @@ pub struct Grants {
     profile: Profile,
     clock: Clock,
     random: Random,
+    coredump: Option<CoreDump>,
 }
 
 /// The root filesystem.
@@ -66,6 +68,7 @@ pub fn derive(spec: &Spec, policy: &Policy) -> Result<Grants, GrantError> {
     let annotations = Annotations::read(spec)?;
     let args = process::args(process)?;
     let chosen = annotations.profile(&policy.profiles)?;
+    let coredump = annotations.coredump(&mounts.volumes, policy.limits.coredump)?;
     let profile = chosen.or(policy.profiles.first().copied()).unwrap_or_default();
     let grants = Grants {
         entry: process::entry(&args)?,
@@ -83,6 +86,7 @@ pub fn derive(spec: &Spec, policy: &Policy) -> Result<Grants, GrantError> {
         profile,
         clock: annotations.clock(profile)?,
         random: annotations.random(profile)?,
+        coredump,
     };
     refuse_network_in_strict(&grants)?;
     Ok(grants)
@@ -256,6 +260,11 @@ impl Grants {
     /// What the guest may compute, about one unit for each Wasm instruction; `None`: without end.
     pub fn fuel(&self) -> Option<u64> {
         self.limits.fuel
+    }
+
+    /// Where a trap leaves a core dump; `None`: nowhere.
+    pub fn coredump(&self) -> Option<&CoreDump> {
+        self.coredump.as_ref()
     }
 
     /// All of it for people: one line a grant. What may be a secret is not in it: values of the environment, and

@@ -6,6 +6,7 @@
 //! [`verdicts`] says what becomes of each field of a spec.
 
 mod annotations;
+mod coredump;
 mod egress;
 mod error;
 mod grants;
@@ -27,6 +28,7 @@ pub mod trust;
 mod units;
 pub mod verdicts;
 
+pub use coredump::CoreDump;
 pub use egress::{Answers, Egress, Rule, RuleError, canonical_name};
 pub use error::GrantError;
 pub use grants::{Grants, Root, derive, mode};

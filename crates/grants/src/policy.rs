@@ -33,6 +33,7 @@ pub struct Policy {
     pub compile: Compile,
     pub egress: EgressBound,
     pub shared: Shared,
+    pub observe: Observe,
 }
 
 /// The verdict on native containers.
@@ -92,6 +93,8 @@ pub struct Limits {
     /// The fuel of every guest with the strict profile.
     #[serde(deserialize_with = "fuel")]
     pub fuel: u64,
+    /// The largest core dump. `None`: there are none.
+    pub coredump: Option<ByteSize>,
 }
 
 /// Ceilings of one compilation.
@@ -141,6 +144,23 @@ pub struct EgressBound {
     pub deny_cidrs: Vec<IpNet>,
 }
 
+/// What shims tell of themselves, and how.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Observe {
+    /// How lines of the log are written.
+    pub log: LogFormat,
+}
+
+/// How lines of the log are written, one an event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    #[default]
+    Logfmt,
+    Json,
+}
+
 /// About a quarter of an hour of computing.
 const FUEL: u64 = 1_000_000_000_000;
 
@@ -156,6 +176,7 @@ impl Default for Policy {
             compile: Compile::default(),
             egress: EgressBound::default(),
             shared: Shared::default(),
+            observe: Observe::default(),
         }
     }
 }
@@ -174,7 +195,7 @@ impl Default for Cache {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory: None, open_files: 65_536, timeout: None, fuel: FUEL }
+        Self { memory: None, open_files: 65_536, timeout: None, fuel: FUEL, coredump: None }
     }
 }
 

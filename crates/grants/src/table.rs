@@ -60,6 +60,9 @@ fn rows(grants: &Grants) -> Table {
     table.row("profile", grants.profile());
     table.row("clock", grants.clock());
     table.row("random", grants.random());
+    if let Some(dump) = grants.coredump() {
+        table.row("core dump", format!("{}, at most {}", shown(&dump.path), ByteSize(dump.max_bytes)));
+    }
     table
 }
 

@@ -1,4 +1,5 @@
 //! The `run.wasm/` annotations: which are known, whose wins, and what a mistake reads like.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 
@@ -47,7 +48,7 @@ fn an_unknown_key_is_an_error_with_the_nearest_right_one() {
     assert_eq!(
         refused(annotated("run.wasm/egres", "a.example.com")),
         "annotation run.wasm/egres: there is no key `egres`, did you mean run.wasm/egress?; this release knows clock, \
-         egress, listen, mode, profile, random, timeout"
+         coredump, egress, listen, mode, profile, random, timeout"
     );
     assert!(refused(annotated("run.wasm/LISTEN", "80")).contains("did you mean run.wasm/listen?"));
     assert!(!refused(annotated("run.wasm/frobnicate", "1")).contains("did you mean"));
@@ -66,7 +67,7 @@ fn a_key_of_a_later_release_is_never_taken_in_silence() {
             refused(annotated(&format!("run.wasm/{key}"), "1")),
             format!(
                 "annotation run.wasm/{key}: `{key}` is not supported by this release; remove it (supported: clock, \
-                 egress, listen, mode, profile, random, timeout)"
+                 coredump, egress, listen, mode, profile, random, timeout)"
             )
         );
     }
@@ -185,4 +186,60 @@ fn a_port_that_is_not_declared_says_what_would_allow_it() {
     let cure = none.listen().cure(53, Transport::Udp);
     assert_eq!(cure, "run.wasm/listen: \"53/udp\" allows it, and so does `ports` of the pod");
     assert!(none.listen().cure(0, Transport::Tcp).starts_with("no grant allows it"));
+}
+
+/// The dump that a container with these volumes gets on a node that allows 1 MiB.
+fn dump(place: &str, mounts: serde_json::Value) -> Result<String, String> {
+    let policy = Policy::parse("[limits]\ncoredump = \"1MiB\"").unwrap();
+    let spec = spec(json!({ "annotations": { "run.wasm/coredump": place }, "mounts": mounts }));
+    let grants = derive(&spec, &policy).map_err(|error| error.to_string())?;
+    let dump = grants.coredump().unwrap();
+    assert_eq!(dump.max_bytes, 1 << 20);
+    assert!(grants.table().contains(&format!("core dump  {}, at most 1MiB\n", dump.path)));
+    Ok(dump.path.clone())
+}
+
+#[test]
+fn a_core_dump_goes_into_a_volume_that_can_be_written() {
+    let volume = |at: &str, access: &str| json!({ "type": "bind", "source": "/srv", "destination": at, "options": [access] });
+    let written = || json!([volume("/dumps", "rw"), volume("/dumps/closed", "ro"), volume("/etc/app", "ro")]);
+    assert_eq!(dump("/dumps//app/./core.wasm", written()).unwrap(), "/dumps/app/core.wasm");
+    let example = "; a right one is `run.wasm/coredump: \"/dumps/core.wasm\"`";
+    for (place, why) in [
+        ("", "`` is not absolute"),
+        ("core", "`core` is not absolute"),
+        ("/dumps/", "`/dumps/` is a folder; name a file in it"),
+        ("/dumps/../etc/core", "`/dumps/../etc/core` contains `..`"),
+        ("/dumps", "`/dumps` is in no volume of the container; name a file below a `mountPath`"),
+        (
+            "/dumpster/core",
+            "`/dumpster/core` is in no volume of the container; name a file below a `mountPath`",
+        ),
+        (
+            "/etc/app/core",
+            "`/etc/app/core` is in the volume at `/etc/app`, which is read-only; name a file below one that is not",
+        ),
+        (
+            "/dumps/closed/core",
+            "`/dumps/closed/core` is in the volume at `/dumps/closed`, which is read-only; name a file below one that is not",
+        ),
+    ] {
+        assert_eq!(
+            dump(place, written()).unwrap_err(),
+            format!("annotation run.wasm/coredump: {why}{example}")
+        );
+    }
+    let covered = json!([volume("/dumps/closed", "ro"), volume("/dumps", "rw")]);
+    assert_eq!(dump("/dumps/closed/core", covered).unwrap(), "/dumps/closed/core");
+}
+
+#[test]
+fn a_node_allows_core_dumps_or_there_are_none() {
+    assert!(granted(json!({})).coredump().is_none());
+    let refused = refused(annotated("run.wasm/coredump", "/dumps/core.wasm"));
+    assert!(
+        refused
+            .starts_with("annotation run.wasm/coredump: this node allows no core dumps; `limits.coredump`"),
+        "{refused}"
+    );
 }

@@ -28,18 +28,22 @@ fn the_annotations_of_the_page_are_granted() {
     }
     assert!(annotations.len() > 3);
     annotations.insert("io.kubernetes.cri.container-name".to_owned(), "sidecar".into());
-    let grants = derive(&spec(json!({ "annotations": annotations })), &Policy::default()).unwrap();
+    let mounts = json!([{ "type": "bind", "source": "/srv", "destination": "/dumps" }]);
+    let node = Policy::parse(block("toml")).unwrap();
+    let policy = Policy { limits: node.limits, ..Policy::default() };
+    let grants = derive(&spec(json!({ "annotations": annotations, "mounts": mounts })), &policy).unwrap();
     assert_eq!(grants.egress().rules().len(), 2, "the sidecar's own");
     assert_eq!(grants.listen().ports().len(), 2);
     assert_eq!((grants.profile(), grants.clock()), (Profile::Standard, Clock::Frozen));
     assert_eq!(grants.timeout(), Some(Duration::from_secs(300)));
+    assert_eq!(grants.coredump().unwrap().path, "/dumps/core.wasm");
 }
 
 #[test]
 fn every_annotation_of_the_page_has_a_grammar_and_an_example() {
     let of_table = PAGE.split("`run.wasm/").skip(1).map(|rest| rest.split(['`', ':']).next().unwrap());
     let keys: std::collections::BTreeSet<_> = of_table.filter(|key| !key.contains('<')).collect();
-    assert_eq!(keys.len(), 7, "{keys:?}");
+    assert_eq!(keys.len(), 8, "{keys:?}");
     for key in keys {
         let headings = PAGE.lines().filter(|line| line.starts_with("### "));
         assert_eq!(headings.filter(|line| line.contains(&format!("`{key}`"))).count(), 1, "{key}");
@@ -56,11 +60,13 @@ fn the_config_of_the_page_is_read_and_its_defaults_are_the_defaults() {
     assert!(
         policy.limits.memory.is_some()
             && policy.limits.timeout.is_some()
+            && policy.limits.coredump.is_some()
             && policy.egress.allow.is_some()
             && !policy.jail.require.is_empty()
     );
     policy.limits.memory = None;
     policy.limits.timeout = None;
+    policy.limits.coredump = None;
     policy.jail = Policy::default().jail;
     policy.egress = Policy::default().egress;
     assert_eq!(policy, Policy::default());

@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use grants::policy::LogFormat;
 use grants::{ByteSize, JailPart, Mode, Policy, Profile};
 
 fn refused(text: &str) -> String {
@@ -41,12 +42,15 @@ fn every_key_is_read() {
         open-files = 128
         timeout = "1h30m"
         fuel = 1_000_000
+        coredump = "64MiB"
         [compile]
         memory = "1GiB"
         timeout = "5m"
         [egress]
         allow = ["*.example.com:443", "10.0.0.0/8"]
         deny-cidrs = ["10.96.0.0/12", "fd00::/8"]
+        [observe]
+        log = "json"
         "#,
     )
     .unwrap();
@@ -57,6 +61,7 @@ fn every_key_is_read() {
     assert_eq!(policy.jail.require, [JailPart::Landlock, JailPart::Seccomp]);
     assert_eq!((policy.limits.memory, policy.limits.open_files), (Some(ByteSize(64 << 20)), 128));
     assert_eq!(policy.profiles, [Profile::Strict]);
+    assert_eq!(policy.limits.coredump, Some(ByteSize(64 << 20)));
     assert_eq!((policy.limits.timeout, policy.limits.fuel), (Some(Duration::from_secs(5400)), 1_000_000));
     assert_eq!(
         (policy.compile.memory, policy.compile.timeout),
@@ -64,6 +69,7 @@ fn every_key_is_read() {
     );
     assert_eq!(policy.egress.allow.unwrap().len(), 2);
     assert_eq!(policy.egress.deny_cidrs.len(), 2);
+    assert_eq!(policy.observe.log, LogFormat::Json);
 }
 
 #[test]
@@ -71,7 +77,7 @@ fn a_mistake_names_its_line_and_key() {
     for (text, expected) in [
         (
             "\n\n[limits]\nmemori = 5",
-            "line 4 (`memori = 5`): unknown field `memori`, expected one of `memory`, `open-files`, `timeout`, `fuel`",
+            "line 4 (`memori = 5`): unknown field `memori`, expected one of `memory`, `open-files`, `timeout`, `fuel`, `coredump`",
         ),
         ("frobnicate = 1", "line 1 (`frobnicate = 1`): unknown field `frobnicate`, expected one of"),
         (
@@ -106,6 +112,10 @@ fn a_mistake_names_its_line_and_key() {
             "line 2 (`deny-cidrs = [\"10.0.0.1/8\"]`): `10.0.0.1/8` has bits set",
         ),
         ("[cache\n", "line 1 (`[cache`): "),
+        (
+            "[observe]\nlog = \"xml\"",
+            "line 2 (`log = \"xml\"`): unknown variant `xml`, expected `logfmt` or `json`",
+        ),
     ] {
         let sentence = refused(text);
         assert!(sentence.starts_with(expected), "{sentence}");

@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use containerd_shim_protos::shim_async::create_task;
+use grants::policy::Observe;
 use ttrpc::asynchronous::Server;
 
 use crate::events::Events;
 use crate::manager::{self, Manager};
-use crate::service::Service;
+use crate::service::{Service, diagnosis, sandbox};
 use crate::{heap, logging};
 
 /// What a shim is told at its birth.
@@ -28,6 +29,8 @@ pub struct Setting {
     pub ttrpc_address: Option<String>,
     /// Where images are looked up, a socket path.
     pub grpc_address: Option<String>,
+    /// What it tells of itself.
+    pub observe: Observe,
     /// It serves all pods in shared mode.
     pub manager: Option<Manager>,
 }
@@ -41,9 +44,9 @@ pub fn run(listener: UnixListener, setting: Setting) -> Result<()> {
     match &setting.manager {
         Some(manager) => {
             manager::settle(&manager.name);
-            logging::to_file(&manager.log()?, setting.debug)?;
+            logging::to_file(&manager.log()?, setting.observe.log, setting.debug)?;
         }
-        None => logging::to_bundle(&setting.bundle, setting.debug),
+        None => logging::to_bundle(&setting.bundle, setting.observe.log, setting.debug),
     }
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start tokio")?;
@@ -73,6 +76,8 @@ async fn serve(listener: UnixListener, setting: &Setting) -> Result<()> {
         let methods = create_task(service.clone()).into_values();
         server = server.register_service(methods.map(|methods| (name.to_owned(), methods)).collect());
     }
+    server = server.register_service(sandbox::methods(service.clone()));
+    server = server.register_service(diagnosis::methods(service.clone()));
     server.start().await.context("cannot serve the task service")?;
     match &setting.manager {
         Some(manager) => manager.finished(&setting.socket, || service.is_empty()).await?,

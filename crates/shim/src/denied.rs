@@ -3,7 +3,7 @@
 //! A host may lie. It cannot make the shim write without end: of each kind the first call is logged, and a report that
 //! does not count at least ten times the one before it is against the protocol.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use host::protocol::{Counts, Denial, Kind};
 
@@ -24,6 +24,11 @@ impl Denied {
         let least = before.map_or(1, |before| before.saturating_mul(10));
         anyhow::ensure!(denial.count >= least, "it tells of denied calls more often than it may");
         Ok(before.is_none().then(|| printable(&denial.sentence)))
+    }
+
+    /// What its host has told so far, by the names of kinds.
+    pub fn counts(&self) -> HashMap<String, u64> {
+        self.0.iter().map(|(kind, count)| (kind.to_string(), *count)).collect()
     }
 
     /// All of it in one line at the container's end, such as `connect 12, http 1`; `None` when nothing was denied.

@@ -1,4 +1,4 @@
-//! The log: one line per event, logfmt. A pod's shim writes to the FIFO `log` in the bundle, which containerd copies to
+//! The log: where its [`Lines`] go. A pod's shim writes to the FIFO `log` in the bundle, which containerd copies to
 //! its own; a manager, which belongs to no bundle, to a file.
 
 use std::collections::VecDeque;
@@ -8,9 +8,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use grants::policy::LogFormat;
 use tracing::Level;
-use tracing_subscriber::fmt::format::{DefaultFields, Format, Full};
-use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+
+use crate::observe::Lines;
 
 /// When a manager's log has so many bytes, it begins a new one and keeps the old one beside it.
 const LARGEST: u64 = 8 << 20;
@@ -22,8 +23,8 @@ static BUNDLES: Mutex<VecDeque<File>> = Mutex::new(VecDeque::new());
 const MOST_BUNDLES: usize = 8;
 
 /// Logs to a file, and to the bundle of a container that lives.
-pub fn to_file(path: &Path, debug: bool) -> io::Result<()> {
-    install(SystemTime, Both(Turned::open(path)?), debug);
+pub fn to_file(path: &Path, format: LogFormat, debug: bool) -> io::Result<()> {
+    install(Both(Turned::open(path)?), format, debug);
     Ok(())
 }
 
@@ -60,25 +61,21 @@ impl Write for Both {
 }
 
 /// Logs to a bundle. Where there is no FIFO (a shim driven by hand), nothing is logged and nothing fails.
-pub fn to_bundle(bundle: &Path, debug: bool) {
+pub fn to_bundle(bundle: &Path, format: LogFormat, debug: bool) {
     // Both ends are held: writing never blocks and never fails while containerd is away.
     let open =
         OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(bundle.join("log"));
     let Ok(fifo) = open else { return };
-    // containerd writes the time before each line.
-    install((), Lossy(fifo), debug);
+    install(Lossy(fifo), format, debug);
 }
 
-fn install<T, W>(timer: T, log: W, debug: bool)
+fn install<W>(log: W, format: LogFormat, debug: bool)
 where
-    T: FormatTime + Send + Sync + 'static,
     W: Write + Send + 'static,
 {
     let level = if debug { Level::DEBUG } else { Level::INFO };
-    let format: Format<Full, T> = Format::default().with_timer(timer).with_ansi(false).with_target(false);
     let subscriber = tracing_subscriber::fmt()
-        .event_format(format)
-        .fmt_fields(DefaultFields::new())
+        .event_format(Lines(format))
         .with_max_level(level)
         .with_writer(Mutex::new(log))
         .finish();

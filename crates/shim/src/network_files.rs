@@ -29,13 +29,13 @@ const NODE_ROOTS: [&str; 4] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// The pod's `/etc/resolv.conf` and `/etc/hosts`, where names are granted.
-pub fn names(grants: &Grants) -> Result<NameFiles> {
+/// The pod's `/etc/resolv.conf` and `/etc/hosts`, where names are granted. `resolv_conf` is for a pod that mounts none.
+pub fn names(grants: &Grants, resolv_conf: Option<&Path>) -> Result<NameFiles> {
     if !grants.egress().needs_lookup() {
         return Ok(NameFiles::default());
     }
     let text = |path: Option<&Path>| path.map(|path| read(path, grants.user())).transpose();
-    Ok(NameFiles { resolv_conf: text(grants.resolv_conf())?, hosts: text(grants.hosts())? })
+    Ok(NameFiles { resolv_conf: text(grants.resolv_conf().or(resolv_conf))?, hosts: text(grants.hosts())? })
 }
 
 /// The node's root certificates, where the grants let a guest connect at all. A node may have none.

@@ -33,6 +33,9 @@ pub struct Record {
     /// now, under a config that has changed, is another matter.
     #[serde(default)]
     pub grants: Option<String>,
+    /// The digest of its Wasm; none for a sandbox.
+    #[serde(default)]
+    pub code: Option<String>,
     /// cgroup directories that were made for the container.
     pub cgroups: Vec<PathBuf>,
 }

@@ -1,5 +1,9 @@
 //! The task service, v2 and v3 alike: finds the task, calls it, answers. Every RPC is answered.
 
+pub mod diagnosis;
+mod raw;
+pub mod sandbox;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
@@ -37,6 +41,7 @@ use crate::group::Groups;
 use crate::heap;
 use crate::logging;
 use crate::manager::{Notes, Slots};
+use crate::observe::{self, Subject};
 use crate::record::{self, Record, Records};
 use crate::stats;
 use crate::stdio::Urls;
@@ -95,6 +100,13 @@ impl Service {
     pub async fn end(&self) {
         if let Some(groups) = &self.context.groups {
             groups.end().await;
+        }
+    }
+
+    /// A shim without a task has nothing more to do. A manager decides for itself.
+    fn finish_when_empty(&self) {
+        if self.slots.is_none() && self.is_empty() {
+            self.done.notify_one();
         }
     }
 
@@ -164,6 +176,8 @@ impl Service {
             logging::also_to(Path::new(&request.bundle));
         }
         let bundle = Bundle::read(&PathBuf::from(&request.bundle))?;
+        let pod = grants::identity::pod(bundle.spec()).map(|pod| format!("{}/{}", pod.namespace, pod.name));
+        observe::named(pod.as_deref());
         let created_event = TaskCreate {
             container_id: request.id.clone(),
             bundle: request.bundle.clone(),
@@ -191,7 +205,6 @@ impl Service {
             options: request.options.into_option(),
         };
         let made = create(&self.context, order, &bundle).await?;
-        let pod = grants::identity::pod(bundle.spec()).map(|pod| format!("{}/{}", pod.namespace, pod.name));
         let record = Record {
             namespace: namespace.to_owned(),
             id: made.task.id.clone(),
@@ -206,6 +219,7 @@ impl Service {
                 Work::Container(container) => record::Process::of(container.pid().cast_signed()).ok(),
             },
             grants: made.grants,
+            code: made.code,
             cgroups: made.cgroups,
         };
         if let Err(error) = self.records(namespace).write(&record) {
@@ -229,6 +243,7 @@ impl Service {
         let end = task.ended().await;
         task.clean().await;
         self.records(&task.namespace).remove(&task.id);
+        observe::forget(&task.namespace, &task.id);
         self.tasks().remove(&(task.namespace.clone(), task.id.clone()));
         let event = TaskDelete {
             container_id: task.id.clone(),
@@ -277,7 +292,15 @@ impl TaskService for Service {
             }
             Entry::Vacant(place) => drop(place.insert(None)),
         }
-        let made = self.make(&key.0, request).await;
+        let made = async {
+            let made = self.make(&key.0, request).await;
+            match &made {
+                Ok(task) => tracing::info!(pid = task.pid(), "created"),
+                Err(error) => tracing::warn!(%error, "not created"),
+            }
+            made
+        };
+        let made = observe::about(Subject::new(&key.0, &id), made).await;
         if let Some(slots) = &self.slots {
             slots.give_back(&key.0, &id);
         }
@@ -288,13 +311,12 @@ impl TaskService for Service {
         match made {
             Ok(task) => {
                 let pid = task.pid();
-                tracing::info!(container = id, pid, "created");
                 self.tasks().insert(key, Some(task));
                 Ok(CreateTaskResponse { pid, ..CreateTaskResponse::default() })
             }
             Err(error) => {
-                tracing::warn!(container = id, %error, "not created");
                 self.tasks().remove(&key);
+                observe::forget(&key.0, &id);
                 Err(error.into())
             }
         }
@@ -358,7 +380,7 @@ impl TaskService for Service {
 
     async fn delete(&self, call: &TtrpcContext, request: DeleteRequest) -> ttrpc::Result<DeleteResponse> {
         match self.process(call, &request.id, &request.exec_id)? {
-            Process::First(task) => Ok(self.remove(&task).await?),
+            Process::First(task) => Ok(observe::resume(task.subject.clone(), self.remove(&task)).await?),
             Process::Exec(exec, task) => {
                 task.remove_exec(&exec).await?;
                 let mut response = DeleteResponse { pid: exec.pid(), ..DeleteResponse::default() };
@@ -413,10 +435,8 @@ impl TaskService for Service {
     }
 
     async fn shutdown(&self, _: &TtrpcContext, _: ShutdownRequest) -> ttrpc::Result<Empty> {
-        // One call per task of the pod: only the last ends the shim. A manager decides for itself.
-        if self.slots.is_none() && self.is_empty() {
-            self.done.notify_one();
-        }
+        // One call per task of the pod: only the last ends the shim.
+        self.finish_when_empty();
         Ok(Empty::new())
     }
 

@@ -20,6 +20,7 @@ use crate::daemon::{self, Setting};
 use crate::fork::{Side, fork};
 use crate::manager::{self, Manager};
 use crate::node_config;
+use crate::sandbox;
 use crate::task::bundle::Bundle;
 
 /// Where shim sockets live unless containerd says otherwise. Short, because a socket's path may have 107 bytes.
@@ -33,20 +34,15 @@ pub fn start(invocation: &Invocation) -> Result<()> {
     let mut stdin = Vec::new();
     io::stdin().read_to_end(&mut stdin).context("cannot read the bootstrap parameters")?;
     let bootstrap = bootstrap::read(&stdin, invocation);
-    let bundle = Bundle::read(&invocation.bundle)?;
     let policy = node_config::policy(bootstrap.options.as_ref())?;
-    let sandbox = sandbox(&bundle)?;
-    let pod = sandbox.as_ref().unwrap_or(&bundle);
-    let manager = match grants::mode(pod.spec(), &policy)? {
+    let Membership { mode, sandbox, group } = membership(invocation, &bootstrap, &policy)?;
+    let manager = match mode {
         Mode::Normal => None,
         Mode::Shared => Some(manager_of(invocation, sandbox.as_ref(), &policy)?),
     };
     let socket = match &manager {
         Some(manager) => sockets(&bootstrap).join(&manager.name),
-        None => {
-            let group = grants::sandbox_id(bundle.spec()).unwrap_or(&invocation.id);
-            sockets(&bootstrap).join(name(invocation, group))
-        }
+        None => sockets(&bootstrap).join(name(invocation, &group)),
     };
     let address = format!("unix://{}", socket.display());
 
@@ -76,11 +72,35 @@ pub fn start(invocation: &Invocation) -> Result<()> {
                 grpc_address: bootstrap
                     .grpc_address
                     .or_else(|| Some(invocation.address.clone()).filter(|address| !address.is_empty())),
+                observe: policy.observe,
                 manager,
             };
             daemon::run(listener, setting)
         }
     }
+}
+
+/// Which shim a task belongs to.
+struct Membership {
+    mode: Mode,
+    /// The bundle of its pod's sandbox, where that is another.
+    sandbox: Option<Bundle>,
+    /// What all tasks of one shim have in common.
+    group: String,
+}
+
+fn membership(invocation: &Invocation, bootstrap: &Bootstrap, policy: &Policy) -> Result<Membership> {
+    if sandbox::is_bare(&invocation.bundle) {
+        // The sandbox service will be told which pod it is. Until then its handler decides.
+        sandbox::keep_options(&invocation.bundle, bootstrap.options.as_ref())?;
+        let mode = policy.modes.first().copied().unwrap_or(Mode::Normal);
+        return Ok(Membership { mode, sandbox: None, group: invocation.id.clone() });
+    }
+    let bundle = Bundle::read(&invocation.bundle)?;
+    let sandbox = sandbox_of(&bundle)?;
+    let mode = grants::mode(sandbox.as_ref().unwrap_or(&bundle).spec(), policy)?;
+    let group = grants::sandbox_id(bundle.spec()).unwrap_or(&invocation.id).to_owned();
+    Ok(Membership { mode, sandbox, group })
 }
 
 /// Where the sockets of shims are.
@@ -95,7 +115,7 @@ fn name(invocation: &Invocation, group: &str) -> String {
 }
 
 /// The bundle of the sandbox that a container of a pod belongs to.
-fn sandbox(bundle: &Bundle) -> Result<Option<Bundle>> {
+fn sandbox_of(bundle: &Bundle) -> Result<Option<Bundle>> {
     match (grants::container_type(bundle.spec()), grants::sandbox_id(bundle.spec())) {
         (ContainerType::Container, Some(id)) => {
             Ok(Some(bundle.sibling(id).context("the sandbox of this container's pod")?))

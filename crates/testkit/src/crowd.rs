@@ -1,28 +1,15 @@
 //! Many containers of one kind at once, by containerd's own calls: `ctr` would take longer than all that it asks for.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
-use containerd_client::services::v1::{
-    Container, CreateContainerRequest, CreateTaskRequest, DeleteContainerRequest, DeleteTaskRequest,
-    GetContainerRequest, KillRequest, ListTasksRequest, StartRequest, WaitRequest,
-};
-use containerd_client::types::v1::Status;
-use containerd_client::{Client, connect};
+use containerd_client::services::v1::Container;
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use tokio::runtime::Runtime;
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::{Code, Request};
 
-use crate::containerd::{Containerd, SOCKET, lock};
-use crate::patience::here;
-
-/// How long one answer may take, in seconds.
-const PATIENCE: u64 = 120;
+use crate::caller::Caller;
+use crate::containerd::{Containerd, lock};
 
 /// How many of a crowd are started or removed at once.
 const AT_ONCE: usize = 8;
@@ -44,16 +31,6 @@ pub struct Member {
     output: Option<PathBuf>,
 }
 
-/// How far a task has come, as containerd has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    Created,
-    Running,
-    /// With this exit code.
-    Stopped(u32),
-    Unknown,
-}
-
 impl Member {
     pub fn new(id: impl Into<String>) -> Member {
         Member { id: id.into(), uid: 0, args: Vec::new(), output: None }
@@ -61,6 +38,11 @@ impl Member {
 
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// User and group.
+    pub fn uid(&self) -> u32 {
+        self.uid
     }
 
     /// What follows the program's name in argv.
@@ -85,17 +67,9 @@ impl Member {
 impl<'a> Crowd<'a> {
     /// From the record of a container that `ctr` has made and that has no task.
     pub(crate) fn like(daemon: &'a Containerd, id: &str) -> Result<Crowd<'a>> {
-        let caller = Caller::of(daemon)?;
-        let get = caller.request(GetContainerRequest { id: id.to_owned() });
-        let record = caller.tokio.block_on(async {
-            anyhow::Ok(caller.connected().await?.containers().get(get).await?.into_inner().container)
-        });
+        let record = Caller::of(daemon)?.container(id)?;
         // A pure Wasm image has no layers: there is nothing to mount.
-        let record = Container {
-            snapshotter: String::new(),
-            snapshot_key: String::new(),
-            ..record?.context("containerd sent no container")?
-        };
+        let record = Container { snapshotter: String::new(), snapshot_key: String::new(), ..record };
         let spec = record.spec.as_ref().context("the container has no spec")?;
         let spec = serde_json::from_slice(&spec.value).context("the container's spec is no JSON")?;
         Ok(Crowd { daemon, record, spec })
@@ -169,108 +143,5 @@ impl<'a> Crowd<'a> {
         let cgroup = format!("/{}/{}", self.daemon.nest().name(), member.id);
         at(&mut spec, "/linux/cgroupsPath", json!(cgroup))?;
         Ok(spec)
-    }
-}
-
-/// Calls containerd as a client does, one call at a time.
-#[derive(Debug)]
-pub struct Caller {
-    tokio: Runtime,
-    socket: PathBuf,
-    namespace: MetadataValue<Ascii>,
-}
-
-impl Caller {
-    fn of(daemon: &Containerd) -> Result<Caller> {
-        Ok(Caller {
-            tokio: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
-            socket: daemon.nest().see(SOCKET),
-            namespace: daemon.nest().name().parse().context("the namespace is no header value")?,
-        })
-    }
-
-    /// Anew for every call: containerd may have been restarted in between.
-    async fn connected(&self) -> Result<Client> {
-        Ok(connect(&self.socket).await.context("cannot reach containerd")?.into())
-    }
-
-    fn request<T>(&self, message: T) -> Request<T> {
-        let mut request = Request::new(message);
-        request.metadata_mut().insert("containerd-namespace", self.namespace.clone());
-        request.set_timeout(Duration::from_secs(here(PATIENCE)));
-        request
-    }
-
-    fn enter(&self, record: Container) -> Result<()> {
-        let create = self.request(CreateContainerRequest { container: Some(record) });
-        self.tokio
-            .block_on(async { Ok(self.connected().await?.containers().create(create).await.map(drop)?) })
-    }
-
-    fn strike(&self, id: &str) -> Result<()> {
-        let delete = self.request(DeleteContainerRequest { id: id.to_owned() });
-        self.tokio
-            .block_on(async { Ok(self.connected().await?.containers().delete(delete).await.map(drop)?) })
-    }
-
-    fn create(&self, id: &str, output: Option<&Path>) -> Result<()> {
-        let output = output.map(|file| format!("file://{}", file.display())).unwrap_or_default();
-        let create = self.request(CreateTaskRequest {
-            container_id: id.to_owned(),
-            stdout: output.clone(),
-            stderr: output,
-            ..CreateTaskRequest::default()
-        });
-        self.tokio.block_on(async { Ok(self.connected().await?.tasks().create(create).await.map(drop)?) })
-    }
-
-    /// Starts a created task.
-    pub fn start(&self, id: &str) -> Result<()> {
-        let start = self.request(StartRequest { container_id: id.to_owned(), ..StartRequest::default() });
-        self.tokio.block_on(async { Ok(self.connected().await?.tasks().start(start).await.map(drop)?) })
-    }
-
-    pub fn kill(&self, id: &str, signal: u32) -> Result<()> {
-        let kill = KillRequest { container_id: id.to_owned(), signal, ..KillRequest::default() };
-        let kill = self.request(kill);
-        self.tokio.block_on(async { Ok(self.connected().await?.tasks().kill(kill).await.map(drop)?) })
-    }
-
-    /// Waits for a task's end; its exit code.
-    pub fn wait(&self, id: &str) -> Result<u32> {
-        let wait = self.request(WaitRequest { container_id: id.to_owned(), ..WaitRequest::default() });
-        self.tokio.block_on(async {
-            Ok(self.connected().await?.tasks().wait(wait).await?.into_inner().exit_status)
-        })
-    }
-
-    /// Removes an ended or never started task, and its container; the exit code. A task that is gone is no error.
-    pub fn delete(&self, id: &str) -> Result<Option<u32>> {
-        let delete = self.request(DeleteTaskRequest { container_id: id.to_owned() });
-        let deleted = self.tokio.block_on(async {
-            match self.connected().await?.tasks().delete(delete).await {
-                Ok(answer) => Ok(Some(answer.into_inner().exit_status)),
-                Err(status) if status.code() == Code::NotFound => Ok(None),
-                Err(status) => Err(anyhow::Error::from(status)),
-            }
-        });
-        let code = deleted.with_context(|| format!("cannot delete the task {id}"))?;
-        self.strike(id).with_context(|| format!("cannot delete the container {id}"))?;
-        Ok(code)
-    }
-
-    /// All tasks.
-    pub fn tasks(&self) -> Result<BTreeMap<String, State>> {
-        let list = self.request(ListTasksRequest::default());
-        let tasks = self.tokio.block_on(async {
-            anyhow::Ok(self.connected().await?.tasks().list(list).await?.into_inner().tasks)
-        })?;
-        let state = |status: i32, code: u32| match Status::try_from(status) {
-            Ok(Status::Created) => State::Created,
-            Ok(Status::Running) => State::Running,
-            Ok(Status::Stopped) => State::Stopped(code),
-            _ => State::Unknown,
-        };
-        Ok(tasks.into_iter().map(|task| (task.id, state(task.status, task.exit_status))).collect())
     }
 }

@@ -14,6 +14,7 @@
 //! `SHIM_DIR` (with `containerd-shim-run-v2`) and `GUESTS` (with the Wasm); for pods `CNI_BIN` (CNI's plugins) and
 //! `REGISTRY_BIN` (with `docker-registry`). Needs root.
 
+mod caller;
 mod cgroup;
 mod containerd;
 pub mod cri;
@@ -38,9 +39,10 @@ mod tally;
 mod terminal;
 mod wasi;
 
+pub use caller::{Caller, State};
 pub use containerd::{Containerd, NODES_OWN, Version};
 pub use cri::refusal;
-pub use crowd::{Caller, Crowd, Member, State};
+pub use crowd::{Crowd, Member};
 pub use environment::{guest, shim_binary};
 pub use events::Events;
 pub use exec::Exec;

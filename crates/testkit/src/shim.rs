@@ -37,6 +37,9 @@ impl Generation {
     }
 }
 
+/// The file of a node config in a bundle.
+const NODE_CONFIG: &str = "node.toml";
+
 /// How long an answer may take, in seconds.
 const PATIENCE: u64 = 120;
 
@@ -45,6 +48,7 @@ const PATIENCE: u64 = 120;
 pub struct Bundle<'a> {
     nest: &'a Nest,
     id: String,
+    path: PathBuf,
     spec: Value,
     config: Option<PathBuf>,
     environment: Vec<String>,
@@ -65,13 +69,41 @@ impl<'a> Bundle<'a> {
             "root": {"path": "rootfs", "readonly": true},
             "linux": {"cgroupsPath": format!("/{}/{id}", nest.name()), "namespaces": [{"type": "network"}]},
         });
-        let bundle =
-            Bundle { nest, id: id.to_owned(), spec, config: None, environment: Vec::new(), stdin: None };
-        fs::create_dir_all(bundle.rootfs())?;
+        let bundle = Bundle::new(nest, id, nest.folder().join("bundles").join(id), spec)?;
         let bundle = if mode::is_shared() { bundle.config("")? } else { bundle };
         fs::write(bundle.rootfs().join(file), bytes)?;
         bundle.write(bundle.spec.to_string().as_bytes())?;
         Ok(bundle)
+    }
+
+    fn new(nest: &'a Nest, id: &str, path: PathBuf, spec: Value) -> Result<Bundle<'a>> {
+        let (id, environment) = (id.to_owned(), Vec::new());
+        let bundle = Bundle { nest, id, path, spec, config: None, environment, stdin: None };
+        fs::create_dir_all(bundle.rootfs())?;
+        Ok(bundle)
+    }
+
+    /// A sandbox as containerd makes it for the sandbox service: without a spec, in a folder of its own kind.
+    pub fn sandbox(nest: &'a Nest, id: &str) -> Result<Bundle<'a>> {
+        let folder = nest.folder().join("io.containerd.sandbox.controller.v1.shim").join(nest.name());
+        let bundle = Bundle::new(nest, id, folder.join(id), Value::Null)?;
+        if mode::is_shared() { bundle.config("") } else { Ok(bundle) }
+    }
+
+    /// A container of the pod whose sandbox that is, with a guest of test-images.
+    pub fn of_pod(nest: &'a Nest, id: &str, file: &str, sandbox: &str) -> Result<Bundle<'a>> {
+        let mut bundle = Bundle::of(nest, id, file)?;
+        let path = nest.folder().join("io.containerd.runtime.v2.task").join(nest.name()).join(id);
+        fs::create_dir_all(path.parent().context("a bundle in no folder")?)?;
+        fs::rename(&bundle.path, &path)?;
+        bundle.config = bundle.config.map(|_| path.join(NODE_CONFIG));
+        bundle.path = path;
+        bundle.spec(|spec| {
+            spec["annotations"] = json!({
+                "io.kubernetes.cri.container-type": "container",
+                "io.kubernetes.cri.sandbox-id": sandbox,
+            });
+        })
     }
 
     /// Changes the spec.
@@ -83,7 +115,7 @@ impl<'a> Bundle<'a> {
 
     /// Gives the container a node config of its own, by containerd's runtime options.
     pub fn config(mut self, toml: &str) -> Result<Bundle<'a>> {
-        let file = self.path().join("node.toml");
+        let file = self.path.join(NODE_CONFIG);
         fs::write(&file, mode::config(Some(toml)).unwrap_or_default())?;
         self.config = Some(file);
         Ok(self)
@@ -118,7 +150,7 @@ impl<'a> Bundle<'a> {
     }
 
     pub fn path(&self) -> PathBuf {
-        self.nest.folder().join("bundles").join(&self.id)
+        self.path.clone()
     }
 
     /// Calls the shim's program for this bundle: `start` or `delete`. Like containerd's, its stdin has the options.
@@ -165,10 +197,19 @@ pub struct Shim<'a> {
 }
 
 impl Shim<'_> {
-    /// Calls any method. An error is the status that was answered.
+    /// Calls any method of the task service. An error is the status that was answered.
     pub fn call<R: Message, A: Message>(&self, method: &str, request: &R) -> Result<A> {
+        self.request(self.generation.service(), method, request)
+    }
+
+    /// Calls any method of the sandbox service.
+    pub fn call_sandbox<R: Message, A: Message>(&self, method: &str, request: &R) -> Result<A> {
+        self.request("containerd.runtime.sandbox.v1.Sandbox", method, request)
+    }
+
+    fn request<R: Message, A: Message>(&self, service: &str, method: &str, request: &R) -> Result<A> {
         let request = Request {
-            service: self.generation.service().to_owned(),
+            service: service.to_owned(),
             method: method.to_owned(),
             timeout_nano: i64::try_from(Duration::from_secs(here(PATIENCE)).as_nanos())?,
             metadata: vec![KeyValue {

@@ -20,12 +20,18 @@ mod listening;
 mod names;
 #[path = "containerd/network.rs"]
 mod network;
+#[path = "containerd/node.rs"]
+mod node;
 #[path = "containerd/pod.rs"]
 mod pod;
 #[path = "containerd/profile.rs"]
 mod profile;
+#[path = "containerd/sandboxes.rs"]
+mod sandboxes;
 #[path = "containerd/streams.rs"]
 mod streams;
+#[path = "containerd/traps.rs"]
+mod traps;
 #[path = "containerd/volumes.rs"]
 mod volumes;
 #[path = "containerd/web.rs"]

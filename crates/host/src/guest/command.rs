@@ -7,6 +7,7 @@ use wasmtime::component::{Component, ComponentExportIndex, Func, Instance, Insta
 use wasmtime::{Result, Store};
 use wasmtime_wasi::WasiCtxBuilder;
 
+use super::coredump::{Dump, Visible};
 use super::export::{self, Target};
 use super::http::Client;
 use super::interfaces::{self, PROVIDED};
@@ -27,6 +28,7 @@ pub(super) struct Command {
     store: Store<ComponentState>,
     linked: Linked,
     fuel: Option<u64>,
+    dump: Option<Dump>,
 }
 
 impl Linked {
@@ -46,17 +48,25 @@ impl Linked {
         gate: Arc<Gate>,
         wasi: WasiCtxBuilder,
         stdio: &Stdio,
+        dump: Option<Dump>,
     ) -> Result<Command, PrepareError> {
         let store = state::component(self.component.engine(), grants, client, gate, wasi, stdio);
         let store = store.map_err(|error| PrepareError::Engine(format!("{error:#}")))?;
-        Ok(Command { store, linked: self, fuel: grants.fuel() })
+        Ok(Command { store, linked: self, fuel: grants.fuel(), dump })
     }
 }
 
 impl Command {
     pub async fn run(mut self, stdio: &Stdio, denials: &Denials) -> Outcome {
-        let fuel = self.fuel;
-        self.call(stdio).await.unwrap_or_else(|error| Outcome::from_error(&error, fuel, denials))
+        let error = match self.call(stdio).await {
+            Ok(outcome) => return outcome,
+            Err(error) => error,
+        };
+        let mut outcome = Outcome::from_error(&error, self.fuel, denials);
+        if let Some(dump) = &self.dump {
+            dump.after(&mut outcome, &error, &mut self.store, &Visible::default()).await;
+        }
+        outcome
     }
 
     async fn call(&mut self, stdio: &Stdio) -> Result<Outcome> {

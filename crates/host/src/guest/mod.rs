@@ -5,6 +5,7 @@
 
 mod clock;
 mod command;
+mod coredump;
 mod denials;
 mod deny;
 mod errors;
@@ -46,6 +47,7 @@ pub use outcome::Outcome;
 pub use timeout::Timeout;
 
 use crate::protocol::NameFiles;
+use coredump::Dump;
 use http::Client;
 use library::Linked;
 use network::{Gate, Names};
@@ -99,12 +101,13 @@ pub fn prepare(library: &Library, launch: Launch) -> Result<Prepared, PrepareErr
     let names = Arc::new(Names::new(grants.egress(), &names, denials.clone())?);
     let gate = Gate::new(&grants, &names);
     let wasi = wasi::context(&grants, &gate, root.as_deref(), &stdio)?;
+    let dump = Dump::of(&grants, root.as_deref());
     let program = match linked.as_ref() {
         Linked::Component(component) => {
             let client = Client::new(&grants, names, root.as_deref(), roots.map(File::from));
-            Program::Component(component.clone().prepare(&grants, client, gate, wasi, &stdio)?)
+            Program::Component(component.clone().prepare(&grants, client, gate, wasi, &stdio, dump)?)
         }
-        Linked::Module(module) => Program::Module(module.clone().prepare(&grants, wasi)?),
+        Linked::Module(module) => Program::Module(module.clone().prepare(&grants, wasi, dump)?),
     };
     Ok(Prepared { program, _linked: linked, stdio, denials, timeout, ending: Ending::default() })
 }

@@ -4,6 +4,7 @@ use grants::Grants;
 use wasmtime::{Engine, ExternType, Func, FuncType, Instance, InstancePre, Linker, Result, Store, Val};
 use wasmtime_wasi::{I32Exit, WasiCtxBuilder, p1};
 
+use super::coredump::{Dump, Visible};
 use super::errors::list;
 use super::opening;
 use super::preview1::{self, PREVIEW1};
@@ -32,6 +33,9 @@ pub(super) struct Module {
     linked: Linked,
     results: Vec<Val>,
     fuel: Option<u64>,
+    dump: Option<Dump>,
+    /// Once its start function has returned.
+    instance: Option<Instance>,
 }
 
 impl Linked {
@@ -45,11 +49,16 @@ impl Linked {
     }
 
     /// Gives it a store of its own.
-    pub fn prepare(self, grants: &Grants, wasi: WasiCtxBuilder) -> Result<Module, PrepareError> {
+    pub fn prepare(
+        self,
+        grants: &Grants,
+        wasi: WasiCtxBuilder,
+        dump: Option<Dump>,
+    ) -> Result<Module, PrepareError> {
         let store = state::module(self.module.module().engine(), grants, wasi);
         let store = store.map_err(|error| PrepareError::Engine(format!("{error:#}")))?;
         let results = vec![Val::I32(0); self.results];
-        Ok(Module { store, linked: self, results, fuel: grants.fuel() })
+        Ok(Module { store, linked: self, results, fuel: grants.fuel(), dump, instance: None })
     }
 }
 
@@ -91,12 +100,21 @@ impl Module {
                 self.results.iter().for_each(|value| stdio.output.report(&text(value)));
                 Outcome::exit(0)
             }
-            Err(error) => Outcome::from_error(&error, self.fuel, denials),
+            Err(error) => {
+                let mut outcome = Outcome::from_error(&error, self.fuel, denials);
+                if let Some(dump) = &self.dump {
+                    let visible = self.instance.map(|instance| Visible::of(&instance, &mut self.store));
+                    let visible = visible.unwrap_or_default();
+                    dump.after(&mut outcome, &error, &mut self.store, &visible).await;
+                }
+                outcome
+            }
         }
     }
 
     async fn call(&mut self) -> Result<()> {
         let instance = self.linked.module.instantiate_async(&mut self.store).await?;
+        self.instance = Some(instance);
         if self.linked.function != START && instance.get_func(&mut self.store, INITIALIZE).is_some() {
             function(&instance, &mut self.store, INITIALIZE)?
                 .call_async(&mut self.store, &[], &mut [])

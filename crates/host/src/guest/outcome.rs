@@ -54,6 +54,20 @@ impl Outcome {
         Self { code: TIMED_OUT, reason: Some(reason), oom: false }
     }
 
+    /// Whether the guest did what it may not, and its state may tell why.
+    pub(super) fn is_trap(&self) -> bool {
+        self.code == TRAPPED
+    }
+
+    /// Says one thing more in a line of its own, right below what happened: a long backtrace may be cut.
+    pub(super) fn add(&mut self, line: &str) {
+        let reason = self.reason.take().unwrap_or_default();
+        self.reason = Some(match reason.split_once('\n') {
+            Some((what, rest)) => format!("{what}\n{line}\n{rest}"),
+            None => format!("{reason}\n{line}"),
+        });
+    }
+
     /// What a call into a guest that began with this `fuel` failed with. A denied call that ended it is one of `denials`.
     pub(super) fn from_error(error: &wasmtime::Error, fuel: Option<u64>, denials: &Denials) -> Self {
         if let Some(denied) = error.downcast_ref::<Denied>() {

@@ -4,9 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use grants::sandbox_id;
 use oci_spec::runtime::Spec;
 
 use crate::command_line::check_name;
+use crate::sandbox;
 
 /// The largest spec that is read, in bytes; etcd and gRPC stop a pod's long before.
 const MAX_SPEC: u64 = 16 << 20;
@@ -32,10 +34,19 @@ impl Bundle {
         Ok(Bundle { path: path.to_owned(), spec })
     }
 
-    /// The bundle of another task of the same containerd namespace.
+    /// The bundle of another task of the same containerd namespace, or of a sandbox of it.
     pub fn sibling(&self, id: &str) -> Result<Bundle> {
         check_name("the id of another task", id)?;
-        Bundle::read(&self.path.with_file_name(id))
+        let near = self.path.with_file_name(id);
+        let path = if near.exists() { None } else { sandbox::bundle(&self.path, id) };
+        Bundle::read(&path.unwrap_or(near))
+    }
+
+    /// A file that the sandbox service left for the containers of this one's pod.
+    pub fn of_the_pod(&self, file: &str) -> Option<PathBuf> {
+        let sandbox = sandbox_id(&self.spec).filter(|id| check_name("the id of a sandbox", id).is_ok())?;
+        let path = sandbox::bundle(&self.path, sandbox)?.join(file);
+        path.exists().then_some(path)
     }
 
     pub fn path(&self) -> &Path {

@@ -1,5 +1,6 @@
 //! A Wasm container as the shim holds it: its first guest, what it was granted, its cgroup.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -41,6 +42,11 @@ impl Container {
 
     pub fn guest(&self) -> &Guest {
         &self.guest
+    }
+
+    /// How many calls of each kind its first guest was denied, at least: its host tells of the 1st, the 10th, the 100th.
+    pub fn denied(&self) -> HashMap<String, u64> {
+        self.guest.denied()
     }
 
     pub(super) fn grants(&self) -> Arc<Grants> {

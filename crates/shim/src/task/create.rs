@@ -11,6 +11,7 @@ use grants::{ContainerType, Grants, Mode, Policy, Tmpfs, TrustGroup, Volume, Vol
 use host::engine::Build;
 use host::jail::{Jail, Sockets};
 use host::protocol::{Payload, Place, Role};
+use image::Digest;
 use oci_spec::runtime::Spec;
 use protobuf::well_known_types::any::Any;
 
@@ -25,6 +26,8 @@ use crate::mount::{Attachment, Content, Tree, attach, refuse_kernel_files, rootf
 use crate::netns::Network;
 use crate::network_files;
 use crate::node_config;
+use crate::observe;
+use crate::sandbox;
 use crate::stdio::{Stdio, Urls};
 use crate::sysctl;
 use crate::wasm::{Cache, Code, ImageFacts, Source, facts, find};
@@ -49,11 +52,12 @@ pub struct Order {
     pub options: Option<Any>,
 }
 
-/// A created task, the name of its image, its cgroups and the table of its grants.
+/// A created task, the name of its image, the digest of its Wasm, its cgroups and the table of its grants.
 pub struct Created {
     pub task: Arc<Task>,
     pub mode: Mode,
     pub image: Option<String>,
+    pub code: Option<String>,
     pub cgroups: Vec<PathBuf>,
     pub grants: Option<String>,
 }
@@ -74,13 +78,13 @@ pub async fn create(context: &Context, order: Order, bundle: &Bundle) -> Result<
     if identity::container_type(bundle.spec()) == ContainerType::Sandbox {
         let mode = grants::mode(bundle.spec(), &policy)?;
         let task = Arc::new(Task::new(order, Work::Sandbox));
-        return Ok(Created { task, mode, image: None, cgroups: Vec::new(), grants: None });
+        return Ok(Created { task, mode, image: None, code: None, cgroups: Vec::new(), grants: None });
     }
     let grants = grants::derive(bundle.spec(), &policy)?;
     let mode = grants.mode();
-    tracing::info!(container = order.id, "granted: {}", grants.line());
+    tracing::info!("granted: {}", grants.line());
     let plan = Plan { context, order: &order, bundle, policy: &policy, grants: &grants };
-    let Loaded { home, place, cgroup, stdio, image } = match mode {
+    let Loaded { home, place, cgroup, stdio, image, code } = match mode {
         Mode::Normal => plan.in_a_host_of_its_own().await?,
         Mode::Shared => plan.in_a_shared_host().await?,
     };
@@ -98,8 +102,9 @@ pub async fn create(context: &Context, order: Order, bundle: &Bundle) -> Result<
         oom_kills: AtomicU64::new(0),
     };
     let task = Arc::new(Task::new(order, Work::Container(Box::new(container))));
-    tokio::spawn(ending::watch(task.clone(), context.events.clone()));
-    Ok(Created { task, mode, image, cgroups, grants: Some(table) })
+    let watch = ending::watch(task.clone(), context.events.clone());
+    tokio::spawn(observe::resume(task.subject.clone(), watch));
+    Ok(Created { task, mode, image, code: Some(code.to_string()), cgroups, grants: Some(table) })
 }
 
 /// A container that waits to be started.
@@ -109,6 +114,7 @@ struct Loaded {
     cgroup: Option<Cgroup>,
     stdio: Stdio,
     image: Option<String>,
+    code: Digest,
 }
 
 /// Code, files and streams: what a container needs wherever it runs.
@@ -141,7 +147,14 @@ impl Plan<'_> {
                 let place = Place { code: id.clone(), root: id.clone(), tag: 0 };
                 let home = Home::Own(host);
                 match self.launch(&home, place.clone(), &parts).await {
-                    Ok(()) => Ok(Loaded { home, place, cgroup, stdio: parts.stdio, image: parts.look.image }),
+                    Ok(()) => Ok(Loaded {
+                        home,
+                        place,
+                        cgroup,
+                        stdio: parts.stdio,
+                        image: parts.look.image,
+                        code: parts.source.digest,
+                    }),
                     Err(error) => {
                         take_back(Some(&home), cgroup).await;
                         Err(error)
@@ -187,7 +200,6 @@ impl Plan<'_> {
         let spec = self.bundle.spec();
         if is_bound_to_processors(spec) {
             tracing::warn!(
-                container = self.order.id,
                 "linux.resources.cpu.cpus of the spec is without effect: a shared host runs on all processors of the node; \
                  run.wasm/mode: normal keeps to them"
             );
@@ -203,7 +215,7 @@ impl Plan<'_> {
         let (seat, look) = tokio::try_join!(groups.seat(guest), self.look())?;
         let home = Home::Shared(seat);
         match self.take_seat(&home, look).await {
-            Ok((place, stdio, image)) => Ok(Loaded { home, place, cgroup: None, stdio, image }),
+            Ok((place, stdio, image, code)) => Ok(Loaded { home, place, cgroup: None, stdio, image, code }),
             Err(error) => {
                 take_back(Some(&home), None).await;
                 Err(error)
@@ -211,7 +223,7 @@ impl Plan<'_> {
         }
     }
 
-    async fn take_seat(&self, home: &Home, look: Look) -> Result<(Place, Stdio, Option<String>)> {
+    async fn take_seat(&self, home: &Home, look: Look) -> Result<(Place, Stdio, Option<String>, Digest)> {
         let Home::Shared(seat) = home else { bail!("a seat is in a shared host") };
         let mut parts = self.parts(look).await?;
         let (root, volumes) = (parts.root.take(), std::mem::take(&mut parts.volumes));
@@ -224,7 +236,7 @@ impl Plan<'_> {
             seat.network(Network::of(self.bundle)?.descriptor()?);
         }
         self.launch(home, place.clone(), &parts).await?;
-        Ok((place, parts.stdio, parts.look.image))
+        Ok((place, parts.stdio, parts.look.image, parts.source.digest))
     }
 
     async fn parts(&self, look: Look) -> Result<Parts> {
@@ -244,7 +256,7 @@ impl Plan<'_> {
     }
 
     async fn launch(&self, home: &Home, place: Place, parts: &Parts) -> Result<()> {
-        match launch(home, &self.order.id, place, self.grants, &parts.stdio).await {
+        match launch(home, &self.order.id, place, self.grants, self.bundle, &parts.stdio).await {
             Ok(()) => Ok(()),
             Err(Refused::Stale(reason)) => {
                 // The next create compiles anew; this one's host has the stale file mounted.
@@ -294,9 +306,12 @@ pub(super) async fn launch(
     id: &str,
     place: Place,
     grants: &Grants,
+    bundle: &Bundle,
     stdio: &Stdio,
 ) -> Result<(), Refused> {
-    let payload = serialised(&Payload { grants, names: network_files::names(grants)? })?;
+    let own = bundle.of_the_pod(sandbox::RESOLV_CONF);
+    let names = network_files::names(grants, own.as_deref())?;
+    let payload = serialised(&Payload { grants, names })?;
     let roots = network_files::roots(grants);
     let launch = Launch {
         place,

@@ -34,7 +34,7 @@ pub fn signal_ends(signal: i32) -> bool {
 /// Watches over a task from create to its end.
 pub async fn watch(task: Arc<Task>, events: Events) {
     let Work::Container(container) = &task.work else { return };
-    let exit = container.guest().exit(&task.id, container).await;
+    let exit = container.guest().exit(container).await;
     if let Some(reason) = &exit.reason
         && let Some(file) = &container.termination_message
     {
@@ -44,13 +44,7 @@ pub async fn watch(task: Arc<Task>, events: Events) {
     // Their ends are told before that of the container.
     task.end_execs().await;
     let code = u32::from(exit.code);
-    tracing::info!(
-        container = task.id,
-        code,
-        oom = exit.oom,
-        reason = exit.reason.as_deref().unwrap_or(""),
-        "ended"
-    );
+    tracing::info!(code, oom = exit.oom, reason = exit.reason.as_deref().unwrap_or(""), "ended");
     if exit.oom {
         let event = TaskOOM { container_id: task.id.clone(), ..TaskOOM::default() };
         events.publish(&task.namespace, TASK_OOM_EVENT_TOPIC, &event);

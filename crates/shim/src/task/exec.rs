@@ -31,6 +31,7 @@ use crate::host_process::{HOST, HostProcess};
 use crate::mount::{Tree, attach, detach};
 use crate::netns::Network;
 use crate::node_config;
+use crate::observe;
 use crate::stdio::{Stdio, Urls};
 use crate::wasm::{Cache, Code, find};
 
@@ -168,7 +169,8 @@ pub async fn start(context: &Context, task: &Arc<Task>, exec: &Arc<Exec>) -> Res
     if run.is_err() || task.is_closing() {
         guest.end_by(libc::SIGKILL);
     }
-    tokio::spawn(watch(task.clone(), exec.clone(), context.events.clone()));
+    let watch = watch(task.clone(), exec.clone(), context.events.clone());
+    tokio::spawn(observe::resume(task.subject.clone(), watch));
     Ok(run?)
 }
 
@@ -177,11 +179,10 @@ const NOT_RUN: u32 = 127;
 
 async fn watch(task: Arc<Task>, exec: Arc<Exec>, events: Events) {
     let (Work::Container(container), Some(guest)) = (&task.work, exec.guest.get()) else { return };
-    let name = name(&task, &exec);
-    let exit = guest.exit(&name, container).await;
+    let exit = guest.exit(container).await;
     guest.close().await;
     let (code, at) = (u32::from(exit.code), SystemTime::now());
-    tracing::info!(container = name, code, reason = exit.reason.as_deref().unwrap_or(""), "exec ended");
+    tracing::debug!(exec = exec.id, code, reason = exit.reason.as_deref().unwrap_or(""), "exec ended");
     if exec.progress.finish(End { code, at }) {
         let event = TaskExit {
             container_id: task.id.clone(),
@@ -195,11 +196,6 @@ async fn watch(task: Arc<Task>, exec: Arc<Exec>, events: Events) {
     }
 }
 
-/// What the log and `ps` call it.
-fn name(task: &Task, exec: &Exec) -> String {
-    format!("{}/{}", task.id, exec.id)
-}
-
 struct Plan<'a> {
     context: &'a Context,
     task: &'a Task,
@@ -208,20 +204,17 @@ struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    fn name(&self) -> String {
-        name(self.task, self.exec)
-    }
-
     async fn load(&self) -> Result<Guest> {
         let grants = self.container.grants().for_exec(&self.exec.process)?;
         let policy = node_config::policy(self.container.options.as_ref())?;
+        let bundle = Bundle::read(&self.task.bundle)?;
         let home = match &self.container.guest.home {
-            Home::Own(host) => Home::Own(self.host_beside(host, &grants, &policy).await?),
+            Home::Own(host) => Home::Own(self.host_beside(host, &bundle, &grants, &policy).await?),
             Home::Shared(seat) => {
                 Home::Shared(seat.beside().context("the container's host is full, or at its end: try again")?)
             }
         };
-        match self.launch(&home, &grants, &policy).await {
+        match self.launch(&home, &bundle, &grants, &policy).await {
             Ok(stdio) => Ok(Guest::new(home, stdio)),
             Err(error) => {
                 home.end().await;
@@ -234,6 +227,7 @@ impl Plan<'_> {
     async fn host_beside(
         &self,
         container: &HostProcess,
+        bundle: &Bundle,
         grants: &Grants,
         policy: &grants::Policy,
     ) -> Result<HostProcess> {
@@ -242,11 +236,12 @@ impl Plan<'_> {
         let mounts = container.mount_namespace().context(ended)?;
         let host = {
             let cgroup = lock(&self.container.cgroup);
-            HostProcess::start(HOST, &self.name(), cgroup.as_ref(), &network)?
+            // What `ps` on the node shows.
+            let name = format!("{}/{}", self.task.id, self.exec.id);
+            HostProcess::start(HOST, &name, cgroup.as_ref(), &network)?
         };
-        let bundle = Bundle::read(&self.task.bundle)?;
         let sockets = if grants.uses_network() { Sockets::Own } else { Sockets::None };
-        let mut jail = create::jail(grants, &bundle, policy, sockets, grants.open_files());
+        let mut jail = create::jail(grants, bundle, policy, sockets, grants.open_files());
         jail.oom_score_adj = Some(jail.oom_score_adj.unwrap_or(0).saturating_add(SOONER).min(SOONEST));
         match host.enter(jail, &network, Some(mounts.as_fd()), Role::Alone, None).await {
             Ok(_) => Ok(host),
@@ -257,13 +252,19 @@ impl Plan<'_> {
         }
     }
 
-    async fn launch(&self, home: &Home, grants: &Grants, policy: &grants::Policy) -> Result<Stdio> {
+    async fn launch(
+        &self,
+        home: &Home,
+        bundle: &Bundle,
+        grants: &Grants,
+        policy: &grants::Policy,
+    ) -> Result<Stdio> {
         let place = match grants.entry().path == self.container.grants().entry().path {
             true => self.container.place.clone(),
             false => self.other_wasm(grants, policy).await?,
         };
         let stdio = Stdio::open(&self.exec.urls, &self.task.id, &self.task.namespace).await?;
-        create::launch(home, &self.exec.id, place, grants, &stdio).await?;
+        create::launch(home, &self.exec.id, place, grants, bundle, &stdio).await?;
         Ok(stdio)
     }
 

@@ -1,5 +1,6 @@
 //! One program at work, as the shim holds it: the first of a container, or one that was executed in it.
 
+use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI32, Ordering};
 
@@ -8,6 +9,7 @@ use host::protocol::{Counts, Exit};
 
 use super::container::{Container, lock};
 use super::{Death, Home};
+use crate::denied::Denied;
 use crate::stdio::{Stdio, Unread};
 
 /// Exit codes of the design's table of ends.
@@ -21,13 +23,21 @@ pub struct Guest {
     stdio: Mutex<Option<Stdio>>,
     /// What it wrote before its end and nobody has read yet.
     unread: Mutex<Option<Unread>>,
+    /// What it was denied, as its host has told so far.
+    denied: Mutex<Denied>,
     /// The signal that containerd sent to end it; 0 for none.
     ended_by: AtomicI32,
 }
 
 impl Guest {
     pub fn new(home: Home, stdio: Stdio) -> Guest {
-        Guest { home, stdio: Mutex::new(Some(stdio)), unread: Mutex::default(), ended_by: AtomicI32::new(0) }
+        Guest {
+            home,
+            stdio: Mutex::new(Some(stdio)),
+            unread: Mutex::default(),
+            denied: Mutex::default(),
+            ended_by: AtomicI32::new(0),
+        }
     }
 
     pub fn pid(&self) -> u32 {
@@ -61,11 +71,16 @@ impl Guest {
         lock(&self.stdio).as_ref().map_or(Ok(()), Stdio::close_stdin)
     }
 
-    /// Waits for its end; its streams are open still. `name` is what the log calls it, `container` whose it is.
-    pub(super) async fn exit(&self, name: &str, container: &Container) -> Exit {
-        let exit = match self.home.exit(name).await {
+    /// How many calls of each kind it was denied, at least: its host tells of the 1st, the 10th, the 100th.
+    pub(super) fn denied(&self) -> HashMap<String, u64> {
+        lock(&self.denied).counts()
+    }
+
+    /// Waits for its end; its streams are open still. `container` is whose it is.
+    pub(super) async fn exit(&self, container: &Container) -> Exit {
+        let exit = match self.home.exit(&self.denied).await {
             Some(exit) => self.as_asked(exit),
-            None => self.without_a_word(name, container).await,
+            None => self.without_a_word(container).await,
         };
         // What is left of the host has nothing more to do, and holds the streams open.
         self.home.end().await;
@@ -105,10 +120,10 @@ impl Guest {
     }
 
     /// The host is gone and said nothing: killed by us, by the kernel for want of memory, or crashed.
-    async fn without_a_word(&self, name: &str, container: &Container) -> Exit {
+    async fn without_a_word(&self, container: &Container) -> Exit {
         let Death { signal, words } = self.home.death().await;
         let exit = |code, oom, reason| {
-            let (id, denied) = (name.to_owned(), Counts::new());
+            let (id, denied) = (String::new(), Counts::new());
             Exit { id, code, oom, reason, told: false, denied }
         };
         let asked = self.ended_by.load(Ordering::SeqCst);

@@ -1,8 +1,11 @@
 //! Where a container runs: in a host of its own, or on a seat in one that it shares. Nothing else asks which.
 
+use std::sync::Mutex;
+
 use anyhow::{Result, bail};
 use host::protocol::{Exit, Reply, Request};
 
+use super::container::lock;
 use crate::denied::Denied;
 use crate::group::Seat;
 use crate::host_process::{HostProcess, Launch, Refused, accepted};
@@ -96,25 +99,26 @@ impl Home {
         }
     }
 
-    /// Waits for the end of the container `id`; `None` when the host went without a word.
-    pub async fn exit(&self, id: &str) -> Option<Exit> {
-        let mut denied = Denied::default();
-        let end = self.hear_out(id, &mut denied).await.unwrap_or_else(|error| {
-            tracing::warn!(container = id, error = format!("{error:#}"), "a host broke the protocol");
+    /// Waits for the end of the container; `None` when the host went without a word.
+    ///
+    /// `denied` is kept up to date meanwhile.
+    pub async fn exit(&self, denied: &Mutex<Denied>) -> Option<Exit> {
+        let end = self.hear_out(denied).await.unwrap_or_else(|error| {
+            tracing::warn!(error = format!("{error:#}"), "a host broke the protocol");
             None
         });
-        if let Some(calls) = denied.sum(end.as_ref().map(|exit| &exit.denied)) {
-            tracing::warn!(container = id, "denied calls: {calls}");
+        if let Some(calls) = lock(denied).sum(end.as_ref().map(|exit| &exit.denied)) {
+            tracing::warn!("denied calls: {calls}");
         }
         end
     }
 
-    async fn hear_out(&self, id: &str, denied: &mut Denied) -> Result<Option<Exit>> {
+    async fn hear_out(&self, denied: &Mutex<Denied>) -> Result<Option<Exit>> {
         loop {
             match self.reply().await? {
                 Some(Reply::Denied { denial, .. }) => {
-                    if let Some(sentence) = denied.take(&denial)? {
-                        tracing::warn!(container = id, "{sentence}");
+                    if let Some(sentence) = lock(denied).take(&denial)? {
+                        tracing::warn!("{sentence}");
                     }
                 }
                 Some(Reply::Exited(exit)) => return Ok(Some(exit)),

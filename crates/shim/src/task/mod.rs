@@ -14,12 +14,14 @@ use std::collections::hash_map::Entry;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 use containerd_shim_protos::api::{StateResponse, Status};
 
 use crate::cgroup::Usage;
 use crate::error::{Error, Result};
 use crate::events::timestamp;
+use crate::observe::{self, Subject};
 use crate::stdio::Urls;
 use container::lock;
 use progress::Progress;
@@ -49,6 +51,9 @@ pub struct Task {
     pub bundle: PathBuf,
     pub urls: Urls,
     pub work: Work,
+    pub created: SystemTime,
+    /// Whom lines of the log are about that are written for it.
+    pub subject: Option<Arc<Subject>>,
     progress: Progress,
     /// Processes besides the first, by their ids.
     execs: Mutex<HashMap<String, Arc<Exec>>>,
@@ -59,8 +64,18 @@ pub struct Task {
 impl Task {
     fn new(order: Order, work: Work) -> Task {
         let Order { namespace, id, bundle, urls, .. } = order;
-        let (progress, closing) = (Progress::new(), AtomicBool::new(false));
-        Task { namespace, id, bundle, urls, work, progress, execs: Mutex::default(), closing }
+        Task {
+            namespace,
+            id,
+            bundle,
+            urls,
+            work,
+            created: SystemTime::now(),
+            subject: observe::current(),
+            progress: Progress::new(),
+            execs: Mutex::default(),
+            closing: AtomicBool::new(false),
+        }
     }
 
     pub fn phase(&self) -> Phase {

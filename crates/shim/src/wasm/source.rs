@@ -90,7 +90,7 @@ async fn manifest(containerd: &Containerd, image: &ImageRef) -> Result<Manifest>
 }
 
 /// This machine's architecture in Go's words, which images use.
-fn architecture() -> &'static str {
+pub fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",

@@ -4,11 +4,11 @@ use std::process::Command;
 
 use testkit::eventually;
 
-/// `run-wasm inspect --grants CONTAINER` in the nest.
+/// `run-wasm inspect CONTAINER` in the nest.
 fn inspected(daemon: &testkit::Containerd, id: &str) -> anyhow::Result<String> {
     let program = testkit::shim_binary()?.with_file_name("run-wasm");
     let mut command: Command = daemon.nest().command(program);
-    let output = command.args(["inspect", "--grants", id]).output()?;
+    let output = command.args(["inspect", id]).output()?;
     anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?)
 }
