@@ -36,6 +36,12 @@ impl Member {
         Member { id: id.into(), uid: 0, args: Vec::new(), output: None }
     }
 
+    /// Another one of its kind.
+    pub fn named(mut self, id: impl Into<String>) -> Member {
+        self.id = id.into();
+        self
+    }
+
     pub fn id(&self) -> &str {
         &self.id
     }

@@ -58,6 +58,19 @@ fn cgroups(name: &str) -> Vec<PathBuf> {
     places.filter(|cgroup| cgroup.is_dir()).collect()
 }
 
+/// Has what a failed test has left paused go on, to its end: a frozen process of cgroup v1 does not hear that it is killed.
+pub(crate) fn thaw(name: &str) {
+    for folder in cgroups(name) {
+        for entry in fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok) {
+            let state = entry.path().join("freezer.state");
+            if state.exists() {
+                // Whatever is wrong with it is seen by who waits for the processes.
+                drop(fs::write(state, "THAWED"));
+            }
+        }
+    }
+}
+
 /// Takes away the cgroups that a failed test has left behind. No process may be left in them.
 pub(crate) fn remove_cgroups(name: &str) {
     fn remove(folder: &Path) {

@@ -15,7 +15,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tempfile::TempDir;
 
 use crate::cgroup;
-use crate::leaks::remove_cgroups;
+use crate::leaks::{remove_cgroups, thaw};
 
 /// The first process of the nest. It ends when its stdin does, which is when the test drops the nest or dies; the kernel
 /// then ends all others. Being a shell it reaps orphans.
@@ -211,6 +211,7 @@ fn only_child(pid: i32) -> Result<i32> {
 impl Drop for Nest {
     fn drop(&mut self) {
         drop(self.stdin.take());
+        thaw(&self.name);
         if let Err(error) = self.unshare.wait() {
             eprintln!("a nest cannot be waited for: {error}");
         }

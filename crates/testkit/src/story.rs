@@ -20,8 +20,8 @@ pub fn told_on_a_node(version: Version, story: impl FnOnce(&Node) -> Result<()>)
 
 fn judged(daemon: &Containerd, result: Result<()>) -> Result<()> {
     let result = result.and_then(|()| daemon.nest().assert_clean());
-    if result.is_err() {
-        eprintln!("containerd's log ends with:\n{}", daemon.log_end());
+    if let Err(error) = &result {
+        eprintln!("containerd's log ends with:\n{}\n{error:#}", daemon.log_end());
     }
     result
 }
