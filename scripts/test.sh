@@ -24,7 +24,7 @@ cd "$ROOT"
 
 stages=(lint build guests unit fuzz containerd cri jail grants escapes strict faults life shared kubernetes cgroup2)
 longest_file=600
-export CONTAINERD_1_7 CONTAINERD_2_1 SHIM_DIR=$BUILT GUESTS=$ROOT/target/guests CNI_BIN REGISTRY_BIN
+export CONTAINERD_1_7 CONTAINERD_2_1 SHIM_DIR=$BUILT GUESTS=$ROOT/target/guests CNI_BIN REGISTRY_BIN BUSYBOX_BIN
 
 stage_lint() {
   cargo fmt --all --check
@@ -77,10 +77,14 @@ e2e() {
   ensure_containerd
   run_tests --test "$1" -- "${@:2}"
 }
-stage_containerd() { e2e containerd; }
+stage_containerd() {
+  ensure_busybox
+  e2e containerd
+}
 stage_cri() {
   ensure_pod_network
   ensure_registry
+  ensure_busybox
   e2e cri
 }
 # Shows what was tried and what was reached.
@@ -102,6 +106,7 @@ stage_life() {
 stage_shared() {
   ensure_pod_network
   ensure_registry
+  ensure_busybox
   needs_product
   ensure_containerd
   local test tests=()

@@ -6,7 +6,8 @@ CONTAINERD_2_1=$CACHE/containerd-2.1/usr/bin
 CNI_BIN=$CACHE/cni/usr/lib/cni
 REGISTRY_BIN=$CACHE/registry/usr/bin
 ETCD_BIN=$CACHE/etcd/usr/bin
-BUSYBOX=$CACHE/busybox/bin/busybox
+BUSYBOX_BIN=$CACHE/busybox/bin
+BUSYBOX=$BUSYBOX_BIN/busybox
 
 # ensure_containerd: containerd 1.7 and 2.1 (or what their suites carry by now: the versions are said).
 ensure_containerd() {
@@ -21,9 +22,12 @@ ensure_pod_network() { cached cni unpack_from_debian forky containernetworking-p
 # ensure_registry: one to push images to.
 ensure_registry() { cached registry unpack_from_debian bookworm docker-registry; }
 
+# ensure_busybox: a static busybox for native containers.
+ensure_busybox() { cached busybox unpack_from_debian bookworm busybox-static; }
+
 # ensure_cluster_parts: the CNI plugins, etcd, and a static busybox for native pods.
 ensure_cluster_parts() {
   ensure_pod_network
   cached etcd unpack_from_debian forky etcd-server
-  cached busybox unpack_from_debian bookworm busybox-static
+  ensure_busybox
 }

@@ -34,6 +34,15 @@ pub enum GrantError {
     #[error("{field} of the spec: {why}")]
     Refused { field: &'static str, why: &'static str },
 
+    #[error(
+        "the container is native and {asks}, which would give it the node: leave that out; or have the node's config say \
+         native = \"allow-privileged\""
+    )]
+    NativeOfTheNode { asks: String },
+
+    #[error("the container is native: {why}")]
+    Native { why: String },
+
     #[error("linux.sysctl of the spec: {name} {why}")]
     Sysctl { name: String, why: &'static str },
 

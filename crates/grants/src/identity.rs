@@ -74,6 +74,12 @@ pub fn pod(spec: &Spec) -> Option<Pod<'_>> {
     })
 }
 
+/// Whether the spec leaves a namespace out: its container then has the node's own.
+pub fn has_the_nodes(spec: &Spec, kind: LinuxNamespaceType) -> bool {
+    let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
+    !namespaces.is_some_and(|all| all.iter().any(|namespace| namespace.typ() == kind))
+}
+
 /// The network namespace that the spec asks for.
 pub fn network_namespace(spec: &Spec) -> NetNs {
     let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());

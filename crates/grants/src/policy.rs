@@ -21,6 +21,9 @@ use crate::units::{self, ByteSize};
 pub struct Policy {
     /// Whether containers that are no Wasm may run at all.
     pub native: Native,
+    /// The OCI runtime that runs them: a path, or a name that is looked for in the shim's `PATH`.
+    #[serde(deserialize_with = "program")]
+    pub native_runtime: PathBuf,
     /// The modes that a pod may choose; the first is the one of pods that do not.
     #[serde(deserialize_with = "modes")]
     pub modes: Vec<Mode>,
@@ -42,6 +45,10 @@ pub struct Policy {
 pub enum Native {
     #[default]
     Deny,
+    /// Those that leave the node alone.
+    Allow,
+    /// All that Kubernetes lets through, `privileged`, `hostPID` and `hostIPC` included.
+    AllowPrivileged,
 }
 
 /// The cache of compiled code.
@@ -168,6 +175,7 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             native: Native::default(),
+            native_runtime: PathBuf::from("runc"),
             modes: vec![Mode::Normal, Mode::Shared],
             profiles: vec![Profile::Standard, Profile::Strict],
             cache: Cache::default(),
@@ -263,6 +271,17 @@ fn absolute<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Er
     if !path.is_absolute() {
         return Err(D::Error::custom(
             "the path is not absolute; write one such as \"/var/lib/run-wasm/aot\"",
+        ));
+    }
+    Ok(path)
+}
+
+fn program<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+    let path = PathBuf::deserialize(deserializer)?;
+    let is_name = path.file_name().is_some_and(|name| name == path.as_os_str());
+    if !path.is_absolute() && !is_name {
+        return Err(D::Error::custom(
+            "this is neither a program's name nor an absolute path; write \"runc\"",
         ));
     }
     Ok(path)

@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use grants::policy::LogFormat;
+use grants::policy::{LogFormat, Native};
 use grants::{ByteSize, JailPart, Mode, Policy, Profile};
 
 fn refused(text: &str) -> String {
@@ -29,7 +29,8 @@ fn an_empty_config_is_the_default() {
 fn every_key_is_read() {
     let policy = Policy::parse(
         r#"
-        native = "deny"
+        native = "allow"
+        native-runtime = "/usr/local/sbin/runc"
         modes = ["normal"]
         profiles = ["strict"]
         [cache]
@@ -57,6 +58,10 @@ fn every_key_is_read() {
     assert_eq!(
         (policy.cache.dir.as_path(), policy.cache.max_bytes),
         (Path::new("/var/cache/aot"), ByteSize(512 << 20))
+    );
+    assert_eq!(
+        (policy.native, policy.native_runtime.as_path()),
+        (Native::Allow, Path::new("/usr/local/sbin/runc"))
     );
     assert_eq!(policy.jail.require, [JailPart::Landlock, JailPart::Seccomp]);
     assert_eq!((policy.limits.memory, policy.limits.open_files), (Some(ByteSize(64 << 20)), 128));
@@ -93,7 +98,14 @@ fn a_mistake_names_its_line_and_key() {
             "[jail]\nrequire = [\"selinux\"]",
             "line 2 (`require = [\"selinux\"]`): unknown variant `selinux`, expected `seccomp` or `landlock`",
         ),
-        ("native = \"allow\"", "line 1 (`native = \"allow\"`): unknown variant `allow`, expected `deny`"),
+        (
+            "native = \"yes\"",
+            "line 1 (`native = \"yes\"`): unknown variant `yes`, expected one of `deny`, `allow`, `allow-privileged`",
+        ),
+        (
+            "native-runtime = \"bin/runc\"",
+            "line 1 (`native-runtime = \"bin/runc\"`): this is neither a program's name nor an absolute path; write \"runc\"",
+        ),
         ("[limits]\ntimeout = 0", "line 2 (`timeout = 0`): 0 is not a time such as"),
         ("[limits]\nfuel = 0", "line 2 (`fuel = 0`): a guest without fuel cannot run"),
         ("profiles = []", "line 1 (`profiles = []`): no profile is left"),

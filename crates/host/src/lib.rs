@@ -5,6 +5,7 @@
 //! runs containers ([`serve`]).
 
 mod alone;
+mod hold;
 pub mod jail;
 pub mod protocol;
 pub mod serve;

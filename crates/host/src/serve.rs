@@ -13,7 +13,7 @@ use crate::engine::Build;
 use crate::guest::{Denials, Outcome};
 use crate::jail;
 use crate::protocol::{Channel, Exit, Payload, Reply, Request, Role, Stdio};
-use crate::{alone, tenants};
+use crate::{alone, hold, tenants};
 
 /// The most of a reason that travels in a reply; a backtrace beyond it helps nobody.
 const MAX_REASON: usize = 8 * 1024;
@@ -37,6 +37,7 @@ fn serve(channel: &Arc<Channel>) -> io::Result<()> {
     match close_jail(channel)? {
         None => Ok(()),
         Some((Role::Compiler, _)) => compile_all(channel),
+        Some((Role::Holder, _)) => hold::serve(channel),
         Some((Role::Alone, _)) => alone::serve(channel),
         Some((Role::Group { seats }, Some(page))) => tenants::serve(channel, seats, page),
         Some((Role::Group { .. }, None)) => Err(io::Error::other("a host of many lacks its page of tags")),

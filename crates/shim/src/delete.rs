@@ -16,6 +16,7 @@ use crate::cgroup;
 use crate::command_line::Invocation;
 use crate::events::timestamp;
 use crate::manager::Slots;
+use crate::native::Room;
 use crate::record::{Process, Records};
 use crate::service::NAMESPACE;
 use crate::start;
@@ -50,6 +51,7 @@ pub fn delete(invocation: &Invocation) -> Result<()> {
         }
         None => named_by_the_spec(&invocation.bundle),
     };
+    Room::of(&invocation.address, &invocation.namespace, &invocation.id).sweep(&invocation.id);
     wait_until(|| !cgroup::is_systemds(&cgroups));
     wait_until(|| cgroup::remove(&cgroups));
     records.remove(&invocation.id);
@@ -89,7 +91,7 @@ fn named_by_the_spec(bundle: &Path) -> Vec<PathBuf> {
     let Ok(bundle) = Bundle::read(bundle) else { return Vec::new() };
     let path = bundle.spec().linux().as_ref().and_then(|linux| linux.cgroups_path().as_ref());
     let path = path.and_then(|path| path.to_str()).filter(|path| !path.is_empty());
-    path.and_then(|path| cgroup::directories(path).ok()).unwrap_or_default()
+    path.and_then(|path| cgroup::all_directories(path).ok()).unwrap_or_default()
 }
 
 fn end(process: &Process) {

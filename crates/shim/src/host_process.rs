@@ -22,6 +22,7 @@ const LAST_WORDS: usize = 4096;
 /// What a child is started as: the first argument of its command line.
 pub const HOST: &str = "host";
 pub const COMPILER: &str = "compile";
+pub const HOLDER: &str = "hold";
 
 /// How a host refused what it was asked.
 #[derive(Debug, thiserror::Error)]

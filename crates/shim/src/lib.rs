@@ -21,6 +21,7 @@ mod info;
 mod logging;
 mod manager;
 mod mount;
+mod native;
 mod netns;
 mod network_files;
 mod node_config;

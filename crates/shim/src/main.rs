@@ -7,9 +7,9 @@ use std::process::ExitCode;
 static HEAP: host::memory::heap::Charging = host::memory::heap::Charging;
 
 fn main() -> ExitCode {
-    // A host or compiler never runs a line of the shim, and a shim never initialises Wasmtime.
+    // A host, compiler or holder never runs a line of the shim, and a shim never initialises Wasmtime.
     match std::env::args().nth(1).as_deref() {
-        Some("host" | "compile") => host::serve::main(),
+        Some("host" | "compile" | "hold") => host::serve::main(),
         _ => shim::main(),
     }
 }

@@ -30,6 +30,8 @@ const POD_CONFIG: &str = "PodSandboxConfig";
 struct PodConfig {
     #[prost(message, optional, tag = "1")]
     metadata: Option<Metadata>,
+    #[prost(string, tag = "2")]
+    hostname: String,
     #[prost(message, optional, tag = "4")]
     dns: Option<Dns>,
     #[prost(map = "string, string", tag = "7")]
@@ -60,9 +62,29 @@ struct Dns {
 
 #[derive(Clone, PartialEq, Message)]
 struct Linux {
+    #[prost(message, optional, tag = "2")]
+    security: Option<Security>,
     #[prost(map = "string, string", tag = "3")]
     sysctls: HashMap<String, String>,
 }
+
+#[derive(Clone, Copy, PartialEq, Message)]
+struct Security {
+    #[prost(message, optional, tag = "1")]
+    namespaces: Option<Modes>,
+}
+
+/// `NamespaceMode` of each namespace but the network's, of which CRI tells otherwise.
+#[derive(Clone, Copy, PartialEq, Message)]
+struct Modes {
+    #[prost(int32, tag = "2")]
+    pid: i32,
+    #[prost(int32, tag = "3")]
+    ipc: i32,
+}
+
+/// The mode of `hostPID` and `hostIPC`.
+const NODE: i32 = 2;
 
 /// Where containerd (2.x) keeps the bundles of sandboxes that a shim makes, beside those of tasks:
 /// `<state>/<this>/<namespace>/<id>`.
@@ -129,11 +151,17 @@ fn spec(id: &str, netns: &str, config: &PodConfig) -> Value {
             of_cri("sandbox-uid", uid),
         ]);
     }
-    let network = json!({ "type": "network", "path": netns });
-    let namespaces = if netns.is_empty() { Vec::new() } else { vec![network] };
+    let modes = config.linux.as_ref().and_then(|linux| linux.security?.namespaces).unwrap_or_default();
+    let mut namespaces = Vec::new();
+    if !netns.is_empty() {
+        namespaces.extend([json!({ "type": "network", "path": netns }), json!({ "type": "uts" })]);
+    }
+    let own = [("pid", modes.pid), ("ipc", modes.ipc)].into_iter().filter(|(_, mode)| *mode != NODE);
+    namespaces.extend(own.map(|(kind, _)| json!({ "type": kind })));
     let sysctls = config.linux.as_ref().map(|linux| &linux.sysctls);
     json!({
         "ociVersion": "1.2.0",
+        "hostname": config.hostname,
         "annotations": annotations,
         "linux": { "namespaces": namespaces, "sysctl": sysctls },
     })
@@ -152,7 +180,7 @@ fn resolv_conf(dns: &Dns) -> String {
 #[cfg(test)]
 mod tests {
     use grants::{ContainerType, NetNs, identity};
-    use oci_spec::runtime::Spec;
+    use oci_spec::runtime::{LinuxNamespaceType as Kind, Spec};
 
     use super::*;
 
@@ -168,7 +196,11 @@ mod tests {
             annotations: [("run.wasm/mode", "shared"), ("other", "x")]
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),
-            linux: Some(Linux { sysctls: [("net.core.somaxconn".to_owned(), "7".to_owned())].into() }),
+            linux: Some(Linux {
+                sysctls: [("net.core.somaxconn".to_owned(), "7".to_owned())].into(),
+                ..Linux::default()
+            }),
+            ..PodConfig::default()
         }
     }
 
@@ -208,6 +240,21 @@ mod tests {
     fn a_pod_in_the_nodes_network_has_no_namespace_of_its_own() {
         let spec: Spec = serde_json::from_value(spec("box", "", &PodConfig::default())).unwrap();
         assert_eq!(identity::network_namespace(&spec), NetNs::Node);
+    }
+
+    #[test]
+    fn a_pod_has_the_nodes_namespaces_only_where_its_config_says_so() {
+        let has = |netns: &str, modes: Option<Modes>| {
+            let linux = Linux { security: Some(Security { namespaces: modes }), ..Linux::default() };
+            let config = PodConfig { linux: Some(linux), hostname: "shop".into(), ..PodConfig::default() };
+            let spec: Spec = serde_json::from_value(spec("box", netns, &config)).unwrap();
+            assert_eq!(spec.hostname().as_deref(), Some("shop"));
+            [Kind::Pid, Kind::Ipc, Kind::Uts].map(|kind| identity::has_the_nodes(&spec, kind))
+        };
+        assert_eq!(has("/run/netns/cni-1", None), [false, false, false]);
+        assert_eq!(has("", None), [false, false, true]);
+        assert_eq!(has("/n", Some(Modes { pid: NODE, ipc: 0 })), [true, false, false]);
+        assert_eq!(has("/n", Some(Modes { pid: 1, ipc: NODE })), [false, true, false]);
     }
 
     #[test]

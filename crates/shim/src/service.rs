@@ -41,14 +41,13 @@ use crate::group::Groups;
 use crate::heap;
 use crate::logging;
 use crate::manager::{Notes, Slots};
+use crate::native::Pods;
 use crate::observe::{self, Subject};
 use crate::record::{self, Record, Records};
 use crate::stats;
 use crate::stdio::Urls;
 use crate::task::bundle::Bundle;
-use crate::task::{
-    Container, Context, Exec, Guest, Order, Phase, Task, Work, create, end, signal_ends, start_exec,
-};
+use crate::task::{Context, Exec, Order, Phase, Program, Task, Work, create, end, signal_ends, start_exec};
 
 /// Where containerd says its namespace with a call.
 pub const NAMESPACE: &str = "containerd-namespace-ttrpc";
@@ -59,7 +58,6 @@ type Key = (String, String);
 /// The tasks of one pod, or of all pods in shared mode, and the RPCs on them.
 pub struct Service {
     context: Context,
-    address: String,
     /// `None` while a task is being created: its id is taken.
     tasks: Mutex<HashMap<Key, Option<Arc<Task>>>>,
     /// Where a caller does not say it.
@@ -74,11 +72,12 @@ impl Service {
         let context = Context {
             containerd: Registry::new(setting.grpc_address.clone()),
             events,
+            address: setting.grpc_address.clone().unwrap_or_default(),
+            pods: Pods::default(),
             groups: setting.manager.as_ref().map(|manager| Arc::new(Groups::new(Notes::of(&manager.name)))),
         };
         Service {
             context,
-            address: setting.grpc_address.clone().unwrap_or_default(),
             tasks: Mutex::default(),
             namespace: setting.namespace.clone(),
             slots: setting.manager.as_ref().map(|manager| manager.slots.clone()),
@@ -111,7 +110,7 @@ impl Service {
     }
 
     fn records(&self, namespace: &str) -> Records {
-        Records::of(&self.address, namespace)
+        Records::of(&self.context.address, namespace)
     }
 
     /// Whose task a call is about.
@@ -133,19 +132,17 @@ impl Service {
         })
     }
 
-    /// The container of a task.
-    ///
     /// # Errors
-    /// A sandbox has none.
-    fn container<'a>(&self, task: &'a Task, what: &str) -> Result<&'a Container> {
+    /// The task does not run, or is one in which nothing does.
+    fn needs_to_run(&self, task: &Task, what: &str) -> Result<()> {
         match &task.work {
-            Work::Container(container) if task.phase() == Phase::Running => Ok(container),
-            Work::Container(_) => Err(Error::FailedPrecondition(format!(
-                "the task {} does not run: it cannot be {what}",
-                task.id
-            ))),
             Work::Sandbox => Err(Error::FailedPrecondition(format!(
                 "{} is a sandbox, in which nothing runs to be {what}",
+                task.id
+            ))),
+            _ if task.phase() == Phase::Running => Ok(()),
+            _ => Err(Error::FailedPrecondition(format!(
+                "the task {} does not run: it cannot be {what}",
                 task.id
             ))),
         }
@@ -153,8 +150,16 @@ impl Service {
 
     /// Has a container stand still, or go on.
     async fn hold(&self, task: &Task, still: bool) -> Result<()> {
-        let pids: Vec<u32> = task.pids().into_iter().map(|(pid, _)| pid).collect();
-        self.container(task, if still { "paused" } else { "resumed" })?.pause(still, &pids).await
+        self.needs_to_run(task, if still { "paused" } else { "resumed" })?;
+        match &task.work {
+            Work::Sandbox => Ok(()),
+            Work::Container(container) => {
+                let pids: Vec<u32> = task.pids().into_iter().map(|(pid, _)| pid).collect();
+                container.pause(still, &pids).await
+            }
+            Work::Native(native) if still => Ok(native.pause().await?),
+            Work::Native(native) => Ok(native.resume().await?),
+        }
     }
 
     fn find(&self, call: &TtrpcContext, id: &str) -> Result<Arc<Task>> {
@@ -216,7 +221,9 @@ impl Service {
             shim_pid: std::process::id().cast_signed(),
             host: match &made.task.work {
                 Work::Sandbox => None,
-                Work::Container(container) => record::Process::of(container.pid().cast_signed()).ok(),
+                Work::Container(_) | Work::Native(_) => {
+                    record::Process::of(made.task.pid().cast_signed()).ok()
+                }
             },
             grants: made.grants,
             code: made.code,
@@ -234,14 +241,18 @@ impl Service {
         if task.phase() == Phase::Running {
             return Err(Error::FailedPrecondition(format!("the task {} is running: kill it first", task.id)));
         }
-        if let Work::Container(container) = &task.work {
-            // A task that was created and never started has no end yet.
-            container.end_by(libc::SIGKILL);
-        } else if task.phase() == Phase::Created {
-            end(task, self.events(), 0);
+        // A task that was created and never started has no end yet.
+        match &task.work {
+            Work::Container(container) => container.end_by(libc::SIGKILL),
+            Work::Native(native) => native.kill(libc::SIGKILL, false).await?,
+            Work::Sandbox if task.phase() == Phase::Created => end(task, self.events(), 0),
+            Work::Sandbox => {}
         }
         let end = task.ended().await;
         task.clean().await;
+        if let Work::Sandbox = &task.work {
+            self.context.pods.end(&(task.namespace.clone(), task.id.clone())).await;
+        }
         self.records(&task.namespace).remove(&task.id);
         observe::forget(&task.namespace, &task.id);
         self.tasks().remove(&(task.namespace.clone(), task.id.clone()));
@@ -266,13 +277,14 @@ enum Process {
 
 impl Process {
     /// What runs, or has run; `None` for a sandbox.
-    fn guest(&self) -> Result<Option<&Guest>> {
+    fn program(&self) -> Result<Option<Program<'_>>> {
         match self {
             Process::First(task) => Ok(match &task.work {
-                Work::Container(container) => Some(container.guest()),
                 Work::Sandbox => None,
+                Work::Container(container) => Some(Program::Guest(container.guest())),
+                Work::Native(native) => Some(Program::Native(native.init())),
             }),
-            Process::Exec(exec, _) => exec.guest().map(Some),
+            Process::Exec(exec, _) => exec.program().map(Some),
         }
     }
 }
@@ -329,7 +341,8 @@ impl TaskService for Service {
                 task.start(|| {
                     let event = TaskStart { container_id: task.id.clone(), pid, ..TaskStart::default() };
                     self.events().publish(&task.namespace, TASK_START_EVENT_TOPIC, &event);
-                })?;
+                })
+                .await?;
                 pid
             }
             Process::Exec(exec, task) => {
@@ -366,14 +379,14 @@ impl TaskService for Service {
             return Err(Error::NotFound(format!("{process} has ended already")).into());
         }
         let signal = request.signal.cast_signed();
-        if signal_ends(signal) {
-            match &process {
-                Process::First(task) => match &task.work {
-                    Work::Sandbox => end(task, self.events(), 128u32.saturating_add(request.signal)),
-                    Work::Container(container) => container.end_by(signal),
-                },
-                Process::Exec(exec, _) => exec.guest()?.end_by(signal),
-            }
+        match &process {
+            Process::First(task) => match &task.work {
+                Work::Native(native) => native.kill(signal, request.all).await.map_err(Error::from)?,
+                _ if !signal_ends(signal) => {}
+                Work::Sandbox => end(task, self.events(), 128u32.saturating_add(request.signal)),
+                Work::Container(container) => container.end_by(signal),
+            },
+            Process::Exec(exec, _) => exec.program()?.signal(signal).map_err(Error::from)?,
         }
         Ok(Empty::new())
     }
@@ -420,16 +433,16 @@ impl TaskService for Service {
     }
 
     async fn resize_pty(&self, call: &TtrpcContext, request: ResizePtyRequest) -> ttrpc::Result<Empty> {
-        if let Some(guest) = self.process(call, &request.id, &request.exec_id)?.guest()? {
-            guest.resize(request.width, request.height).map_err(Error::from)?;
+        if let Some(program) = self.process(call, &request.id, &request.exec_id)?.program()? {
+            program.resize(request.width, request.height).map_err(Error::from)?;
         }
         Ok(Empty::new())
     }
 
     async fn close_io(&self, call: &TtrpcContext, request: CloseIORequest) -> ttrpc::Result<Empty> {
         let process = self.process(call, &request.id, &request.exec_id)?;
-        if let (true, Some(guest)) = (request.stdin, process.guest()?) {
-            guest.close_stdin().map_err(Error::from)?;
+        if let (true, Some(program)) = (request.stdin, process.program()?) {
+            program.close_stdin().map_err(Error::from)?;
         }
         Ok(Empty::new())
     }
@@ -460,7 +473,7 @@ impl TaskService for Service {
         let task = self.find(call, &request.id)?;
         check_name("the id of the process", &request.exec_id)
             .map_err(|error| Error::InvalidArgument(error.to_string()))?;
-        self.container(&task, "entered")?;
+        self.needs_to_run(&task, "entered")?;
         let urls = Urls {
             stdin: request.stdin,
             stdout: request.stdout,
@@ -476,13 +489,15 @@ impl TaskService for Service {
 
     async fn update(&self, call: &TtrpcContext, request: UpdateTaskRequest) -> ttrpc::Result<Empty> {
         let task = self.find(call, &request.id)?;
-        let resources = serde_json::from_slice(&request.resources.value).map_err(|error| {
+        let json = &request.resources.value;
+        let resources = serde_json::from_slice(json).map_err(|error| {
             Error::InvalidArgument(format!("the resources of the task {}: {error}", task.id))
         })?;
         match &task.work {
             // Nothing runs in it that could use them.
             Work::Sandbox => {}
             Work::Container(container) => container.update(&resources).await?,
+            Work::Native(native) => native.update(json).await.map_err(Error::from)?,
         }
         Ok(Empty::new())
     }

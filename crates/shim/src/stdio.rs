@@ -54,15 +54,7 @@ pub struct Stdio {
 impl Stdio {
     /// Opens what the URLs name. `id` and `namespace` are told to a logging binary.
     pub async fn open(urls: &Urls, id: &str, namespace: &str) -> Result<Stdio> {
-        let mut stdio = Stdio::default();
-        let stdin = (!urls.stdin.is_empty()).then(|| input(&urls.stdin)).transpose()?;
-        if urls.stdout.starts_with("binary:") {
-            let logger = stdio.log_to(&urls.stdout, id, namespace).await;
-            logger.with_context(|| format!("the logging binary {}", urls.stdout))?;
-        } else {
-            stdio.stdout = stdio.output(&urls.stdout).await?;
-            stdio.stderr = stdio.output(&urls.stderr).await?;
-        }
+        let (mut stdio, stdin) = Stdio::streams(urls, id, namespace).await?;
         if urls.terminal {
             let terminal = Terminal::open(stdin, stdio.stdout.take()).context("cannot open a terminal")?;
             stdio.stderr = None;
@@ -73,10 +65,45 @@ impl Stdio {
         Ok(stdio)
     }
 
+    /// The same for a native process, whose terminal somebody else makes: with it, and what is returned here, it goes to
+    /// [`Stdio::give_terminal`]. Other programs than hosts expect their streams to block.
+    pub async fn open_for_native(urls: &Urls, id: &str, namespace: &str) -> Result<(Stdio, Option<OwnedFd>)> {
+        let (mut stdio, stdin) = Stdio::streams(urls, id, namespace).await?;
+        if urls.terminal {
+            return Ok((stdio, stdin));
+        }
+        stdio.stdin = stdin.map(Stdin::new);
+        for stream in stdio.guest().into_iter().flatten() {
+            rustix::io::ioctl_fionbio(stream, false)?;
+        }
+        Ok((stdio, None))
+    }
+
+    /// Takes over the side of a terminal that is not its process'.
+    pub fn give_terminal(&mut self, ours: OwnedFd, stdin: Option<OwnedFd>) -> Result<()> {
+        let terminal = Terminal::around(ours, None, stdin, self.stdout.take());
+        self.stderr = None;
+        self.terminal = Some(terminal.context("cannot take over a terminal")?);
+        Ok(())
+    }
+
+    async fn streams(urls: &Urls, id: &str, namespace: &str) -> Result<(Stdio, Option<OwnedFd>)> {
+        let mut stdio = Stdio::default();
+        let stdin = (!urls.stdin.is_empty()).then(|| input(&urls.stdin)).transpose()?;
+        if urls.stdout.starts_with("binary:") {
+            let logger = stdio.log_to(&urls.stdout, id, namespace).await;
+            logger.with_context(|| format!("the logging binary {}", urls.stdout))?;
+        } else {
+            stdio.stdout = stdio.output(&urls.stdout).await?;
+            stdio.stderr = stdio.output(&urls.stderr).await?;
+        }
+        Ok((stdio, stdin))
+    }
+
     /// What the guest reads and writes.
     pub fn guest(&self) -> [Option<BorrowedFd<'_>>; 3] {
         match &self.terminal {
-            Some(terminal) => [Some(terminal.guest()); 3],
+            Some(terminal) => [terminal.guest(); 3],
             None => [
                 self.stdin.as_ref().map(Stdin::as_fd),
                 self.stdout.as_ref().map(OwnedFd::as_fd),

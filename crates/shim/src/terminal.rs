@@ -20,7 +20,8 @@ const DRAIN: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Terminal {
     ours: Arc<AsyncFd<OwnedFd>>,
-    guest: OwnedFd,
+    /// `None` where somebody else has made the terminal, for a process that has it already.
+    guest: Option<OwnedFd>,
     input: Option<JoinHandle<io::Result<()>>>,
     output: Option<JoinHandle<io::Result<()>>>,
 }
@@ -33,6 +34,16 @@ impl Terminal {
         grantpt(&ours)?;
         unlockpt(&ours)?;
         let guest = ioctl_tiocgptpeer(&ours, flags)?;
+        Terminal::around(ours, Some(guest), stdin, stdout)
+    }
+
+    /// Starts to copy to and from the other side of the guest's.
+    pub fn around(
+        ours: OwnedFd,
+        guest: Option<OwnedFd>,
+        stdin: Option<OwnedFd>,
+        stdout: Option<OwnedFd>,
+    ) -> Result<Terminal> {
         rustix::io::ioctl_fionbio(&ours, true)?;
         let ours = Arc::new(register(ours, Interest::READABLE | Interest::WRITABLE)?);
         let copy_in = |stdin| -> io::Result<_> {
@@ -47,8 +58,8 @@ impl Terminal {
     }
 
     /// The guest's side.
-    pub fn guest(&self) -> BorrowedFd<'_> {
-        self.guest.as_fd()
+    pub fn guest(&self) -> Option<BorrowedFd<'_>> {
+        self.guest.as_ref().map(AsFd::as_fd)
     }
 
     /// Tells the size, in characters.

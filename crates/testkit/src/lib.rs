@@ -11,8 +11,8 @@
 //! ```
 //!
 //! The environment says what is tested: `CONTAINERD_1_7` and `CONTAINERD_2_1` (folders with `containerd` and `ctr`),
-//! `SHIM_DIR` (with `containerd-shim-run-v2`) and `GUESTS` (with the Wasm); for pods `CNI_BIN` (CNI's plugins) and
-//! `REGISTRY_BIN` (with `docker-registry`). Needs root.
+//! `SHIM_DIR` (with `containerd-shim-run-v2`) and `GUESTS` (with the Wasm); for pods `CNI_BIN` (CNI's plugins),
+//! `REGISTRY_BIN` (with `docker-registry`) and `BUSYBOX_BIN` (with a static `busybox`). Needs root.
 
 mod caller;
 mod cgroup;

@@ -32,6 +32,11 @@ pub(crate) fn handler() -> &'static str {
     if is_shared() { "run-shared" } else { "run" }
 }
 
+/// The handler of pods that may have native containers.
+pub(crate) fn native_handler() -> &'static str {
+    if is_shared() { "native-shared" } else { "native" }
+}
+
 /// The node config of a container: what its test has, and the mode.
 pub(crate) fn config(own: Option<&str>) -> Option<String> {
     if is_shared() { Some(shared(own.unwrap_or_default())) } else { own.map(str::to_owned) }

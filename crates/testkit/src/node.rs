@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
-use image::{Format, ImageBuilder};
+use image::{Format, ImageBuilder, build::Node as RootfsNode};
 
 use crate::containerd::{Containerd, SOCKET, Version};
 use crate::cri::{
@@ -19,6 +19,9 @@ use crate::pod::PodSpec;
 
 /// What stands for a pod. Under our shim it is never run, but CRI wants it to be there.
 const PAUSE: &str = "pause";
+
+/// What the native image has under names of its own.
+const APPLETS: [&str; 4] = ["sh", "nc", "sleep", "cat"];
 
 /// The pod network: a bridge in the nest, which is the node.
 const NETWORK: &str = r#"{
@@ -39,9 +42,9 @@ const NETWORK: &str = r#"{
 
 /// containerd 2.x reads the tables of 1.7 as well. Root without CAP_SYS_RESOURCE cannot lower an OOM score.
 ///
-/// `shared` is the node config of the handler `run-shared`; `run` has that of the node.
-fn tables(plugins: &Path, networks: &Path, shared: &Path) -> String {
-    format!(
+/// `configs` has the folder of each handler's node config, but for that of `run`, which is the node's own.
+fn tables(plugins: &Path, networks: &Path, configs: &Path) -> String {
+    let mut tables = format!(
         r#"[plugins."io.containerd.grpc.v1.cri"]
 sandbox_image = "localhost/{PAUSE}:1"
 disable_apparmor = true
@@ -56,17 +59,29 @@ default_runtime_name = "run"
 runtime_type = "io.containerd.run.v2"
 pod_annotations = ["run.wasm/*"]
 container_annotations = ["io.kubernetes.container.*", "run.wasm/*"]
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.run-shared]
+"#,
+        plugins = plugins.display(),
+        networks = networks.display(),
+    );
+    for (handler, _) in handlers() {
+        tables.push_str(&format!(
+            r#"[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.{handler}]
 runtime_type = "io.containerd.run.v2"
 pod_annotations = ["run.wasm/*"]
 container_annotations = ["io.kubernetes.container.*", "run.wasm/*"]
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.run-shared.options]
-ConfigPath = "{shared}"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.{handler}.options]
+ConfigPath = "{config}"
 "#,
-        shared = shared.display(),
-        plugins = plugins.display(),
-        networks = networks.display(),
-    )
+            config = configs.join(handler).display(),
+        ));
+    }
+    tables
+}
+
+/// The handlers beside `run`, each with its node config.
+fn handlers() -> [(&'static str, String); 3] {
+    let native = "native = \"allow\"\n";
+    [("run-shared", mode::shared("")), ("native", native.to_owned()), ("native-shared", mode::shared(native))]
 }
 
 /// A running node.
@@ -82,9 +97,12 @@ impl Node {
         let networks = nest.folder().join("networks");
         fs::create_dir(&networks)?;
         fs::write(networks.join("pods.conflist"), NETWORK)?;
-        let shared = nest.folder().join("shared.toml");
-        fs::write(&shared, mode::shared(""))?;
-        let tables = tables(&folder("CNI_BIN")?, &networks, &shared);
+        let configs = nest.folder().join("configs");
+        fs::create_dir(&configs)?;
+        for (handler, config) in handlers() {
+            fs::write(configs.join(handler), config)?;
+        }
+        let tables = tables(&folder("CNI_BIN")?, &networks, &configs);
         let cri = Cri::new(nest.see(SOCKET))?;
         let node = Node { containerd: Containerd::start_with_cri(nest, version, &tables)?, cri };
         let pause = ImageBuilder::new().format(Format::Rootfs).rootfs_file("/pause", "", 0o755);
@@ -114,6 +132,18 @@ impl Node {
     /// The image of a guest of test-images.
     pub fn guest(&self, file: &str) -> Result<String> {
         self.image(file, ImageBuilder::new().wasm(file, guest(file)?))
+    }
+
+    /// The image of a native container: busybox, and nothing of Wasm.
+    pub fn busybox(&self) -> Result<String> {
+        let program = std::fs::read(folder("BUSYBOX_BIN")?.join("busybox"))?;
+        let mut image =
+            ImageBuilder::new().format(Format::Rootfs).rootfs_file("/bin/busybox", program, 0o755);
+        for applet in APPLETS {
+            image =
+                image.rootfs_node(format!("/bin/{applet}"), RootfsNode::Symlink { target: "busybox".into() });
+        }
+        self.image("busybox", image.entrypoint(["sh", "-c"]).env("PATH", "/usr/bin:/bin"))
     }
 
     /// The id under which CRI knows an image, the digest of its config.

@@ -18,6 +18,8 @@ mod limits;
 mod listening;
 #[path = "containerd/names.rs"]
 mod names;
+#[path = "containerd/native.rs"]
+mod native;
 #[path = "containerd/network.rs"]
 mod network;
 #[path = "containerd/node.rs"]

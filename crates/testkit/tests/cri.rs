@@ -11,6 +11,8 @@ mod images;
 mod life;
 #[path = "cri/logs.rs"]
 mod logs;
+#[path = "cri/native.rs"]
+mod native;
 #[path = "cri/network.rs"]
 mod network;
 #[path = "cri/pods.rs"]

@@ -56,6 +56,8 @@ pub enum Role {
     Group {
         seats: u32,
     },
+    /// It runs nothing: its namespaces are those of a pod's native containers.
+    Holder,
 }
 
 /// Where a container stands in its host.

@@ -28,6 +28,16 @@ impl Table {
     }
 }
 
+/// The processes of a cgroup and of those below it.
+pub fn processes(dir: &Path) -> Vec<u32> {
+    let text = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+    let mut pids: Vec<u32> =
+        text.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 0).collect();
+    let below = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    pids.extend(below.filter(|path| path.is_dir()).flat_map(|path| processes(&path)));
+    pids
+}
+
 /// Writes a setting, with its file's name in the error.
 pub fn write(dir: &Path, file: &str, value: impl ToString) -> io::Result<()> {
     let path = dir.join(file);

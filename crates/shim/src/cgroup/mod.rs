@@ -133,6 +133,19 @@ impl Cgroup {
         made.map(|()| cgroup)
     }
 
+    /// One that somebody else makes, limits and removes: to be looked at.
+    pub fn of_another(cgroups_path: &str) -> Result<Cgroup> {
+        let dirs = all_directories(cgroups_path)?;
+        let kills_before = kills_above(&dirs);
+        Ok(Cgroup {
+            version: Version::of_this_node(),
+            dirs,
+            limits: Limits::default(),
+            scope: None,
+            kills_before,
+        })
+    }
+
     fn make(&self) -> io::Result<()> {
         for dir in &self.dirs {
             match self.version {
@@ -227,6 +240,12 @@ impl Cgroup {
         Ok(membership)
     }
 
+    /// The processes in it and in those below it, by the pids that this process knows them by.
+    pub fn processes(&self) -> Vec<u32> {
+        let lists = self.dirs.iter().map(|dir| files::processes(dir));
+        lists.into_iter().find(|pids| !pids.is_empty()).unwrap_or_default()
+    }
+
     /// What was used so far. Missing files read as zero: a controller that the node lacks measures nothing.
     pub fn usage(&self) -> Usage {
         match self.version {
@@ -282,6 +301,19 @@ pub fn thaw(dirs: &[PathBuf]) {
 /// The kills for want of memory in the cgroup above, since that was made; zero where there is none yet.
 fn kills_above(dirs: &[PathBuf]) -> u64 {
     dirs.first().and_then(|dir| dir.parent()).map_or(0, v2::kills)
+}
+
+/// Those that an OCI runtime may make for it: on v1 one in every hierarchy, whatever its controller.
+pub fn all_directories(cgroups_path: &str) -> Result<Vec<PathBuf>> {
+    match Version::of_this_node() {
+        Version::V1 => Ok(v1::all_directories(&path::relative(cgroups_path)?)),
+        Version::V2 => directories(cgroups_path),
+    }
+}
+
+/// Whether a spec's `cgroupsPath` is of the form of systemd's driver.
+pub fn names_a_scope(cgroups_path: &str) -> bool {
+    path::scope(cgroups_path).is_ok_and(|scope| scope.is_some())
 }
 
 /// The directories that a spec's `cgroupsPath` may mean on this node, made or not.

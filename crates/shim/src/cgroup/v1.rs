@@ -17,10 +17,19 @@ const NO_CPUSET: &str =
 /// The container's directories: one for each hierarchy that carries one of our controllers. `cpu` and `cpuacct` are
 /// one hierarchy on most nodes, with a link for each name. `bound`: to processors or memory nodes.
 pub fn directories(relative: &Path, bound: bool) -> Vec<PathBuf> {
-    let mut dirs: Vec<PathBuf> = CONTROLLERS
-        .iter()
-        .chain(bound.then_some(&"cpuset"))
-        .filter_map(|controller| fs::canonicalize(Path::new(ROOT).join(controller)).ok())
+    let controllers = CONTROLLERS.iter().chain(bound.then_some(&"cpuset"));
+    each_once(controllers.map(|controller| Path::new(ROOT).join(controller)), relative)
+}
+
+/// The container's directories in all hierarchies of the node.
+pub fn all_directories(relative: &Path) -> Vec<PathBuf> {
+    let hierarchies = fs::read_dir(ROOT).into_iter().flatten().flatten().map(|entry| entry.path());
+    each_once(hierarchies.filter(|path| path.is_dir()), relative)
+}
+
+fn each_once(hierarchies: impl Iterator<Item = PathBuf>, relative: &Path) -> Vec<PathBuf> {
+    let mut dirs: Vec<PathBuf> = hierarchies
+        .filter_map(|hierarchy| fs::canonicalize(hierarchy).ok())
         .map(|hierarchy| hierarchy.join(relative))
         .collect();
     dirs.sort();

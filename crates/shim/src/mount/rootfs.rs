@@ -15,11 +15,29 @@ use super::tree::Tree;
 /// Where a mount is put together for a moment, in a mount namespace that only one thread sees.
 const STAGE: &str = "/tmp";
 
+/// Whose root file system it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// A guest's, which runs nothing out of it and opens no device.
+    Guest,
+    /// A native container's, which is all that the snapshotter says.
+    Native,
+}
+
 /// The detached root file system: the snapshot's one mount, or the bundle's folder when containerd mounted it itself.
 pub fn rootfs(mounts: &[Mount], folder: &Path) -> Result<Tree> {
+    detached(mounts, folder, Whose::Guest)
+}
+
+/// The same for a native container.
+pub fn native_rootfs(mounts: &[Mount], folder: &Path) -> Result<Tree> {
+    detached(mounts, folder, Whose::Native)
+}
+
+fn detached(mounts: &[Mount], folder: &Path, whose: Whose) -> Result<Tree> {
     match mounts {
         [] => Tree::bind(folder, true).context("no root file system"),
-        [mount] => one(mount).with_context(|| {
+        [mount] => one(mount, whose).with_context(|| {
             format!("cannot mount the root file system ({} from {:?})", mount.type_, mount.source)
         }),
         several => bail!(
@@ -29,16 +47,20 @@ pub fn rootfs(mounts: &[Mount], folder: &Path) -> Result<Tree> {
     }
 }
 
-fn one(mount: &Mount) -> Result<Tree> {
-    let tree = match mount.type_.as_str() {
-        "bind" | "rbind" => Tree::bind(Path::new(&mount.source), true)?,
-        "overlay" => match overlay(&mount.options) {
-            Ok(tree) => Tree::guarded(tree.into_fd(), false)?,
+fn one(mount: &Mount, whose: Whose) -> Result<Tree> {
+    let (fd, recursive) = match mount.type_.as_str() {
+        "bind" | "rbind" => (Tree::clone_of(Path::new(&mount.source), true)?, true),
+        "overlay" => match overlay(&mount.options, whose) {
+            Ok(tree) => (tree.into_fd(), false),
             // Before Linux 6.5 there is no `lowerdir+`, and `lowerdir` takes 255 bytes at most.
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => staged(mount)?,
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => (staged(mount, whose)?, true),
             Err(error) => return Err(error.into()),
         },
-        _ => staged(mount)?,
+        _ => (staged(mount, whose)?, true),
+    };
+    let tree = match whose {
+        Whose::Guest => Tree::guarded(fd, recursive)?,
+        Whose::Native => Tree::as_it_is(fd, recursive),
     };
     if mount.options.iter().any(|option| option == "ro") {
         tree.close()?;
@@ -46,7 +68,7 @@ fn one(mount: &Mount) -> Result<Tree> {
     Ok(tree)
 }
 
-fn overlay(options: &[String]) -> io::Result<Tree> {
+fn overlay(options: &[String], whose: Whose) -> io::Result<Tree> {
     let options = options.iter().filter(|option| !is_flag(option)).flat_map(|option| {
         let (key, value) = option.split_once('=').unwrap_or((option, ""));
         let layers: Vec<(&str, &str)> = match key {
@@ -55,7 +77,10 @@ fn overlay(options: &[String]) -> io::Result<Tree> {
         };
         layers
     });
-    Tree::new("overlay", options)
+    match whose {
+        Whose::Guest => Tree::new("overlay", options),
+        Whose::Native => Tree::with_all("overlay", options),
+    }
 }
 
 fn is_flag(option: &str) -> bool {
@@ -63,19 +88,21 @@ fn is_flag(option: &str) -> bool {
 }
 
 /// Mounts the classic way in a thread with a mount namespace of its own, and takes a detached clone out of it.
-fn staged(description: &Mount) -> Result<Tree> {
-    let mount = std::thread::scope(|scope| scope.spawn(|| stage(description)).join())
-        .map_err(|_| anyhow::anyhow!("the mounting thread panicked"))??;
-    Tree::guarded(mount, true)
+fn staged(description: &Mount, whose: Whose) -> Result<OwnedFd> {
+    let mount = std::thread::scope(|scope| scope.spawn(|| stage(description, whose)).join());
+    Ok(mount.map_err(|_| anyhow::anyhow!("the mounting thread panicked"))??)
 }
 
-fn stage(description: &Mount) -> io::Result<OwnedFd> {
+fn stage(description: &Mount, whose: Whose) -> io::Result<OwnedFd> {
     unshare_root(true)?;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
     let data: Vec<&str> =
         description.options.iter().map(String::as_str).filter(|option| !is_flag(option)).collect();
     let data = std::ffi::CString::new(data.join(","))?;
-    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    let flags = match whose {
+        Whose::Guest => MountFlags::NOSUID | MountFlags::NODEV,
+        Whose::Native => MountFlags::empty(),
+    };
     mount(&description.source, STAGE, &description.type_, flags, Some(data.as_c_str()))?;
     let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     Ok(open_tree(CWD, STAGE, clone)?)

@@ -24,11 +24,13 @@ pub struct Tree {
 impl Tree {
     /// Clones the mount at a path of the node, with the mounts below it when `recursive`.
     pub fn bind(path: &Path, recursive: bool) -> Result<Tree> {
+        Tree::guarded(Tree::clone_of(path, recursive)?, recursive)
+    }
+
+    pub(super) fn clone_of(path: &Path, recursive: bool) -> Result<OwnedFd> {
         let below = if recursive { OpenTreeFlags::AT_RECURSIVE } else { OpenTreeFlags::empty() };
-        let mount =
-            open_tree(CWD, path, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | below)
-                .with_context(|| format!("cannot open the volume {}", path.display()))?;
-        Tree::guarded(mount, recursive)
+        open_tree(CWD, path, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | below)
+            .with_context(|| format!("cannot open the volume {}", path.display()))
     }
 
     /// Clones the file that a descriptor refers to as a read-only mount of its own. It may be mapped as code, whatever
@@ -43,8 +45,24 @@ impl Tree {
         Ok(Tree { mount, recursive: false })
     }
 
-    /// A new file system of a type, with its options.
+    /// A new file system of a type, with its options: for guests.
     pub fn new<'a>(kind: &str, options: impl Iterator<Item = (&'a str, &'a str)>) -> io::Result<Tree> {
+        Tree::made(kind, options, MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV)
+    }
+
+    /// The same for native containers, which may have programs that change their user.
+    pub(super) fn with_all<'a>(
+        kind: &str,
+        options: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> io::Result<Tree> {
+        Tree::made(kind, options, MountAttrFlags::empty())
+    }
+
+    fn made<'a>(
+        kind: &str,
+        options: impl Iterator<Item = (&'a str, &'a str)>,
+        attributes: MountAttrFlags,
+    ) -> io::Result<Tree> {
         let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
         for (key, value) in options {
             if value.is_empty() {
@@ -54,7 +72,6 @@ impl Tree {
             }
         }
         fsconfig_create(&context)?;
-        let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
         Ok(Tree { mount: fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?, recursive: false })
     }
 
@@ -81,6 +98,11 @@ impl Tree {
         let attr = MountAttr { set: NOSUID | NODEV | NOEXEC, propagation: PRIVATE, ..MountAttr::default() };
         mount_setattr(mount.as_fd(), recursive, &attr).context("cannot protect a mount")?;
         Ok(Tree { mount, recursive })
+    }
+
+    /// Takes over a detached mount without a change.
+    pub(super) fn as_it_is(mount: OwnedFd, recursive: bool) -> Tree {
+        Tree { mount, recursive }
     }
 
     pub(super) fn into_fd(self) -> OwnedFd {

@@ -35,7 +35,7 @@ impl Describe {
         let id = StringValue::parse_from_bytes(&request.payload).map_err(anyhow::Error::from)?.value;
         let task = self.0.find(call, &id)?;
         let denied = match &task.work {
-            Work::Sandbox => HashMap::new(),
+            Work::Sandbox | Work::Native(_) => HashMap::new(),
             Work::Container(container) => container.denied(),
         };
         let lines = observe::of_container(&task.namespace, &task.id);

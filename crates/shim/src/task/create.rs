@@ -23,6 +23,7 @@ use crate::events::Events;
 use crate::group::{self, Groups};
 use crate::host_process::{HOST, HostProcess, Launch, Refused};
 use crate::mount::{Attachment, Content, Tree, attach, refuse_kernel_files, rootfs};
+use crate::native;
 use crate::netns::Network;
 use crate::network_files;
 use crate::node_config;
@@ -36,6 +37,10 @@ use crate::wasm::{Cache, Code, ImageFacts, Source, facts, find};
 pub struct Context {
     pub containerd: Registry,
     pub events: Events,
+    /// containerd's, by which its containers are told from another's.
+    pub address: String,
+    /// Pods with native containers.
+    pub pods: native::Pods,
     /// The hosts that containers may share; only a manager has them.
     pub groups: Option<Arc<Groups>>,
 }
@@ -80,6 +85,9 @@ pub async fn create(context: &Context, order: Order, bundle: &Bundle) -> Result<
         let task = Arc::new(Task::new(order, Work::Sandbox));
         return Ok(Created { task, mode, image: None, code: None, cgroups: Vec::new(), grants: None });
     }
+    if let Some(found) = native::recognise(context, &order, bundle, &policy).await? {
+        return native_task(context, order, bundle, &policy, found).await;
+    }
     let grants = grants::derive(bundle.spec(), &policy)?;
     let mode = grants.mode();
     tracing::info!("granted: {}", grants.line());
@@ -105,6 +113,25 @@ pub async fn create(context: &Context, order: Order, bundle: &Bundle) -> Result<
     let watch = ending::watch(task.clone(), context.events.clone());
     tokio::spawn(observe::resume(task.subject.clone(), watch));
     Ok(Created { task, mode, image, code: Some(code.to_string()), cgroups, grants: Some(table) })
+}
+
+/// Creates the task of a native container.
+async fn native_task(
+    context: &Context,
+    order: Order,
+    bundle: &Bundle,
+    policy: &Policy,
+    found: native::Found,
+) -> Result<Created> {
+    let mode = grants::mode(bundle.spec(), policy)?;
+    let image = found.image.clone();
+    let native = native::create(context, &order, bundle, policy, found).await?;
+    let cgroups = native.cgroups();
+    tracing::info!("native: what its pod gives it is its runtime's to keep");
+    let task = Arc::new(Task::new(order, Work::Native(Box::new(native))));
+    let watch = ending::watch_native(task.clone(), context.events.clone());
+    tokio::spawn(observe::resume(task.subject.clone(), watch));
+    Ok(Created { task, mode, image, code: None, cgroups, grants: None })
 }
 
 /// A container that waits to be started.
@@ -401,7 +428,8 @@ fn is_bound_to_processors(spec: &Spec) -> bool {
     cpus.is_some_and(|cpus| !cpus.is_empty())
 }
 
-fn cgroups_path(spec: &Spec) -> Result<Option<&str>> {
+/// Where a container is counted and limited, if anywhere.
+pub fn cgroups_path(spec: &Spec) -> Result<Option<&str>> {
     let path = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_ref());
     path.filter(|path| !path.as_os_str().is_empty())
         .map(|path| path.to_str().context("linux.cgroupsPath of the spec is not UTF-8"))

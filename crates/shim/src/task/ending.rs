@@ -12,6 +12,7 @@ use containerd_shim_protos::topics::{TASK_EXIT_EVENT_TOPIC, TASK_OOM_EVENT_TOPIC
 
 use super::{End, Task, Work};
 use crate::events::{Events, timestamp};
+use crate::native::NativeEnd;
 
 /// What Kubernetes reads of a termination message, in bytes.
 const MAX_MESSAGE: usize = 4096;
@@ -46,6 +47,19 @@ pub async fn watch(task: Arc<Task>, events: Events) {
     let code = u32::from(exit.code);
     tracing::info!(code, oom = exit.oom, reason = exit.reason.as_deref().unwrap_or(""), "ended");
     if exit.oom {
+        let event = TaskOOM { container_id: task.id.clone(), ..TaskOOM::default() };
+        events.publish(&task.namespace, TASK_OOM_EVENT_TOPIC, &event);
+    }
+    end(&task, &events, code);
+}
+
+/// Watches over a task of a native container.
+pub async fn watch_native(task: Arc<Task>, events: Events) {
+    let Work::Native(native) = &task.work else { return };
+    let NativeEnd { code, oom } = native.ended().await;
+    task.end_execs().await;
+    tracing::info!(code, oom, "ended");
+    if oom {
         let event = TaskOOM { container_id: task.id.clone(), ..TaskOOM::default() };
         events.publish(&task.namespace, TASK_OOM_EVENT_TOPIC, &event);
     }

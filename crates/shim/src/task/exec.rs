@@ -24,11 +24,12 @@ use super::bundle::Bundle;
 use super::container::lock;
 use super::create::{self, Look};
 use super::progress::{End, Phase, Progress};
-use super::{Container, Context, Guest, Home, Task, Work};
+use super::{Container, Context, Guest, Home, Program, Task, Work};
 use crate::error::Error;
 use crate::events::{Events, timestamp};
 use crate::host_process::{HOST, HostProcess};
 use crate::mount::{Tree, attach, detach};
+use crate::native;
 use crate::netns::Network;
 use crate::node_config;
 use crate::observe;
@@ -40,15 +41,33 @@ use crate::wasm::{Cache, Code, find};
 const SOONER: i32 = 100;
 const SOONEST: i32 = 1000;
 
+/// What was started, in the way of its container.
+#[derive(Debug)]
+enum Running {
+    Guest(Guest),
+    Native(native::Process),
+}
+
+impl Running {
+    fn program(&self) -> Program<'_> {
+        match self {
+            Running::Guest(guest) => Program::Guest(guest),
+            Running::Native(process) => Program::Native(process),
+        }
+    }
+}
+
 /// A process of a container besides its first.
 #[derive(Debug)]
 pub struct Exec {
     /// containerd's, one in its task.
     pub id: String,
     pub urls: Urls,
+    /// The `process` of a runtime spec, as it came.
+    spec: Vec<u8>,
     process: Process,
     pub(super) progress: Progress,
-    guest: OnceLock<Guest>,
+    running: OnceLock<Running>,
     /// Where Wasm of its own is attached in its container's host, to be taken away with it.
     attached: OnceLock<String>,
 }
@@ -58,8 +77,8 @@ impl Exec {
     pub fn new(id: String, spec: &[u8], urls: Urls) -> Result<Exec, Error> {
         let process = serde_json::from_slice(spec)
             .map_err(|error| Error::InvalidArgument(format!("the process of the exec {id}: {error}")))?;
-        let (guest, attached) = (OnceLock::new(), OnceLock::new());
-        Ok(Exec { id, urls, process, progress: Progress::new(), guest, attached })
+        let (running, attached) = (OnceLock::new(), OnceLock::new());
+        Ok(Exec { id, urls, spec: spec.to_owned(), process, progress: Progress::new(), running, attached })
     }
 
     pub fn phase(&self) -> Phase {
@@ -68,7 +87,7 @@ impl Exec {
 
     /// 0 until it is started.
     pub fn pid(&self) -> u32 {
-        self.guest.get().map_or(0, Guest::pid)
+        self.running.get().map_or(0, |running| running.program().pid())
     }
 
     pub async fn ended(&self) -> End {
@@ -79,9 +98,9 @@ impl Exec {
     ///
     /// # Errors
     /// It was not started yet.
-    pub fn guest(&self) -> Result<&Guest, Error> {
-        self.guest
-            .get()
+    pub fn program(&self) -> Result<Program<'_>, Error> {
+        let running = self.running.get().map(Running::program);
+        running
             .ok_or_else(|| Error::FailedPrecondition(format!("the process {} was not started yet", self.id)))
     }
 
@@ -113,8 +132,8 @@ impl Exec {
 
     /// Takes away what is left of it.
     pub async fn clean(&self, task: &Task) {
-        if let Some(guest) = self.guest.get() {
-            guest.clean().await;
+        if let Ok(program) = self.program() {
+            program.clean().await;
         }
         if let (Some(place), Work::Container(container)) = (self.attached.get(), &task.work)
             && let Home::Own(host) = &container.guest.home
@@ -135,23 +154,31 @@ impl Exec {
 /// # Errors
 /// What a create says of the same; the container does not run, or stands still. Then the process has ended, with 127.
 pub async fn start(context: &Context, task: &Arc<Task>, exec: &Arc<Exec>) -> Result<(), Error> {
-    let Work::Container(container) = &task.work else {
+    if let Work::Sandbox = &task.work {
         return Err(Error::FailedPrecondition(
             "nothing runs in a sandbox, and nothing can be executed".into(),
         ));
-    };
+    }
     if task.phase() != Phase::Running {
         return Err(Error::FailedPrecondition(format!("the task {} does not run", task.id)));
     }
-    if container.is_paused() {
+    if task.is_paused() {
         return Err(Error::FailedPrecondition(format!("the task {} is paused: resume it first", task.id)));
     }
     if !exec.progress.begin() {
         return Err(Error::FailedPrecondition(format!("the process {} was started before", exec.id)));
     }
-    let plan = Plan { context, task, container, exec };
-    let guest = match plan.load().await {
-        Ok(guest) => guest,
+    let loaded = match &task.work {
+        Work::Sandbox => Err(anyhow::anyhow!("nothing runs in a sandbox")),
+        Work::Container(container) => {
+            Plan { context, task, container, exec }.load().await.map(Running::Guest)
+        }
+        Work::Native(native) => {
+            native.exec(&task.id, &exec.spec, &exec.urls, &task.namespace).await.map(Running::Native)
+        }
+    };
+    let running = match loaded {
+        Ok(running) => running,
         Err(error) => {
             exec.progress.finish(End { code: NOT_RUN, at: SystemTime::now() });
             return Err(error.into());
@@ -160,14 +187,18 @@ pub async fn start(context: &Context, task: &Arc<Task>, exec: &Arc<Exec>) -> Res
     let event = TaskExecStarted {
         container_id: task.id.clone(),
         exec_id: exec.id.clone(),
-        pid: guest.pid(),
+        pid: running.program().pid(),
         ..TaskExecStarted::default()
     };
-    let guest = exec.guest.get_or_init(|| guest);
+    let running = exec.running.get_or_init(|| running);
     context.events.publish(&task.namespace, TASK_EXEC_STARTED_EVENT_TOPIC, &event);
-    let run = guest.run(&exec.id);
+    let run = match running {
+        Running::Guest(guest) => guest.run(&exec.id),
+        // It runs since the runtime has made it.
+        Running::Native(_) => Ok(()),
+    };
     if run.is_err() || task.is_closing() {
-        guest.end_by(libc::SIGKILL);
+        running.program().kill();
     }
     let watch = watch(task.clone(), exec.clone(), context.events.clone());
     tokio::spawn(observe::resume(task.subject.clone(), watch));
@@ -178,16 +209,23 @@ pub async fn start(context: &Context, task: &Arc<Task>, exec: &Arc<Exec>) -> Res
 const NOT_RUN: u32 = 127;
 
 async fn watch(task: Arc<Task>, exec: Arc<Exec>, events: Events) {
-    let (Work::Container(container), Some(guest)) = (&task.work, exec.guest.get()) else { return };
-    let exit = guest.exit(container).await;
-    guest.close().await;
-    let (code, at) = (u32::from(exit.code), SystemTime::now());
-    tracing::debug!(exec = exec.id, code, reason = exit.reason.as_deref().unwrap_or(""), "exec ended");
+    let Some(running) = exec.running.get() else { return };
+    let (code, reason) = match (running, &task.work) {
+        (Running::Guest(guest), Work::Container(container)) => {
+            let exit = guest.exit(container).await;
+            (u32::from(exit.code), exit.reason)
+        }
+        (Running::Native(process), _) => (process.code().await, None),
+        (Running::Guest(_), _) => return,
+    };
+    running.program().close().await;
+    let at = SystemTime::now();
+    tracing::debug!(exec = exec.id, code, reason = reason.as_deref().unwrap_or(""), "exec ended");
     if exec.progress.finish(End { code, at }) {
         let event = TaskExit {
             container_id: task.id.clone(),
             id: exec.id.clone(),
-            pid: guest.pid(),
+            pid: running.program().pid(),
             exit_status: code,
             exited_at: timestamp(at),
             ..TaskExit::default()

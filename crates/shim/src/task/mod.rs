@@ -7,6 +7,7 @@ mod ending;
 mod exec;
 mod guest;
 mod home;
+mod program;
 mod progress;
 
 use std::collections::HashMap;
@@ -21,17 +22,19 @@ use containerd_shim_protos::api::{StateResponse, Status};
 use crate::cgroup::Usage;
 use crate::error::{Error, Result};
 use crate::events::timestamp;
+use crate::native::Native;
 use crate::observe::{self, Subject};
 use crate::stdio::Urls;
 use container::lock;
 use progress::Progress;
 
 pub use container::Container;
-pub use create::{Context, Order, create};
+pub use create::{Context, Order, cgroups_path, create};
 pub use ending::{end, signal_ends};
 pub use exec::{Exec, start as start_exec};
 pub use guest::Guest;
 pub use home::{Death, Home};
+pub use program::Program;
 pub use progress::{End, Phase};
 
 /// What a task is made of.
@@ -40,6 +43,7 @@ pub enum Work {
     /// A pod's pause container: no process runs for it, the pod's network namespace is held by CNI.
     Sandbox,
     Container(Box<Container>),
+    Native(Box<Native>),
 }
 
 /// One task.
@@ -88,6 +92,7 @@ impl Task {
         match &self.work {
             Work::Sandbox => std::process::id(),
             Work::Container(container) => container.pid(),
+            Work::Native(native) => native.pid(),
         }
     }
 
@@ -95,14 +100,21 @@ impl Task {
     /// also when it has ended: a containerd that comes back takes a task without any process for a leaked one, and with it
     /// goes how it ended.
     pub fn pids(&self) -> Vec<(u32, Option<String>)> {
-        let first = (self.pid(), None);
         let execs = lock(&self.execs);
         let running = execs.values().filter(|exec| exec.phase() == Phase::Running && exec.pid() != 0);
-        std::iter::once(first).chain(running.map(|exec| (exec.pid(), Some(exec.id.clone())))).collect()
+        let execs: Vec<_> = running.map(|exec| (exec.pid(), Some(exec.id.clone()))).collect();
+        let others = match &self.work {
+            Work::Sandbox | Work::Container(_) => vec![self.pid()],
+            // What its processes have started is the container's as well.
+            Work::Native(native) => native.pids(),
+        };
+        let is_other = |pid: &u32| execs.iter().all(|(exec, _)| exec != pid);
+        let others: Vec<_> = others.into_iter().filter(is_other).map(|pid| (pid, None)).collect();
+        others.into_iter().chain(execs).collect()
     }
 
     /// Starts the task. The start is announced before the guest can end.
-    pub fn start(&self, announce: impl FnOnce()) -> Result<()> {
+    pub async fn start(&self, announce: impl FnOnce()) -> Result<()> {
         if !self.progress.begin() {
             let why = format!("the task {} was started before, or has ended", self.id);
             return Err(Error::FailedPrecondition(why));
@@ -111,6 +123,7 @@ impl Task {
         match &self.work {
             Work::Sandbox => Ok(()),
             Work::Container(container) => Ok(container.guest().run(&self.id)?),
+            Work::Native(native) => Ok(native.start().await?),
         }
     }
 
@@ -163,8 +176,8 @@ impl Task {
             lock(&self.execs).values().filter(|exec| exec.phase() == Phase::Running).cloned().collect();
         for exec in running {
             // One that is being started finds out by itself.
-            if let Ok(guest) = exec.guest() {
-                guest.end_by(libc::SIGKILL);
+            if let Ok(program) = exec.program() {
+                program.kill();
             }
             exec.ended().await;
         }
@@ -176,8 +189,10 @@ impl Task {
         for exec in execs {
             exec.clean(self).await;
         }
-        if let Work::Container(container) = &self.work {
-            container.clean().await;
+        match &self.work {
+            Work::Sandbox => {}
+            Work::Container(container) => container.clean().await,
+            Work::Native(native) => native.clean().await,
         }
     }
 
@@ -186,11 +201,16 @@ impl Task {
         match &self.work {
             Work::Sandbox => Usage { memory_limit: u64::MAX, pids_limit: u64::MAX, ..Usage::default() },
             Work::Container(container) => container.usage().await,
+            Work::Native(native) => native.usage(),
         }
     }
 
     fn is_paused(&self) -> bool {
-        matches!(&self.work, Work::Container(container) if container.is_paused())
+        match &self.work {
+            Work::Sandbox => false,
+            Work::Container(container) => container.is_paused(),
+            Work::Native(native) => native.is_paused(),
+        }
     }
 
     /// The answer to `State`; CRI re-attaches to the streams from it.

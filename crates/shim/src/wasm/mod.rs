@@ -5,4 +5,4 @@ mod compiler;
 mod source;
 
 pub use cache::{Cache, Code};
-pub use source::{ImageFacts, Source, architecture, facts, find};
+pub use source::{ImageFacts, Source, architecture, facts, find, image_claims_wasm};

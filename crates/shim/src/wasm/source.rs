@@ -57,6 +57,15 @@ pub async fn facts(containerd: &Containerd, image: &ImageRef, asked_for: Option<
     Ok(ImageFacts { wasm, has_rootfs })
 }
 
+/// Whether an image says by its layers, its config or its platform that it is Wasm: then it never runs as a native one.
+pub async fn image_claims_wasm(containerd: &Containerd, image: &ImageRef) -> Result<bool> {
+    let manifest = manifest(containerd, image).await.with_context(|| format!("the image {}", image.name))?;
+    if manifest.claims_wasm() {
+        return Ok(true);
+    }
+    Ok(ImageConfig::parse(&containerd.document(&manifest.config).await?)?.claims_wasm())
+}
+
 /// CRI knows an image by the digest of its config. Wasm layers are no part of a config unless its builder names them
 /// there, so two images with one config are one to CRI, and the container may be given the other. What confirms the
 /// manifest is a config that names its layers, else the name that the pod asked for.
@@ -132,7 +141,7 @@ impl Source {
         match image::sniff(&head) {
             Kind::Component | Kind::Module | Kind::Wat => {}
             Kind::Elf | Kind::Script => bail!(
-                "{} is a native program, not Wasm: this node runs no native containers under run-wasm (policy native = \"deny\"); run it with another runtimeClassName",
+                "{} is a native program, not Wasm: run it with another runtimeClassName, or as a native container where the node's config says native = \"allow\", neither image nor file name says Wasm, and the file is executable",
                 path.display()
             ),
             other => bail!("{} is not Wasm: {}", path.display(), other.describe()),

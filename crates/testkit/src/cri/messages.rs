@@ -86,14 +86,16 @@ pub struct LinuxPodSandboxConfig {
     pub security_context: Option<PodSecurityContext>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+#[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct PodSecurityContext {
     #[prost(message, optional, tag = "1")]
     pub namespace_options: Option<NamespaceOption>,
+    #[prost(bool, tag = "6")]
+    pub privileged: bool,
 }
 
 /// Which namespaces are whose.
-#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+#[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct NamespaceOption {
     #[prost(enumeration = "NamespaceMode", tag = "1")]
     pub network: i32,
@@ -101,6 +103,9 @@ pub struct NamespaceOption {
     pub pid: i32,
     #[prost(enumeration = "NamespaceMode", tag = "3")]
     pub ipc: i32,
+    /// Of the container whose processes are to be seen, with [`NamespaceMode::Target`].
+    #[prost(string, tag = "4")]
+    pub target_id: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, prost::Enumeration)]
@@ -109,6 +114,7 @@ pub enum NamespaceMode {
     Pod = 0,
     Container = 1,
     Node = 2,
+    Target = 3,
 }
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]
@@ -246,6 +252,10 @@ pub struct LinuxContainerResources {
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct ContainerSecurityContext {
+    #[prost(message, optional, tag = "1")]
+    pub capabilities: Option<Capabilities>,
+    #[prost(bool, tag = "2")]
+    pub privileged: bool,
     #[prost(message, optional, tag = "3")]
     pub namespace_options: Option<NamespaceOption>,
     #[prost(message, optional, tag = "5")]
@@ -262,6 +272,13 @@ pub struct ContainerSecurityContext {
     pub masked_paths: Vec<String>,
     #[prost(string, repeated, tag = "14")]
     pub readonly_paths: Vec<String>,
+}
+
+/// Names without `CAP_`.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Capabilities {
+    #[prost(string, repeated, tag = "1")]
+    pub add: Vec<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]

@@ -11,7 +11,8 @@ use crate::cri::{
     ContainerConfig, ContainerMetadata, ContainerSecurityContext, ContainerState, ContainerStats,
     ContainerStatsResponse, ContainerStatus, ContainerStatusResponse, CreateContainerRequest,
     ExecSyncRequest, ExecSyncResponse, Id, ImageSpec, Int64, KeyValue, LinuxContainerConfig,
-    LinuxContainerResources, Mount, Nothing, Service, StopContainerRequest, UpdateContainerResourcesRequest,
+    LinuxContainerResources, Mount, NamespaceMode, Nothing, Service, StopContainerRequest,
+    UpdateContainerResourcesRequest,
 };
 use crate::patience::{eventually, until};
 use crate::run::Outcome;
@@ -39,7 +40,7 @@ pub struct PodContainerSpec<'a> {
 impl<'a> PodContainerSpec<'a> {
     pub(super) fn new(pod: &'a Pod<'a>, name: &str, image: &str) -> PodContainerSpec<'a> {
         let security = ContainerSecurityContext {
-            namespace_options: Some(pod.namespaces),
+            namespace_options: Some(pod.namespaces.clone()),
             ..ContainerSecurityContext::default()
         };
         PodContainerSpec {
@@ -128,6 +129,26 @@ impl<'a> PodContainerSpec<'a> {
         self.security.run_as_user = Some(Int64 { value: uid });
         self.security.run_as_group = Some(Int64 { value: gid });
         self.security.supplemental_groups = groups.to_vec();
+        self
+    }
+
+    /// `privileged: true`.
+    pub fn privileged(mut self) -> Self {
+        self.security.privileged = true;
+        self
+    }
+
+    /// `capabilities.add`.
+    pub fn capability(mut self, name: &str) -> Self {
+        self.security.capabilities.get_or_insert_default().add.push(name.to_owned());
+        self
+    }
+
+    /// As `kubectl debug --target` asks for it: sees the processes of another container.
+    pub fn target(mut self, container: &PodContainer<'_>) -> Self {
+        let options = self.security.namespace_options.get_or_insert_default();
+        options.pid = NamespaceMode::Target.into();
+        options.target_id = container.id.clone();
         self
     }
 

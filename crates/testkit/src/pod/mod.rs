@@ -35,6 +35,7 @@ pub struct PodSpec<'a> {
     handler: String,
     annotations: BTreeMap<String, String>,
     namespaces: NamespaceOption,
+    privileged: bool,
 }
 
 impl<'a> PodSpec<'a> {
@@ -43,7 +44,16 @@ impl<'a> PodSpec<'a> {
         let namespaces =
             NamespaceOption { pid: NamespaceMode::Container.into(), ..NamespaceOption::default() };
         let (name, namespace, handler) = (name.to_owned(), NAMESPACE.to_owned(), mode::handler().to_owned());
-        PodSpec { node, name, namespace, uid, handler, annotations: BTreeMap::new(), namespaces }
+        PodSpec {
+            node,
+            name,
+            namespace,
+            uid,
+            handler,
+            annotations: BTreeMap::new(),
+            namespaces,
+            privileged: false,
+        }
     }
 
     /// The Kubernetes namespace.
@@ -63,6 +73,35 @@ impl<'a> PodSpec<'a> {
         self
     }
 
+    /// A handler whose node config lets native containers run.
+    pub fn native(self) -> Self {
+        self.handler(mode::native_handler())
+    }
+
+    /// `shareProcessNamespace: true`.
+    pub fn share_processes(mut self) -> Self {
+        self.namespaces.pid = NamespaceMode::Pod.into();
+        self
+    }
+
+    /// `hostPID: true`.
+    pub fn host_processes(mut self) -> Self {
+        self.namespaces.pid = NamespaceMode::Node.into();
+        self
+    }
+
+    /// `hostIPC: true`.
+    pub fn host_ipc(mut self) -> Self {
+        self.namespaces.ipc = NamespaceMode::Node.into();
+        self
+    }
+
+    /// A pod that may have privileged containers.
+    pub fn privileged(mut self) -> Self {
+        self.privileged = true;
+        self
+    }
+
     /// `hostNetwork: true`.
     pub fn host_network(mut self) -> Self {
         self.namespaces.network = NamespaceMode::Node.into();
@@ -76,7 +115,10 @@ impl<'a> PodSpec<'a> {
         let label = |key: &str, value: &str| (format!("io.kubernetes.pod.{key}"), value.to_owned());
         let linux = LinuxPodSandboxConfig {
             cgroup_parent: format!("/{}/{PODS}/pod{}", self.node.nest().name(), self.uid),
-            security_context: Some(PodSecurityContext { namespace_options: Some(self.namespaces) }),
+            security_context: Some(PodSecurityContext {
+                namespace_options: Some(self.namespaces.clone()),
+                privileged: self.privileged,
+            }),
         };
         let config = PodSandboxConfig {
             hostname: self.name.clone(),
