@@ -5,6 +5,7 @@
 #   limits    how close CPU quota, CPU weight and memory limit are to what was asked for
 #   density   what a container keeps among a thousand, and among ten thousand in one manager
 #   lifecycle whole lives of containers a second, and many `ctr run` at once
+#   soak      what one manager holds after thirty thousand lives, beside what it held after the first thousand
 #   compute   how fast compiled code is beside `wasmtime run` of the same release
 # Options are the driver's, `bench.sh NAME --help` shows them. It prints a table: medians with their noise, ratios, and
 # what was promised of them; --json writes the same as {"metric.name": number}.

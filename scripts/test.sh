@@ -13,6 +13,7 @@
 #   strict       the strict profile: a hundred runs, one output
 #   faults       broken input, full disks, kill -9 at every step
 #   life         exec, pause, resize, a containerd that is away, in both modes
+#   chaos        everything at once in any order, while whatever can fail does, CHAOS_SECONDS (30) each; in both modes
 #   shared       those from containerd to faults in shared mode, and the faults of a manager and its hosts
 #   kubernetes   pods under a real kubelet
 #   cgroup2      cgroup v2 and systemd's driver, in a virtual machine: processors are emulated, so it takes some minutes
@@ -22,7 +23,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 for part in common debian go rust prerequisites containerd kubernetes machine; do . "$here/lib/$part.sh"; done
 cd "$ROOT"
 
-stages=(lint build guests unit fuzz containerd cri jail grants escapes strict faults life shared kubernetes cgroup2)
+stages=(lint build guests unit fuzz containerd cri jail grants escapes strict faults life chaos shared kubernetes cgroup2)
 longest_file=600
 export CONTAINERD_1_7 CONTAINERD_2_1 SHIM_DIR=$BUILT GUESTS=$ROOT/target/guests CNI_BIN REGISTRY_BIN BUSYBOX_BIN
 
@@ -100,6 +101,12 @@ stage_life() {
   ensure_registry
   e2e life --test-threads=3
   RUN_WASM_TESTS_MODE=shared run_tests --test life -- --test-threads=3
+}
+
+# Prints what was done, which faults there were, and the seed that replays it.
+stage_chaos() {
+  e2e chaos --test-threads=1 --nocapture
+  RUN_WASM_TESTS_MODE=shared run_tests --test chaos -- --test-threads=1 --nocapture
 }
 
 # What has no meaning in shared mode says so, and is counted apart.

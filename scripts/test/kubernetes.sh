@@ -22,7 +22,7 @@ ends() {
 
 images() {
   local guest
-  for guest in hello exit trap; do wasm_image "localhost/$guest:1" "$ROOT/target/guests/$guest.wasm" "$work/$guest.tar"; done
+  for guest in hello exit trap sleep; do wasm_image "localhost/$guest:1" "$ROOT/target/guests/$guest.wasm" "$work/$guest.tar"; done
   native_image localhost/busybox:1 "$BUSYBOX" "$work/busybox.tar"
   "$scripts/cluster.sh" import "$work"/*.tar
 }
@@ -36,6 +36,36 @@ traces() {
 }
 
 shows_its_end() { contains "$(terminated trap message)" "$1"; }
+
+is_ready() { [ "$(field "$1" '.status.conditions[?(@.type=="Ready")].status')" = True ]; }
+
+# exec_code POD ARG...: the exit code of a process in it.
+exec_code() {
+  local code=0
+  kubectl exec "$1" -- "${@:2}" >/dev/null 2>&1 || code=$?
+  echo $code
+}
+
+resize() { kubectl patch pod "$1" --subresource resize --patch '{"spec": {"containers": [{"name": "guest", "resources": {"requests": {"memory": "128Mi"}, "limits": {"memory": "128Mi"}}}]}}'; }
+has_limit() { [ "$(field "$1" '.status.containerStatuses[0].resources.limits.memory')" = "$2" ]; }
+
+# has_figures POD: the kubelet's summary, which `kubectl top` shows, has its memory and processor time.
+has_figures() {
+  kubectl get --raw "/api/v1/nodes/$(field "$1" .spec.nodeName)/proxy/stats/summary" |
+    jq --exit-status --arg pod "$1" '.pods[] | select(.podRef.name == $pod) | .containers[0] | .memory.workingSetBytes > 0 and .cpu.usageCoreNanoSeconds > 0'
+}
+
+# lives POD: what can be done with a running Wasm pod.
+lives() {
+  check "$1 is ready: its exec probes succeed" await 60 is_ready "$1"
+  check "kubectl exec in $1 prints what the guest prints" same "$(kubectl exec "$1" -- nap 0)" "$(printf 'sleeping\nwoke')"
+  check "and ends as the guest does" same "$(exec_code "$1" nap no-number)" 134
+  check "kubectl exec in $1 has a stdin" same "$(echo | kubectl exec --stdin "$1" -- nap 0)" "$(printf 'sleeping\nwoke')"
+  check "the kubelet's summary has figures of $1" await 60 has_figures "$1"
+  check "$1 is resized in place" resize "$1"
+  check "which its status tells" await 60 has_limit "$1" 128Mi
+  check "and it was not restarted" same "$(field "$1" '.status.containerStatuses[0].restartCount')" 0
+}
 
 "$scripts/cluster.sh" up
 images
@@ -52,7 +82,9 @@ check "its termination message names the trap" shows_its_end unreachable
 check "its termination message has the backtrace" shows_its_end inner
 check "a native pod beside them ends as Succeeded" ends native Succeeded
 check "the native pod's log is what it printed" same "$(kubectl logs native)" "hello from a native pod"
-check "the pods can be deleted" kubectl delete -f "$scripts/test/pods.yaml" --timeout=30s
+lives living
+lives living-shared
+check "the pods can be deleted" kubectl delete -f "$scripts/test/pods.yaml" --timeout=60s
 "$scripts/cluster.sh" down
 check "nothing of the cluster stays behind" same "$(traces)" ""
 checks_result

@@ -52,7 +52,7 @@ fn task_api(options: &Options, report: &mut Report) -> Result<()> {
 
 /// Create, start, exit, delete. What containerd does beside it (its books, the bundle, the mounts of a snapshot) is done
 /// before and after.
-fn lives_per_second(
+pub fn lives_per_second(
     books: &Books,
     template: &Template,
     peer: Peer,

@@ -20,6 +20,7 @@ mod processes;
 mod report;
 mod sample;
 mod shim;
+mod soak;
 mod startup;
 mod targets;
 mod task_api;
@@ -42,6 +43,7 @@ fn main() -> Result<()> {
         Name::Limits => limits::measure(&mut report)?,
         Name::Density => density::measure(&options, &mut report)?,
         Name::Lifecycle => lifecycle::measure(&options, &mut report)?,
+        Name::Soak => soak::measure(&options, &mut report)?,
         Name::Compute => compute::measure(&options, &mut report)?,
     }
     drop(containerd);

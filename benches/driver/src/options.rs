@@ -20,6 +20,8 @@ pub enum Name {
     Density,
     /// Whole lives of containers a second.
     Lifecycle,
+    /// What is left of tens of thousands of lives on one manager.
+    Soak,
     /// Speed of compiled code beside `wasmtime run`.
     Compute,
 }
@@ -79,6 +81,12 @@ pub struct Options {
     /// lifecycle: containers of one round of `ctr run --detach`.
     #[arg(long, default_value_t = 100)]
     pub ctr_lives: usize,
+    /// soak: lives in one round; what is held after the first is compared with what is held at the end.
+    #[arg(long, default_value_t = 1000)]
+    pub soak_lives: usize,
+    /// soak: rounds.
+    #[arg(long, default_value_t = 30)]
+    pub soak_rounds: usize,
     /// compute: rounds; the median counts.
     #[arg(long, default_value_t = 20)]
     pub compute_rounds: usize,

@@ -58,7 +58,7 @@ pub fn kill_server(peer: Peer) -> Result<()> {
 }
 
 /// The processes of a peer's program. Zombies are none.
-fn running(peer: Peer) -> Result<BTreeSet<u32>> {
+pub fn running(peer: Peer) -> Result<BTreeSet<u32>> {
     let is_its = |pid: &u32| {
         let exe = fs::read_link(format!("/proc/{pid}/exe"));
         exe.is_ok_and(|exe| exe.file_name().is_some_and(|name| name == peer.shim()))

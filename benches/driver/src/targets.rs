@@ -9,7 +9,7 @@ pub enum Target {
 
 use Target::{AtLeast, AtMost};
 
-const TARGETS: [(&str, Target); 22] = [
+const TARGETS: [(&str, Target); 26] = [
     ("startup.ctr.normal_vs_runc", AtMost(0.52)),
     ("startup.ctr.normal_vs_runwasi", AtMost(0.68)),
     ("startup.ctr.large_normal_vs_hello_normal", AtMost(1.15)),
@@ -31,6 +31,10 @@ const TARGETS: [(&str, Target); 22] = [
     ("lifecycle.shared_vs_runc", AtLeast(20.0)),
     ("lifecycle.shared_vs_runwasi", AtLeast(20.0)),
     ("lifecycle.ctr8_shared_vs_runc", AtMost(0.45)),
+    ("soak.pss_growth", AtMost(0.02)),
+    ("soak.fds_growth", AtMost(0.0)),
+    ("soak.maps_growth", AtMost(0.0)),
+    ("soak.threads_growth", AtMost(0.0)),
     ("compute.normal_vs_wasmtime_cli", AtLeast(0.97)),
 ];
 

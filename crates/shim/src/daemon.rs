@@ -12,6 +12,7 @@ use ttrpc::asynchronous::Server;
 
 use crate::events::Events;
 use crate::manager::{self, Manager};
+use crate::service::whole::whole;
 use crate::service::{Service, diagnosis, sandbox};
 use crate::{heap, logging};
 
@@ -74,9 +75,10 @@ async fn serve(listener: UnixListener, setting: &Setting) -> Result<()> {
     let mut server = Server::new().add_listener(listener.into());
     for name in TASK_SERVICES {
         let methods = create_task(service.clone()).into_values();
-        server = server.register_service(methods.map(|methods| (name.to_owned(), methods)).collect());
+        server = server.register_service(methods.map(|methods| (name.to_owned(), whole(methods))).collect());
     }
-    server = server.register_service(sandbox::methods(service.clone()));
+    let sandboxes = sandbox::methods(service.clone()).into_iter();
+    server = server.register_service(sandboxes.map(|(name, methods)| (name, whole(methods))).collect());
     server = server.register_service(diagnosis::methods(service.clone()));
     server.start().await.context("cannot serve the task service")?;
     match &setting.manager {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
-use containerd_shim_protos::api::{DeleteRequest, DeleteResponse, KillRequest, WaitRequest};
+use containerd_shim_protos::api::{DeleteRequest, DeleteResponse, KillRequest, ShutdownRequest, WaitRequest};
 use containerd_shim_protos::shim_async::{Client, TaskClient};
 use grants::Mode;
 use protobuf::Message;
@@ -26,7 +26,7 @@ use crate::task::bundle::Bundle;
 const KILLED: u32 = 137;
 
 /// How long a manager may take for all that is asked of it; containerd waits 5 s for all of this.
-const MANAGER: Duration = Duration::from_millis(1500);
+const SHIM: Duration = Duration::from_millis(1500);
 
 /// How long the kernel may take to end a killed process.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub fn delete(invocation: &Invocation) -> Result<()> {
     let records = Records::of(&invocation.address, &invocation.namespace);
     let mut pid = 0;
-    leave_the_manager(invocation);
+    leave_the_shim(invocation);
     let cgroups = match records.read(&invocation.id) {
         Some(record) => {
             if let Some(host) = &record.host {
@@ -61,29 +61,36 @@ pub fn delete(invocation: &Invocation) -> Result<()> {
     Ok(std::io::stdout().write_all(&response.write_to_bytes()?)?)
 }
 
-/// A manager that lives goes on for others: this task alone ends there, and a slot that it may hold is given back.
-fn leave_the_manager(invocation: &Invocation) {
+/// A shim that lives ends the task itself, and then itself if that was the last: a containerd that was killed while it started
+/// one does not know of it when it is back, and asks for nothing but this. A manager goes on for others; a slot that the task
+/// may hold there is given back.
+fn leave_the_shim(invocation: &Invocation) {
     let Some(socket) = start::address_of(&invocation.bundle) else { return };
-    let Some(slots) = socket.file_name().and_then(|name| Slots::found(name.to_str()?)) else { return };
-    slots.give_back(&invocation.namespace, &invocation.id);
-    let leave = async {
+    if let Some(slots) = socket.file_name().and_then(|name| Slots::found(name.to_str()?)) {
+        slots.give_back(&invocation.namespace, &invocation.id);
+    }
+    within_patience(async {
         let address = format!("unix://{}", socket.display());
         let tasks = TaskClient::new(Client::connect(&address).await?);
-        let mut context = ttrpc::context::with_duration(MANAGER);
+        let mut context = ttrpc::context::with_duration(SHIM);
         context.add(NAMESPACE.to_owned(), invocation.namespace.clone());
         let id = invocation.id.clone();
         let kill =
             KillRequest { id: id.clone(), signal: libc::SIGKILL.unsigned_abs(), ..KillRequest::default() };
-        // It may have ended already.
+        // It may have ended already, or never have been there.
         drop(tasks.kill(context.clone(), &kill).await);
         let wait = WaitRequest { id: id.clone(), ..WaitRequest::default() };
         drop(tasks.wait(context.clone(), &wait).await);
-        drop(tasks.delete(context, &DeleteRequest { id, ..DeleteRequest::default() }).await);
-        ttrpc::Result::Ok(())
-    };
+        let delete = DeleteRequest { id: id.clone(), ..DeleteRequest::default() };
+        drop(tasks.delete(context.clone(), &delete).await);
+        tasks.shutdown(context, &ShutdownRequest { id, ..ShutdownRequest::default() }).await
+    });
+}
+
+/// Asks a shim for something. Where nobody is, or nobody answers, the task has ended with its shim.
+fn within_patience<T>(call: impl Future<Output = ttrpc::Result<T>>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    // Nobody there, or nobody who answers: then the task ends with the manager.
-    drop(runtime.map(|runtime| runtime.block_on(async { tokio::time::timeout(MANAGER, leave).await })));
+    drop(runtime.map(|runtime| runtime.block_on(async { tokio::time::timeout(SHIM, call).await })));
 }
 
 /// The cgroups of a task whose shim died while it created it: its host died with it, a record was never written.

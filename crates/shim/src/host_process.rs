@@ -166,7 +166,10 @@ impl HostProcess {
         input: BorrowedFd<'_>,
         output: BorrowedFd<'_>,
     ) -> Result<(), Refused> {
-        self.send(&Request::Compile { build }, &[input, output])?;
+        if let Err(error) = self.send(&Request::Compile { build }, &[input, output]) {
+            // How it went says more.
+            return Err(Refused::Broken(self.unexpected(None).await.context(format!("{error:#}"))));
+        }
         match accepted(self.reply().await?) {
             Ok(answer) => answer,
             Err(other) => Err(Refused::Broken(self.unexpected(other).await)),

@@ -82,14 +82,16 @@ impl Records {
     /// Writes a record whole, or not at all.
     pub fn write(&self, record: &Record) -> Result<()> {
         let file = self.file(&record.id);
-        let draft = file.with_extension("new");
+        let draft = draft_of(&file);
         let write = || -> io::Result<()> {
             // Root's alone: the arguments of a container are nobody's business.
             fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0)?;
             fs::write(&draft, serde_json::to_vec(record)?)?;
             fs::rename(&draft, &file)
         };
-        write().with_context(|| format!("cannot write the record {}", file.display()))
+        write()
+            .inspect_err(|_| drop(fs::remove_file(&draft)))
+            .with_context(|| format!("cannot write the record {}", file.display()))
     }
 
     /// Reads a record; `None` when there is none.
@@ -100,8 +102,14 @@ impl Records {
     /// Removes a record, and the folder when it was the last.
     pub fn remove(&self, id: &str) {
         drop(fs::remove_file(self.file(id)));
+        // Of a shim that was killed as it wrote.
+        drop(fs::remove_file(draft_of(&self.file(id))));
         drop(fs::remove_dir(&self.0));
     }
+}
+
+fn draft_of(file: &Path) -> PathBuf {
+    file.with_extension("new")
 }
 
 #[cfg(test)]

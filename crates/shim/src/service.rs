@@ -3,6 +3,7 @@
 pub mod diagnosis;
 mod raw;
 pub mod sandbox;
+pub mod whole;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

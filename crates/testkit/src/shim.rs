@@ -1,6 +1,8 @@
 //! The shim without containerd: its task service, called as containerd calls it.
 
 use std::fs;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -175,7 +177,7 @@ impl<'a> Bundle<'a> {
         let seen = self.nest.see(Path::new(socket));
         let client =
             Client::connect(&format!("unix://{}", seen.display())).context("cannot reach the shim")?;
-        Ok(Shim { bundle: self, generation, client })
+        Ok(Shim { bundle: self, generation, client, socket: seen })
     }
 }
 
@@ -194,6 +196,8 @@ pub struct Shim<'a> {
     bundle: &'a Bundle<'a>,
     generation: Generation,
     client: Client,
+    /// Its address.
+    socket: PathBuf,
 }
 
 impl Shim<'_> {
@@ -207,8 +211,19 @@ impl Shim<'_> {
         self.request("containerd.runtime.sandbox.v1.Sandbox", method, request)
     }
 
-    fn request<R: Message, A: Message>(&self, service: &str, method: &str, request: &R) -> Result<A> {
-        let request = Request {
+    /// Asks for the container on a connection that breaks before there is an answer, as that of a containerd that is killed.
+    pub fn create_and_hang_up(&self) -> Result<()> {
+        let request = self.message(self.generation.service(), "Create", &self.create_request()?)?;
+        let payload = request.write_to_bytes()?;
+        // ttrpc's header: length of the message, number of the stream, type (a request), flags.
+        let mut message = u32::try_from(payload.len())?.to_be_bytes().to_vec();
+        message.extend([0, 0, 0, 1, 1, 0]);
+        message.extend(payload);
+        Ok(UnixStream::connect(&self.socket)?.write_all(&message)?)
+    }
+
+    fn message<R: Message>(&self, service: &str, method: &str, request: &R) -> Result<Request> {
+        Ok(Request {
             service: service.to_owned(),
             method: method.to_owned(),
             timeout_nano: i64::try_from(Duration::from_secs(here(PATIENCE)).as_nanos())?,
@@ -219,7 +234,11 @@ impl Shim<'_> {
             }],
             payload: request.write_to_bytes()?,
             ..Request::default()
-        };
+        })
+    }
+
+    fn request<R: Message, A: Message>(&self, service: &str, method: &str, request: &R) -> Result<A> {
+        let request = self.message(service, method, request)?;
         let response = self.client.request(request).map_err(|error| match error {
             ttrpc::Error::RpcStatus(status) => {
                 anyhow::anyhow!("{:?}: {}", status.code.enum_value_or_default(), status.message)
@@ -239,8 +258,12 @@ impl Shim<'_> {
     }
 
     pub fn create(&self) -> Result<u32> {
+        Ok(self.call::<_, CreateTaskResponse>("Create", &self.create_request()?)?.pid)
+    }
+
+    fn create_request(&self) -> Result<CreateTaskRequest> {
         let output = self.output_file().display().to_string();
-        let request = CreateTaskRequest {
+        Ok(CreateTaskRequest {
             id: self.bundle.id.clone(),
             bundle: self.bundle.path().display().to_string(),
             stdin: self.bundle.stdin.iter().map(|file| file.display().to_string()).collect(),
@@ -248,8 +271,7 @@ impl Shim<'_> {
             stderr: output,
             options: self.bundle.options()?.into(),
             ..CreateTaskRequest::default()
-        };
-        Ok(self.call::<_, CreateTaskResponse>("Create", &request)?.pid)
+        })
     }
 
     pub fn start(&self) -> Result<()> {

@@ -83,13 +83,26 @@ fn storm(daemon: &Containerd, seed: u64) -> Result<Ledger> {
     Ok(ledger)
 }
 
+/// Prints what the log has of the containers that a message names.
+fn history(daemon: &Containerd, message: &str) {
+    let is_id = |word: &&str| word.starts_with("chaos-");
+    let words = message.split(|char: char| !char.is_ascii_alphanumeric() && char != '-');
+    let ids: std::collections::BTreeSet<&str> = words.filter(is_id).collect();
+    for line in daemon.log().lines().filter(|line| ids.iter().any(|id| line.contains(id))) {
+        eprintln!("{line}");
+    }
+}
+
 testkit::stories! {
     fn whatever_fails_every_answer_is_right_and_nothing_is_left(daemon) {
         let seed = seed()?;
         let which = format!("{:?}, {}", daemon.version(), if mode::is_shared() { "shared" } else { "normal" });
         tell(&format!("{which}: CHAOS_SEED={seed}"));
-        let ledger = storm(daemon, seed).with_context(|| format!("CHAOS_SEED={seed}"))?;
+        let ledger = storm(daemon, seed).with_context(|| format!("CHAOS_SEED={seed}"));
+        let ledger = ledger.inspect_err(|error| history(daemon, &format!("{error:#}")))?;
         tell(&format!("{which}: {ledger}"));
-        ensure!(ledger.violations().is_empty(), "{}", ledger.violations().join("\n"));
+        let violations = ledger.violations().join("\n");
+        history(daemon, &violations);
+        ensure!(violations.is_empty(), "{violations}");
     }
 }

@@ -78,11 +78,16 @@ impl Container {
             (Ok(Some(frozen)), true) => frozen.wait().await,
             _ => Ok(()),
         };
-        if let Err(error) = result.map(drop).and(frozen) {
-            self.paused.store(!paused, Ordering::SeqCst);
-            return Err(error.into());
+        let Err(error) = result.map(drop).and(frozen) else { return Ok(()) };
+        self.paused.store(!paused, Ordering::SeqCst);
+        // What stands still halfway would be neither.
+        if paused && let Err(error) = self.hold(false, pids) {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "a container that could not be paused may stand still"
+            );
         }
-        Ok(())
+        Err(error.into())
     }
 
     fn hold(&self, paused: bool, pids: &[u32]) -> anyhow::Result<Option<Freezing>> {

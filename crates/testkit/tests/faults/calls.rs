@@ -2,9 +2,9 @@
 
 use anyhow::{Result, ensure};
 use containerd_shim_protos::api::{
-    Empty, ExecProcessRequest, PidsRequest, PidsResponse, StateRequest, StateResponse,
+    CheckpointTaskRequest, Empty, ExecProcessRequest, PidsRequest, PidsResponse, StateRequest, StateResponse,
 };
-use testkit::{Bundle, Generation, alone};
+use testkit::{Bundle, Generation, alone, eventually};
 
 use super::works;
 
@@ -105,9 +105,27 @@ fn what_is_not_supported_says_so() -> Result<()> {
         let shim = bundle.shim(Generation::V3)?;
         shim.create()?;
         let exec = ExecProcessRequest { id: "plain".into(), exec_id: "sh".into(), ..Default::default() };
-        fails(shim.call::<_, Empty>("Exec", &exec), &["UNIMPLEMENTED", "exec"])?;
+        fails(shim.call::<_, Empty>("Exec", &exec), &["FAILED_PRECONDITION", "does not run"])?;
+        let checkpoint = CheckpointTaskRequest { id: "plain".into(), ..Default::default() };
+        fails(shim.call::<_, Empty>("Checkpoint", &checkpoint), &["UNIMPLEMENTED", "checkpoint"])?;
         fails(shim.call::<_, Empty>("NoSuchMethod", &exec), &[])?;
         // Created and never started: it can be deleted as it is.
+        shim.delete()?;
+        shim.shutdown()
+    })
+}
+
+#[test]
+fn a_create_whose_caller_is_gone_is_done_whole() -> Result<()> {
+    alone(|nest| {
+        // It takes a while to compile.
+        let bundle = Bundle::of(nest, "orphan", "hello-js.wasm")?;
+        let shim = bundle.shim(Generation::V3)?;
+        shim.create_and_hang_up()?;
+        let state = StateRequest { id: "orphan".into(), ..Default::default() };
+        eventually("it is there", 120, || Ok(shim.call::<_, StateResponse>("State", &state).is_ok()))?;
+        shim.start()?;
+        assert_eq!(shim.wait()?, 0);
         shim.delete()?;
         shim.shutdown()
     })
