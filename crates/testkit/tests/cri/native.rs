@@ -179,7 +179,7 @@ testkit::pod_stories! {
         let second = pod.container("second", &busybox).args(["true"]).start()?;
         assert_eq!(second.end()?.exit_code, 0);
         let holders_now = holders(node)?;
-        let [holder] = holders_now.as_slice() else { panic!("{holders_now:?}") };
+        let [holder] = holders_now.as_slice() else { anyhow::bail!("{holders_now:?}") };
         let status = fs::read_to_string(format!("/proc/{}/status", holder.pid))?;
         let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim).unwrap_or_default();
         assert_eq!(field("Uid:"), "65534\t65534\t65534\t65534");
