@@ -42,7 +42,7 @@ impl Args {
 
 /// A container, and the table of grants that its shim recorded when it was created.
 fn text(record: &Record) -> String {
-    let none = "none: it is the sandbox of a pod, or its shim is of a release that records none\n";
+    let none = "none: it is native or the sandbox of a pod, or its shim is of a release that records none\n";
     format!("{}\ngrants:\n{}", list(&described(record)), record.grants.as_deref().unwrap_or(none))
 }
 

@@ -31,8 +31,13 @@ const SHIM: Duration = Duration::from_millis(1500);
 /// How long the kernel may take to end a killed process.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// How long a child that a killed shim was about to start may hold its socket.
+const LETTING_GO: Duration = Duration::from_millis(500);
+
 /// Answers containerd's `delete`: kills what is left of the task, removes what it made, prints a `DeleteResponse`.
 pub fn delete(invocation: &Invocation) -> Result<()> {
+    // A containerd that was asked to delete the task, too, removes the bundle meanwhile, or has done so.
+    let socket = start::address_of(&invocation.bundle).unwrap_or_else(|| start::own_socket(invocation));
     let records = Records::of(&invocation.address, &invocation.namespace);
     let mut pid = 0;
     leave_the_shim(invocation);
@@ -55,7 +60,7 @@ pub fn delete(invocation: &Invocation) -> Result<()> {
     wait_until(|| !cgroup::is_systemds(&cgroups));
     wait_until(|| cgroup::remove(&cgroups));
     records.remove(&invocation.id);
-    start::remove_stale_socket(&invocation.bundle);
+    wait_for(LETTING_GO, || start::remove_stale_socket(&socket));
     let exited_at = timestamp(SystemTime::now());
     let response = DeleteResponse { pid, exit_status: KILLED, exited_at, ..DeleteResponse::default() };
     Ok(std::io::stdout().write_all(&response.write_to_bytes()?)?)
@@ -110,8 +115,12 @@ fn end(process: &Process) {
     }
 }
 
-fn wait_until(mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+fn wait_until(done: impl FnMut() -> bool) {
+    wait_for(PATIENCE, done);
+}
+
+fn wait_for(time: Duration, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + time;
     while !done() && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(2));
     }

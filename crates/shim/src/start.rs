@@ -114,6 +114,11 @@ fn name(invocation: &Invocation, group: &str) -> String {
     name.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// The socket of the shim that was started for this very container, or for the pod whose sandbox it is.
+pub fn own_socket(invocation: &Invocation) -> PathBuf {
+    Path::new(SOCKETS).join(name(invocation, &invocation.id))
+}
+
 /// The bundle of the sandbox that a container of a pod belongs to.
 fn sandbox_of(bundle: &Bundle) -> Result<Option<Bundle>> {
     match (grants::container_type(bundle.spec()), grants::sandbox_id(bundle.spec())) {
@@ -160,17 +165,23 @@ fn listen(socket: &Path) -> Result<Option<UnixListener>> {
     anyhow::bail!("{} is bound and served by nobody", socket.display())
 }
 
-/// Removes the socket of a bundle's shim when nobody serves it any more, and what else is a manager's own: a killed one
+/// Removes a shim's socket when nobody serves it any more, and what else is a manager's own: a killed one
 /// could not.
-pub fn remove_stale_socket(bundle: &Path) {
-    let Some(socket) = address_of(bundle) else { return };
-    let Some(Ok(_locked)) = socket.parent().map(lock) else { return };
-    if UnixStream::connect(&socket).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
-        if let Err(error) = fs::remove_file(&socket) {
-            eprintln!("cannot remove {}: {error}", socket.display());
+///
+/// Returns false while somebody holds it: a shim, or for a moment a child that was just forked when its shim was killed.
+pub fn remove_stale_socket(socket: &Path) -> bool {
+    let Some(Ok(_locked)) = socket.parent().map(lock) else { return true };
+    match UnixStream::connect(socket) {
+        Ok(_) => return false,
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            if let Err(error) = fs::remove_file(socket) {
+                eprintln!("cannot remove {}: {error}", socket.display());
+            }
+            forget(socket);
         }
-        forget(&socket);
+        Err(_) => {}
     }
+    true
 }
 
 /// Takes away what else a killed manager has left whose socket this was.

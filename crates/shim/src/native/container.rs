@@ -11,7 +11,7 @@ use super::config;
 use super::pods::{Key, Pods};
 use super::process::Process;
 use super::runtime::{Runtime, fresh};
-use crate::cgroup::{Cgroup, Usage};
+use crate::cgroup::{self, Cgroup, Usage};
 use crate::stdio::Urls;
 
 #[derive(Debug)]
@@ -141,6 +141,9 @@ impl Native {
             tracing::warn!(error = format!("{error:#}"), "not all of a native container goes");
         }
         self.runtime.room.remove();
-        crate::cgroup::remove(&self.cgroups());
+        // systemd takes its own away.
+        if !self.runtime.systemd {
+            cgroup::remove(&self.cgroups());
+        }
     }
 }

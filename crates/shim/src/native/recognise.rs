@@ -83,7 +83,7 @@ mod tests {
     use serde_json::json;
 
     fn process(env: &[&str]) -> Process {
-        serde_json::from_value(json!({"user": {"uid": 0, "gid": 0}, "cwd": "/work", "env": env, "args": []}))
+        serde_json::from_value(json!({"user": {"uid": 0, "gid": 0}, "cwd": "/srv", "env": env, "args": []}))
             .unwrap()
     }
 
@@ -94,9 +94,9 @@ mod tests {
             places.iter().map(|place| place.display().to_string()).collect::<Vec<_>>().join(" ")
         };
         assert_eq!(places(&["PATH=/a", "PATH=/b:/c", "X=1"], "app"), "/b/app /c/app");
-        assert_eq!(places(&["PATH=bin"], "app"), "/work/bin/app");
+        assert_eq!(places(&["PATH=bin"], "app"), "/srv/bin/app");
         assert!(places(&[], "app").starts_with("/usr/local/sbin/app "));
         assert_eq!(places(&["PATH=/a"], "/bin/app"), "/bin/app");
-        assert_eq!(places(&["PATH=/a"], "./app"), "/work/./app");
+        assert_eq!(places(&["PATH=/a"], "./app"), "/srv/./app");
     }
 }

@@ -84,6 +84,8 @@ pub struct LinuxPodSandboxConfig {
     pub cgroup_parent: String,
     #[prost(message, optional, tag = "2")]
     pub security_context: Option<PodSecurityContext>,
+    #[prost(btree_map = "string, string", tag = "3")]
+    pub sysctls: BTreeMap<String, String>,
 }
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]

@@ -36,6 +36,7 @@ pub struct PodSpec<'a> {
     annotations: BTreeMap<String, String>,
     namespaces: NamespaceOption,
     privileged: bool,
+    sysctls: BTreeMap<String, String>,
 }
 
 impl<'a> PodSpec<'a> {
@@ -53,6 +54,7 @@ impl<'a> PodSpec<'a> {
             annotations: BTreeMap::new(),
             namespaces,
             privileged: false,
+            sysctls: BTreeMap::new(),
         }
     }
 
@@ -96,6 +98,12 @@ impl<'a> PodSpec<'a> {
         self
     }
 
+    /// `securityContext.sysctls`.
+    pub fn sysctl(mut self, name: &str, value: &str) -> Self {
+        self.sysctls.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
     /// A pod that may have privileged containers.
     pub fn privileged(mut self) -> Self {
         self.privileged = true;
@@ -119,6 +127,7 @@ impl<'a> PodSpec<'a> {
                 namespace_options: Some(self.namespaces.clone()),
                 privileged: self.privileged,
             }),
+            sysctls: self.sysctls,
         };
         let config = PodSandboxConfig {
             hostname: self.name.clone(),

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use rustix::process::Signal;
 use testkit::cri::{ContainerState, LinuxContainerResources};
-use testkit::{Node, PodContainer, eventually, refusal};
+use testkit::{Node, PodContainer, Process, eventually, refusal};
 
 const MIB: i64 = 1 << 20;
 
@@ -46,6 +46,11 @@ fn echo(node: &Node, address: &str) -> Result<String> {
     let mut back = String::new();
     client.read_to_string(&mut back)?;
     Ok(back)
+}
+
+/// The processes that hold the namespaces of pods.
+fn holders(node: &Node) -> Result<Vec<Process>> {
+    Ok(node.nest().processes()?.into_iter().filter(|it| it.command_line.contains(" hold ")).collect())
 }
 
 testkit::pod_stories! {
@@ -162,6 +167,29 @@ testkit::pod_stories! {
         }
         pod.remove()?;
         other.remove()?;
+    }
+
+    fn what_holds_a_pods_namespaces_has_no_privilege_and_ends_with_the_pod(node) {
+        let busybox = node.busybox()?;
+        let pod = node.pod("held").native().sysctl("kernel.shm_rmid_forced", "1").sysctl("fs.mqueue.msg_max", "7").run()?;
+        assert!(holders(node)?.is_empty(), "a pod without native containers needs none");
+        let script = "busybox cat /proc/sys/kernel/shm_rmid_forced /proc/sys/fs/mqueue/msg_max; busybox hostname; sleep 3600";
+        let container = pod.container("app", &busybox).args([script]).start()?;
+        container.says("1\n7\nheld\n")?;
+        let second = pod.container("second", &busybox).args(["true"]).start()?;
+        assert_eq!(second.end()?.exit_code, 0);
+        let holders_now = holders(node)?;
+        let [holder] = holders_now.as_slice() else { anyhow::bail!("{holders_now:?}") };
+        let status = fs::read_to_string(format!("/proc/{}/status", holder.pid))?;
+        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim).unwrap_or_default();
+        assert_eq!(field("Uid:"), "65534\t65534\t65534\t65534");
+        assert_eq!((field("CapEff:"), field("CapBnd:"), field("NoNewPrivs:"), field("Seccomp:")), ("0000000000000000", "0000000000000000", "1", "2"));
+        let shim = node.shims()?.first().context("no shim")?.pid;
+        for kind in ["pid", "ipc", "uts", "net", "mnt"] {
+            assert_ne!(namespace(holder.pid, kind)?, namespace(shim, kind)?, "{kind}");
+        }
+        pod.remove()?;
+        eventually("it ends with the pod", 10, || Ok(holders(node)?.is_empty()))?;
     }
 
     fn containers_that_share_their_processes_see_each_other_and_nothing_else(node) {
@@ -365,6 +393,28 @@ testkit::pod_stories! {
                 Ok(!node.nest().processes()?.iter().any(|it| it.command_line.contains("sleep") || it.command_line.contains(" hold ")))
             })?;
             pod.remove()?;
+        }
+    }
+
+    fn a_shim_that_is_killed_while_it_makes_a_native_container_leaves_nothing(node) {
+        let busybox = node.busybox()?;
+        for (number, delay) in [0, 10, 25, 50, 75, 100, 150].into_iter().enumerate() {
+            let pod = node.pod(&format!("struck-{number}")).native().run()?;
+            let container = pod.container("app", &busybox).args(["sleep 4321"]).create()?;
+            let shims = node.shims()?;
+            std::thread::scope(|scope| -> Result<()> {
+                let start = scope.spawn(|| container.start());
+                std::thread::sleep(std::time::Duration::from_millis(delay));
+                for shim in shims {
+                    node.nest().end(&shim, Signal::KILL)?;
+                }
+                // Made or not: what counts is what is left.
+                drop(start.join());
+                Ok(())
+            })?;
+            eventually("CRI hears of its end", 30, || Ok(container.status()?.state() == ContainerState::Exited))?;
+            pod.remove()?;
+            eventually("nothing runs on", 30, || Ok(!node.nest().processes()?.iter().any(|it| it.command_line.contains("4321") || it.command_line.contains("runc"))))?;
         }
     }
 }
