@@ -114,14 +114,19 @@ impl Service {
         let mut census = Census::default();
         let tasks: Vec<Arc<Task>> = self.tasks().values().flatten().cloned().collect();
         for task in tasks {
-            let Work::Container(container) = &task.work else { continue };
+            let (mode, host) = match &task.work {
+                Work::Sandbox => continue,
+                Work::Container(container) => (metrics::word(self.mode()), Some(container)),
+                Work::Native(_) => (metrics::NATIVE, None),
+            };
             let state = match task.phase() {
                 Phase::Created => "created",
+                Phase::Running if host.is_some_and(|container| container.is_paused()) => "paused",
                 Phase::Running => "running",
                 Phase::Ended(_) => "stopped",
             };
-            census.containers.push(State { mode: metrics::word(self.mode()), state });
-            if state != "stopped" {
+            census.containers.push(State { mode, state });
+            if let (Some(container), false) = (host, state == "stopped") {
                 census.hosts.push(container.pid().cast_signed());
             }
         }
@@ -334,8 +339,10 @@ impl TaskService for Service {
         }
         let made = async {
             let made = observe::stage(Stage::Create, self.make(&key.0, request)).await;
-            if !made.as_ref().is_ok_and(|task| matches!(task.work, Work::Sandbox)) {
-                metrics::created(self.mode(), made.is_ok());
+            match made.as_ref().map(|task| &task.work) {
+                Ok(Work::Sandbox) => {}
+                Ok(Work::Native(_)) => metrics::created(metrics::NATIVE, true),
+                made => metrics::created(metrics::word(self.mode()), made.is_ok()),
             }
             match &made {
                 Ok(task) => tracing::info!(pid = task.pid(), "created"),
