@@ -7,6 +7,7 @@
 #   fuzz         annotations, specs and node configs by libFuzzer, FUZZ_SECONDS (60) for each
 #   containerd   containers under containerd 1.7 and 2.1
 #   cri          pods under both, called as a kubelet calls them
+#   sandboxer    pods by the sandbox service under the newest containerd, which is built the first time
 #   jail         what a native attacker in place of the guest can reach
 #   grants       the table of grants, granted and not granted
 #   escapes      hostile guests after what was not granted
@@ -23,9 +24,9 @@ here=$(cd "$(dirname "$0")" && pwd)
 for part in common debian go rust prerequisites containerd kubernetes machine; do . "$here/lib/$part.sh"; done
 cd "$ROOT"
 
-stages=(lint build guests unit fuzz containerd cri jail grants escapes strict faults life chaos shared kubernetes cgroup2)
+stages=(lint build guests unit fuzz containerd cri sandboxer jail grants escapes strict faults life chaos shared kubernetes cgroup2)
 longest_file=600
-export CONTAINERD_1_7 CONTAINERD_2_1 SHIM_DIR=$BUILT GUESTS=$ROOT/target/guests CNI_BIN REGISTRY_BIN BUSYBOX_BIN
+export CONTAINERD_1_7 CONTAINERD_2_1 CONTAINERD_NEWEST SHIM_DIR=$BUILT GUESTS=$ROOT/target/guests CNI_BIN REGISTRY_BIN BUSYBOX_BIN
 
 stage_lint() {
   cargo fmt --all --check
@@ -87,6 +88,11 @@ stage_cri() {
   ensure_registry
   ensure_busybox
   e2e cri
+}
+stage_sandboxer() {
+  ensure_pod_network
+  ensure_newest_containerd
+  e2e sandboxer
 }
 # Shows what was tried and what was reached.
 stage_jail() { e2e jail --nocapture; }

@@ -1,5 +1,5 @@
 #!/bin/bash
-# kubernetes.sh: Wasm pods and a native one under a real kubelet, from RuntimeClass to exit code. Needs the build and the
+# kubernetes.sh: Wasm pods, a native one and a mixed one under a real kubelet, from RuntimeClass to exit code. Needs the build and the
 # guests; brings up a cluster of its own and leaves nothing.
 set -euo pipefail
 scripts=$(cd "$(dirname "$0")/.." && pwd)
@@ -22,7 +22,7 @@ ends() {
 
 images() {
   local guest
-  for guest in hello exit trap sleep; do wasm_image "localhost/$guest:1" "$ROOT/target/guests/$guest.wasm" "$work/$guest.tar"; done
+  for guest in hello exit trap files sleep; do wasm_image "localhost/$guest:1" "$ROOT/target/guests/$guest.wasm" "$work/$guest.tar"; done
   native_image localhost/busybox:1 "$BUSYBOX" "$work/busybox.tar"
   "$scripts/cluster.sh" import "$work"/*.tar
 }
@@ -33,6 +33,24 @@ traces() {
   grep -F "$CLUSTER_DIR" /proc/self/mounts || true
   find /sys/fs/cgroup -maxdepth 2 -type d -name "$(cgroup_of "$CLUSTER_DIR")" 2>/dev/null || true
   ls -d "$CLUSTER_DIR" 2>/dev/null || true
+}
+
+# ended POD CONTAINER JSONPATH: a field of the end of a container, whichever kind it is.
+ended() {
+  local list
+  for list in containerStatuses ephemeralContainerStatuses; do
+    kubectl get pod "$1" -o "jsonpath={.status.${list}[?(@.name=='$2')].state.terminated.$3}"
+  done
+}
+has_ended() { [ -n "$(ended "$1" "$2" exitCode)" ]; }
+runs() { [ -n "$(kubectl get pod "$1" -o "jsonpath={.status.containerStatuses[?(@.name=='$2')].state.running.startedAt}")" ]; }
+
+# debugged CONTAINER: what a debugger beside a container of the mixed pod says of the processes that it sees, or why it was not made.
+debugged() {
+  kubectl debug mixed --quiet --image localhost/busybox:1 --image-pull-policy Never --container "debug-$1" --target "$1" -- busybox ps -o args >/dev/null
+  await 30 has_ended mixed "debug-$1" || true
+  kubectl logs mixed --container "debug-$1" 2>/dev/null || true
+  ended mixed "debug-$1" message
 }
 
 shows_its_end() { contains "$(terminated trap message)" "$1"; }
@@ -84,7 +102,16 @@ check "a native pod beside them ends as Succeeded" ends native Succeeded
 check "the native pod's log is what it printed" same "$(kubectl logs native)" "hello from a native pod"
 lives living
 lives living-shared
-check "the pods can be deleted" kubectl delete -f "$scripts/test/pods.yaml" --timeout=60s
+kubectl apply -f - <"$scripts/test/mixed.yaml"
+check "a guest beside native containers runs" await 60 runs mixed guest
+check "a guest reads what a native init container wrote" await 30 has_ended mixed reader
+check "it has read all of it" contains "$(kubectl logs mixed --container reader)" "from a native init container"
+check "the log of a native sidecar is what it printed" same "$(kubectl logs mixed --container sidecar)" up
+check "a process is executed in a native sidecar" same "$(kubectl exec mixed --container sidecar -- busybox id -u)" 0
+check "a debugger sees the processes of a native sidecar" contains "$(debugged sidecar)" "sleep 4321"
+check "a debugger of a guest is refused" contains "$(debugged guest)" "a Wasm container has none to see"
+check "a guest goes on beside them" runs mixed guest
+check "the pods can be deleted" kubectl delete -f "$scripts/test/pods.yaml" -f "$scripts/test/mixed.yaml" --grace-period=2 --timeout=30s
 "$scripts/cluster.sh" down
 check "nothing of the cluster stays behind" same "$(traces)" ""
 checks_result

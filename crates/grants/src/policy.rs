@@ -2,6 +2,7 @@
 //! bound of what a pod may ask for. Every key here is honoured; any other is an error.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -157,6 +158,33 @@ pub struct EgressBound {
 pub struct Observe {
     /// How lines of the log are written.
     pub log: LogFormat,
+    /// Which shims have a socket with their metrics.
+    pub metrics: Metered,
+    /// Where traces go, `http://address:port`, by OTLP over gRPC. `None`: nowhere.
+    #[serde(deserialize_with = "endpoint")]
+    pub traces: Option<String>,
+}
+
+/// Shims with metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Metered {
+    None,
+    /// Managers alone: one socket a node, and nothing for the many shims of the normal mode.
+    #[default]
+    Shared,
+    All,
+}
+
+impl Metered {
+    /// Whether a shim of this mode has a socket.
+    pub fn includes(self, mode: Mode) -> bool {
+        match self {
+            Self::None => false,
+            Self::Shared => mode == Mode::Shared,
+            Self::All => true,
+        }
+    }
 }
 
 /// How lines of the log are written, one an event.
@@ -285,6 +313,18 @@ fn program<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Err
         ));
     }
     Ok(path)
+}
+
+fn endpoint<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let authority = text.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
+    // A shim looks no names up.
+    match authority.map(str::parse::<SocketAddr>) {
+        Some(Ok(_)) => Ok(Some(text)),
+        _ => Err(D::Error::custom(
+            "it is no address of a collector; write one such as \"http://127.0.0.1:4317\" (OTLP over gRPC, without TLS)",
+        )),
+    }
 }
 
 fn cidrs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {

@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use grants::policy::{LogFormat, Native};
+use grants::policy::{LogFormat, Metered, Native};
 use grants::{ByteSize, JailPart, Mode, Policy, Profile};
 
 fn refused(text: &str) -> String {
@@ -52,6 +52,8 @@ fn every_key_is_read() {
         deny-cidrs = ["10.96.0.0/12", "fd00::/8"]
         [observe]
         log = "json"
+        metrics = "all"
+        traces = "http://10.0.0.7:4317/"
         "#,
     )
     .unwrap();
@@ -74,7 +76,8 @@ fn every_key_is_read() {
     );
     assert_eq!(policy.egress.allow.unwrap().len(), 2);
     assert_eq!(policy.egress.deny_cidrs.len(), 2);
-    assert_eq!(policy.observe.log, LogFormat::Json);
+    assert_eq!((policy.observe.log, policy.observe.metrics), (LogFormat::Json, Metered::All));
+    assert_eq!(policy.observe.traces.as_deref(), Some("http://10.0.0.7:4317/"));
 }
 
 #[test]
@@ -124,6 +127,14 @@ fn a_mistake_names_its_line_and_key() {
             "line 2 (`deny-cidrs = [\"10.0.0.1/8\"]`): `10.0.0.1/8` has bits set",
         ),
         ("[cache\n", "line 1 (`[cache`): "),
+        (
+            "[observe]\ntraces = \"https://10.0.0.7:4317\"",
+            "line 2 (`traces = \"https://10.0.0.7:4317\"`): it is no address of a collector; write one such as",
+        ),
+        (
+            "[observe]\ntraces = \"http://collector:4317\"",
+            "line 2 (`traces = \"http://collector:4317\"`): it is no address of a collector",
+        ),
         (
             "[observe]\nlog = \"xml\"",
             "line 2 (`log = \"xml\"`): unknown variant `xml`, expected `logfmt` or `json`",

@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use containerd_shim_protos::shim_async::create_task;
+use grants::Mode;
 use grants::policy::Observe;
 use ttrpc::asynchronous::Server;
 
 use crate::events::Events;
 use crate::manager::{self, Manager};
+use crate::observe::{metrics, traces};
 use crate::service::whole::whole;
 use crate::service::{Service, diagnosis, sandbox};
 use crate::{heap, logging};
@@ -36,6 +38,13 @@ pub struct Setting {
     pub manager: Option<Manager>,
 }
 
+impl Setting {
+    /// The name of its socket, which no other shim of the node has.
+    fn name(&self) -> &str {
+        self.socket.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+    }
+}
+
 /// Both generations of the task service: the messages are the same, the name is not.
 const TASK_SERVICES: [&str; 2] = ["containerd.task.v2.Task", "containerd.task.v3.Task"];
 
@@ -55,6 +64,7 @@ pub fn run(listener: UnixListener, setting: Setting) -> Result<()> {
     if let Err(error) = &result {
         tracing::error!(error = format!("{error:#}"), "the shim failed");
     }
+    metrics::forget(setting.name());
     match &setting.manager {
         Some(manager) => manager::leave(&manager.name),
         // Another shim may have bound the path anew in the meantime only if this one had lost it; then it is not ours.
@@ -80,6 +90,7 @@ async fn serve(listener: UnixListener, setting: &Setting) -> Result<()> {
     let sandboxes = sandbox::methods(service.clone()).into_iter();
     server = server.register_service(sandboxes.map(|(name, methods)| (name, whole(methods))).collect());
     server = server.register_service(diagnosis::methods(service.clone()));
+    observe(setting, &service);
     server.start().await.context("cannot serve the task service")?;
     match &setting.manager {
         Some(manager) => manager.finished(&setting.socket, || service.is_empty()).await?,
@@ -90,5 +101,23 @@ async fn serve(listener: UnixListener, setting: &Setting) -> Result<()> {
     drop(server);
     drop(service);
     delivery.finish().await;
+    traces::finish().await;
     Ok(())
+}
+
+/// Begins to tell what the node's config asks for. What cannot be told is said, and keeps no container from running.
+fn observe(setting: &Setting, service: &Arc<Service>) {
+    let mode = if setting.manager.is_some() { Mode::Shared } else { Mode::Normal };
+    if setting.observe.metrics.includes(mode) {
+        let service = Arc::downgrade(service);
+        let census = move || service.upgrade().map(|service| service.census()).unwrap_or_default();
+        if let Err(error) = metrics::serve(setting.name(), census) {
+            tracing::warn!(error = format!("{error:#}"), "nobody can ask for metrics");
+        }
+    }
+    if let Some(endpoint) = &setting.observe.traces
+        && let Err(error) = traces::start(endpoint)
+    {
+        tracing::warn!(error = format!("{error:#}"), "there are no traces");
+    }
 }

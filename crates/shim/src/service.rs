@@ -27,6 +27,7 @@ use containerd_shim_protos::topics::{
     TASK_CREATE_EVENT_TOPIC, TASK_DELETE_EVENT_TOPIC, TASK_EXEC_ADDED_EVENT_TOPIC, TASK_PAUSED_EVENT_TOPIC,
     TASK_RESUMED_EVENT_TOPIC, TASK_START_EVENT_TOPIC,
 };
+use grants::Mode;
 use protobuf::well_known_types::any::Any;
 use protobuf::{CodedOutputStream, MessageField};
 use tokio::sync::Notify;
@@ -43,7 +44,8 @@ use crate::heap;
 use crate::logging;
 use crate::manager::{Notes, Slots};
 use crate::native::Pods;
-use crate::observe::{self, Subject};
+use crate::observe::metrics::{self, Census, State};
+use crate::observe::{self, Stage, Subject};
 use crate::record::{self, Record, Records};
 use crate::stats;
 use crate::stdio::Urls;
@@ -101,6 +103,37 @@ impl Service {
         if let Some(groups) = &self.context.groups {
             groups.end().await;
         }
+    }
+
+    /// That of all of its containers.
+    fn mode(&self) -> Mode {
+        if self.slots.is_some() { Mode::Shared } else { Mode::Normal }
+    }
+
+    /// What there is to count.
+    pub fn census(&self) -> Census {
+        let mut census = Census::default();
+        let tasks: Vec<Arc<Task>> = self.tasks().values().flatten().cloned().collect();
+        for task in tasks {
+            let (mode, host) = match &task.work {
+                Work::Sandbox => continue,
+                Work::Container(container) => (metrics::word(self.mode()), Some(container)),
+                Work::Native(_) => (metrics::NATIVE, None),
+            };
+            let state = match task.phase() {
+                Phase::Created => "created",
+                Phase::Running if host.is_some_and(|container| container.is_paused()) => "paused",
+                Phase::Running => "running",
+                Phase::Ended(_) => "stopped",
+            };
+            census.containers.push(State { mode, state });
+            if let (Some(container), false) = (host, state == "stopped") {
+                census.hosts.push(container.pid().cast_signed());
+            }
+        }
+        census.hosts.sort_unstable();
+        census.hosts.dedup();
+        census
     }
 
     /// A shim without a task has nothing more to do. A manager decides for itself.
@@ -306,7 +339,12 @@ impl TaskService for Service {
             Entry::Vacant(place) => drop(place.insert(None)),
         }
         let made = async {
-            let made = self.make(&key.0, request).await;
+            let made = observe::stage(Stage::Create, self.make(&key.0, request)).await;
+            match made.as_ref().map(|task| &task.work) {
+                Ok(Work::Sandbox) => {}
+                Ok(Work::Native(_)) => metrics::created(metrics::NATIVE, true),
+                made => metrics::created(metrics::word(self.mode()), made.is_ok()),
+            }
             match &made {
                 Ok(task) => tracing::info!(pid = task.pid(), "created"),
                 Err(error) => tracing::warn!(%error, "not created"),
@@ -339,11 +377,11 @@ impl TaskService for Service {
         let pid = match self.process(call, &request.id, &request.exec_id)? {
             Process::First(task) => {
                 let pid = task.pid();
-                task.start(|| {
+                let start = task.start(|| {
                     let event = TaskStart { container_id: task.id.clone(), pid, ..TaskStart::default() };
                     self.events().publish(&task.namespace, TASK_START_EVENT_TOPIC, &event);
-                })
-                .await?;
+                });
+                observe::resume(task.subject.clone(), observe::stage(Stage::Start, start)).await?;
                 pid
             }
             Process::Exec(exec, task) => {

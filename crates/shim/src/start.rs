@@ -20,6 +20,7 @@ use crate::daemon::{self, Setting};
 use crate::fork::{Side, fork};
 use crate::manager::{self, Manager};
 use crate::node_config;
+use crate::observe::metrics;
 use crate::sandbox;
 use crate::task::bundle::Bundle;
 
@@ -184,10 +185,11 @@ pub fn remove_stale_socket(socket: &Path) -> bool {
     true
 }
 
-/// Takes away what else a killed manager has left whose socket this was.
+/// Takes away what else a killed shim has left whose socket this was.
 fn forget(socket: &Path) {
     if let Some(name) = socket.file_name().and_then(|name| name.to_str()) {
         manager::forget(name);
+        metrics::forget(name);
     }
 }
 

@@ -22,6 +22,8 @@ use crate::run::{Outcome, Run, output_of};
 pub enum Version {
     V1_7,
     V2_1,
+    /// The newest. Its pods have no pause container: they are made by the sandbox service of the shim.
+    Newest,
 }
 
 impl Version {
@@ -29,6 +31,7 @@ impl Version {
         folder(match self {
             Version::V1_7 => "CONTAINERD_1_7",
             Version::V2_1 => "CONTAINERD_2_1",
+            Version::Newest => "CONTAINERD_NEWEST",
         })
     }
 }

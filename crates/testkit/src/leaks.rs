@@ -9,11 +9,12 @@ use crate::nest::Nest;
 use crate::patience::eventually;
 
 /// Folders of the nest in which nothing may stay: sockets, records, what is on its way to a manager, bundles.
-const EMPTY: [&str; 5] = [
+const EMPTY: [&str; 6] = [
     "/run/containerd/s",
     "/run/run-wasm/tasks",
     "/run/run-wasm/managers",
     "/run/run-wasm/native",
+    "/run/run-wasm/metrics",
     "/run/containerd/io.containerd.runtime.v2.task",
 ];
 

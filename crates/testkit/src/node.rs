@@ -42,8 +42,9 @@ const NETWORK: &str = r#"{
 
 /// containerd 2.x reads the tables of 1.7 as well. Root without CAP_SYS_RESOURCE cannot lower an OOM score.
 ///
-/// `configs` has the folder of each handler's node config, but for that of `run`, which is the node's own.
-fn tables(plugins: &Path, networks: &Path, configs: &Path) -> String {
+/// `configs` has the folder of each handler's node config, but for that of `run`, which is the node's own. `sandboxer` is a
+/// line of each handler's table.
+fn tables(plugins: &Path, networks: &Path, configs: &Path, sandboxer: &str) -> String {
     let mut tables = format!(
         r#"[plugins."io.containerd.grpc.v1.cri"]
 sandbox_image = "localhost/{PAUSE}:1"
@@ -57,6 +58,7 @@ conf_dir = "{networks}"
 default_runtime_name = "run"
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.run]
 runtime_type = "io.containerd.run.v2"
+{sandboxer}
 pod_annotations = ["run.wasm/*"]
 container_annotations = ["io.kubernetes.container.*", "run.wasm/*"]
 "#,
@@ -67,6 +69,7 @@ container_annotations = ["io.kubernetes.container.*", "run.wasm/*"]
         tables.push_str(&format!(
             r#"[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.{handler}]
 runtime_type = "io.containerd.run.v2"
+{sandboxer}
 pod_annotations = ["run.wasm/*"]
 container_annotations = ["io.kubernetes.container.*", "run.wasm/*"]
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.{handler}.options]
@@ -102,7 +105,8 @@ impl Node {
         for (handler, config) in handlers() {
             fs::write(configs.join(handler), config)?;
         }
-        let tables = tables(&folder("CNI_BIN")?, &networks, &configs);
+        let sandboxer = if version == Version::Newest { "sandboxer = \"shim\"" } else { "" };
+        let tables = tables(&folder("CNI_BIN")?, &networks, &configs, sandboxer);
         let cri = Cri::new(nest.see(SOCKET))?;
         let node = Node { containerd: Containerd::start_with_cri(nest, version, &tables)?, cri };
         let pause = ImageBuilder::new().format(Format::Rootfs).rootfs_file("/pause", "", 0o755);

@@ -24,6 +24,8 @@ mod native;
 mod network;
 #[path = "containerd/node.rs"]
 mod node;
+#[path = "containerd/observed.rs"]
+mod observed;
 #[path = "containerd/pod.rs"]
 mod pod;
 #[path = "containerd/profile.rs"]

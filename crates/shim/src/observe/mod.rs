@@ -4,7 +4,12 @@
 //! is written.
 
 mod lines;
+pub mod metrics;
+mod otlp;
+mod stage;
 mod subject;
+pub mod traces;
 
 pub use lines::{Lines, forget, of_container};
+pub use stage::{Stage, stage};
 pub use subject::{Subject, about, current, named, resume};

@@ -5,6 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::task_local;
 
+use super::traces::Trace;
+
 task_local! {
     static SUBJECT: Arc<Subject>;
 }
@@ -17,12 +19,14 @@ pub struct Subject {
     pub container: String,
     /// `namespace/name` in Kubernetes, once it is known.
     pod: OnceLock<String>,
+    /// Made when it is first traced.
+    pub(super) trace: OnceLock<Trace>,
 }
 
 impl Subject {
     pub fn new(namespace: &str, container: &str) -> Arc<Subject> {
         let (namespace, container) = (namespace.to_owned(), container.to_owned());
-        Arc::new(Subject { namespace, container, pod: OnceLock::new() })
+        Arc::new(Subject { namespace, container, pod: OnceLock::new(), trace: OnceLock::new() })
     }
 
     pub fn pod(&self) -> Option<&str> {

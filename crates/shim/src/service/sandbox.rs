@@ -17,7 +17,6 @@ use containerd_shim_protos::sandbox_api::{
 };
 use containerd_shim_protos::sandbox_async::{Sandbox, create_sandbox};
 use containerd_shim_protos::shim_async::Task as TaskService;
-use grants::Mode;
 use serde_json::json;
 use ttrpc::asynchronous::{MethodHandler, TtrpcContext};
 use ttrpc::{Request, Response};
@@ -70,7 +69,7 @@ impl Sandboxes {
         let options = sandbox::options(path)?;
         let policy = node_config::policy(options.as_ref())?;
         let asked = grants::mode(Bundle::read(path)?.spec(), &policy).map_err(anyhow::Error::from)?;
-        let ours = if self.0.slots.is_some() { Mode::Shared } else { Mode::Normal };
+        let ours = self.0.mode();
         if asked != ours {
             return Err(Error::InvalidArgument(format!(
                 "the annotation run.wasm/mode: {asked} of this pod does not fit its handler, whose sandboxes (`sandboxer = \

@@ -27,7 +27,7 @@ use crate::native;
 use crate::netns::Network;
 use crate::network_files;
 use crate::node_config;
-use crate::observe;
+use crate::observe::{self, Stage};
 use crate::sandbox;
 use crate::stdio::{Stdio, Urls};
 use crate::sysctl;
@@ -283,7 +283,8 @@ impl Plan<'_> {
     }
 
     async fn launch(&self, home: &Home, place: Place, parts: &Parts) -> Result<()> {
-        match launch(home, &self.order.id, place, self.grants, self.bundle, &parts.stdio).await {
+        let launch = launch(home, &self.order.id, place, self.grants, self.bundle, &parts.stdio);
+        match observe::stage(Stage::Instantiate, launch).await {
             Ok(()) => Ok(()),
             Err(Refused::Stale(reason)) => {
                 // The next create compiles anew; this one's host has the stale file mounted.

@@ -13,6 +13,7 @@ use containerd_shim_protos::topics::{TASK_EXIT_EVENT_TOPIC, TASK_OOM_EVENT_TOPIC
 use super::{End, Task, Work};
 use crate::events::{Events, timestamp};
 use crate::native::NativeEnd;
+use crate::observe::metrics;
 
 /// What Kubernetes reads of a termination message, in bytes.
 const MAX_MESSAGE: usize = 4096;
@@ -36,6 +37,7 @@ pub fn signal_ends(signal: i32) -> bool {
 pub async fn watch(task: Arc<Task>, events: Events) {
     let Work::Container(container) = &task.work else { return };
     let exit = container.guest().exit(container).await;
+    metrics::exited(&exit);
     if let Some(reason) = &exit.reason
         && let Some(file) = &container.termination_message
     {

@@ -21,6 +21,7 @@ use sha2::{Digest as _, Sha256};
 use super::compiler;
 use super::source::Source;
 use crate::containerd::Containerd;
+use crate::observe::{self, Stage};
 
 /// The file whose byte ranges are the locks: one byte per key.
 const LOCKS: &str = "locks";
@@ -154,7 +155,8 @@ impl Cache {
         );
         let draft = File::from(draft.with_context(|| self.trouble())?);
         let input = source.bytes(containerd).await?;
-        let compiled = compiler::compile(&source.digest, build, &input, &draft, &self.policy).await;
+        let compiling = compiler::compile(&source.digest, build, &input, &draft, &self.policy);
+        let compiled = observe::stage(Stage::Compile, compiling).await;
         // The compiler knows neither the file's name nor the folder's.
         compiled.with_context(|| if self.is_full() { self.trouble() } else { source.name.clone() })?;
         let path = self.dir.join(name);

@@ -2,10 +2,12 @@
 //! nest and nowhere else.
 
 mod authority;
+mod collector;
 mod dns;
 mod web;
 
 pub use authority::Authority;
+pub use collector::{Collector, Span};
 pub use dns::Dns;
 pub use web::Web;
 

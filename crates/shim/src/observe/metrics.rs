@@ -1,0 +1,313 @@
+//! Metrics of this shim, in the text format of Prometheus, over HTTP on a Unix socket of root's.
+//!
+//! Nothing is counted where the node's config does not ask for it.
+
+use std::fmt::Write as _;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use grants::Mode;
+use host::protocol::{Counts, Exit};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+
+use super::Stage;
+
+/// Where the sockets are, one a shim.
+const FOLDER: &str = "/run/run-wasm/metrics";
+
+/// How long a client may take, and the most bytes that it may ask with.
+const PATIENCE: Duration = Duration::from_secs(5);
+const REQUEST: usize = 8 << 10;
+
+/// From a millisecond to half a minute, in seconds.
+const BUCKETS: [f64; 11] = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.0, 10.0, 30.0];
+
+static METRICS: OnceLock<Metrics> = OnceLock::new();
+
+#[derive(Debug)]
+struct Metrics {
+    registry: Registry,
+    creates: Family<Created, Counter>,
+    exits: Family<Exited, Counter>,
+    denied: Family<Kind, Counter>,
+    stages: Family<Step, Histogram, fn() -> Histogram>,
+    containers: Family<State, Gauge>,
+    hosts: Gauge,
+    host_memory: Gauge,
+    shim_memory: Gauge,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Created {
+    mode: &'static str,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Exited {
+    class: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kind {
+    kind: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Step {
+    stage: &'static str,
+}
+
+/// What tasks are counted by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct State {
+    pub mode: &'static str,
+    pub state: &'static str,
+}
+
+/// What there is at the moment of a scrape.
+#[derive(Debug, Default)]
+pub struct Census {
+    /// One entry a container.
+    pub containers: Vec<State>,
+    /// The pids of their hosts, each once.
+    pub hosts: Vec<i32>,
+}
+
+impl Metrics {
+    fn new() -> Metrics {
+        let mut registry = Registry::with_prefix("run_wasm");
+        let histogram: fn() -> Histogram = || Histogram::new(BUCKETS);
+        let metrics = Metrics {
+            creates: Family::default(),
+            exits: Family::default(),
+            denied: Family::default(),
+            stages: Family::new_with_constructor(histogram),
+            containers: Family::default(),
+            hosts: Gauge::default(),
+            host_memory: Gauge::default(),
+            shim_memory: Gauge::default(),
+            registry: Registry::default(),
+        };
+        registry.register("creates", "Containers that were to be created", metrics.creates.clone());
+        registry.register("exits", "Containers that ended, by how", metrics.exits.clone());
+        registry.register(
+            "denied_calls",
+            "Calls of guests that their grants do not allow",
+            metrics.denied.clone(),
+        );
+        registry.register_with_unit(
+            "stage",
+            "What the steps of a container's beginning took",
+            Unit::Seconds,
+            metrics.stages.clone(),
+        );
+        registry.register("containers", "Containers that there are", metrics.containers.clone());
+        registry.register("hosts", "Processes that run containers", metrics.hosts.clone());
+        let memory = "Anonymous memory of those processes";
+        registry.register_with_unit("hosts_memory", memory, Unit::Bytes, metrics.host_memory.clone());
+        let memory = "Anonymous memory of this shim";
+        registry.register_with_unit("shim_memory", memory, Unit::Bytes, metrics.shim_memory.clone());
+        Metrics { registry, ..metrics }
+    }
+
+    fn text(&self, census: &Census) -> Result<String> {
+        self.containers.clear();
+        for state in &census.containers {
+            self.containers.get_or_create(state).inc();
+        }
+        self.hosts.set(i64::try_from(census.hosts.len())?);
+        self.host_memory.set(census.hosts.iter().map(|pid| anonymous(&pid.to_string())).sum());
+        self.shim_memory.set(anonymous("self"));
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+/// `RssAnon` of a process in bytes; 0 for one that is gone.
+fn anonymous(pid: &str) -> i64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let kib: Option<i64> = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    kib.unwrap_or(0) * 1024
+}
+
+/// A Create is over.
+pub fn created(mode: &'static str, succeeded: bool) {
+    let Some(metrics) = METRICS.get() else { return };
+    let result = if succeeded { "created" } else { "failed" };
+    metrics.creates.get_or_create(&Created { mode, result }).inc();
+}
+
+/// A container has ended.
+pub fn exited(exit: &Exit) {
+    let Some(metrics) = METRICS.get() else { return };
+    metrics.exits.get_or_create(&Exited { class: class(exit) }).inc();
+    denied(metrics, &exit.denied);
+}
+
+fn denied(metrics: &Metrics, counts: &Counts) {
+    for (kind, count) in counts {
+        metrics.denied.get_or_create(&Kind { kind: kind.to_string() }).inc_by(*count);
+    }
+}
+
+/// How a container ended, by the table of ends.
+fn class(exit: &Exit) -> &'static str {
+    match (exit.code, exit.oom, exit.reason.is_some()) {
+        (0, ..) => "success",
+        (_, true, _) => "out-of-memory",
+        (124, _, true) => "timeout",
+        (134, _, true) => "trap",
+        (139, _, true) => "host-crash",
+        (129.., false, false) => "signal",
+        _ => "failure",
+    }
+}
+
+/// A step took so long.
+pub fn took(stage: Stage, time: Duration) {
+    if let Some(metrics) = METRICS.get() {
+        metrics.stages.get_or_create(&Step { stage: stage.name() }).observe(time.as_secs_f64());
+    }
+}
+
+/// In place of a mode, of containers that are no Wasm. How these end is not counted: nobody here runs them.
+pub const NATIVE: &str = "native";
+
+/// The mode in a label's word.
+pub fn word(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Normal => "normal",
+        Mode::Shared => "shared",
+    }
+}
+
+/// The socket of the shim whose own has this name; short, as a socket's path may have 107 bytes.
+fn place(name: &str) -> PathBuf {
+    Path::new(FOLDER).join(format!("{}.sock", name.get(..16).unwrap_or(name)))
+}
+
+/// Begins to count, and answers on the socket from now on. `census` says what there is.
+pub fn serve(name: &str, census: impl Fn() -> Census + Send + Sync + 'static) -> Result<()> {
+    let place = place(name);
+    // The folder is root's alone, and so is what is in it.
+    DirBuilder::new().recursive(true).mode(0o700).create(FOLDER)?;
+    // What a shim of this name has left that was killed.
+    drop(fs::remove_file(&place));
+    let listener =
+        UnixListener::bind(&place).with_context(|| format!("cannot listen on {}", place.display()))?;
+    fs::set_permissions(&place, PermissionsExt::from_mode(0o600))?;
+    let metrics = METRICS.get_or_init(Metrics::new);
+    let census = Arc::new(census);
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let census = census.clone();
+            // One who is slow, or talks nonsense, only harms itself.
+            tokio::spawn(tokio::time::timeout(PATIENCE, async move {
+                if let Err(error) = answer(client, metrics, &*census).await {
+                    tracing::debug!(error = format!("{error:#}"), "metrics were not told");
+                }
+            }));
+        }
+    });
+    Ok(())
+}
+
+async fn answer(
+    mut client: UnixStream,
+    metrics: &Metrics,
+    census: &(impl Fn() -> Census + ?Sized),
+) -> Result<()> {
+    let mut request = Vec::new();
+    // Whatever is asked, the answer is the same.
+    while !request.windows(4).any(|end| end == b"\r\n\r\n") {
+        anyhow::ensure!(request.len() < REQUEST, "a request of more than {REQUEST} bytes");
+        anyhow::ensure!(client.read_buf(&mut request).await? > 0, "half a request");
+    }
+    let text = metrics.text(&census())?;
+    let mut answer = String::new();
+    write!(
+        answer,
+        "HTTP/1.1 200 OK\r\nContent-Type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{text}",
+        text.len()
+    )?;
+    client.write_all(answer.as_bytes()).await?;
+    Ok(client.shutdown().await?)
+}
+
+/// Takes the socket away, and the folder with the last one.
+pub fn forget(name: &str) {
+    if fs::remove_file(place(name)).is_ok() {
+        // Fails while there are others.
+        drop(fs::remove_dir(FOLDER));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_have_classes() {
+        let exit = |code, oom, reason: Option<&str>| Exit {
+            id: String::new(),
+            code,
+            reason: reason.map(str::to_owned),
+            oom,
+            told: true,
+            denied: Counts::new(),
+        };
+        for (code, oom, reason, word) in [
+            (0, false, None, "success"),
+            (3, false, None, "failure"),
+            (134, false, Some("trap"), "trap"),
+            (134, false, None, "signal"),
+            (137, true, Some("memory"), "out-of-memory"),
+            (137, false, None, "signal"),
+            (143, false, None, "signal"),
+            (124, false, Some("time"), "timeout"),
+            (124, false, None, "failure"),
+            (139, false, Some("crashed"), "host-crash"),
+        ] {
+            assert_eq!(class(&exit(code, oom, reason)), word, "{code}");
+        }
+    }
+
+    #[test]
+    fn what_is_told_is_prometheus_text() {
+        let metrics = Metrics::new();
+        metrics.stages.get_or_create(&Step { stage: "create" }).observe(0.02);
+        metrics.creates.get_or_create(&Created { mode: "normal", result: "created" }).inc();
+        denied(&metrics, &[(host::protocol::Kind::Connect, 12)].into());
+        let running = || State { mode: "shared", state: "running" };
+        let census = Census { containers: vec![running(), running()], hosts: vec![1] };
+        let text = metrics.text(&census).unwrap();
+        for line in [
+            "run_wasm_stage_seconds_bucket{le=\"0.025\",stage=\"create\"} 1",
+            "run_wasm_creates_total{mode=\"normal\",result=\"created\"} 1",
+            "run_wasm_denied_calls_total{kind=\"connect\"} 12",
+            "run_wasm_containers{mode=\"shared\",state=\"running\"} 2",
+            "run_wasm_hosts 1",
+            "# EOF",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+        // Those who are gone are counted no more.
+        assert!(!metrics.text(&Census::default()).unwrap().contains("run_wasm_containers{"));
+    }
+}
