@@ -120,10 +120,11 @@ stage_shared() {
   ensure_pod_network
   ensure_registry
   ensure_busybox
+  ensure_newest_containerd
   needs_product
   ensure_containerd
   local test tests=()
-  for test in containerd cri jail grants escapes strict faults; do tests+=(--test "$test"); done
+  for test in containerd cri sandboxer jail grants escapes strict faults; do tests+=(--test "$test"); done
   # They wait for managers to end more than they compute.
   RUN_WASM_TESTS_MODE=shared run_tests "${tests[@]}" -- --test-threads=4 || shared_failed=1
   run_tests --test shared -- --test-threads=4
