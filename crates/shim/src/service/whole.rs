@@ -9,13 +9,16 @@ use ttrpc::{Code, Request, Response};
 
 type Handler = Box<dyn MethodHandler + Send + Sync>;
 
-/// Has every call of a service go on to its end, whoever still wants its answer. Those that only wait for something else are
-/// given up with their connection.
+/// Calls that are not: those that only wait for something else are given up with their connection, and a shim that was asked to
+/// end must not end before it has answered.
+const NOT_WHOLE: [&str; 2] = ["Wait", "Shutdown"];
+
+/// Has the calls of a service go on to their ends, whoever still wants their answers.
 pub fn whole(mut service: Service) -> Service {
     service.methods = service
         .methods
         .into_iter()
-        .map(|(name, handler)| match name.starts_with("Wait") {
+        .map(|(name, handler)| match NOT_WHOLE.iter().any(|start| name.starts_with(start)) {
             true => (name, handler),
             false => (name, Box::new(Whole(Arc::new(handler))) as Handler),
         })
