@@ -103,14 +103,14 @@ impl Task {
         let execs = lock(&self.execs);
         let running = execs.values().filter(|exec| exec.phase() == Phase::Running && exec.pid() != 0);
         let execs: Vec<_> = running.map(|exec| (exec.pid(), Some(exec.id.clone()))).collect();
+        let is_other = |pid: &u32| execs.iter().all(|(exec, _)| exec != pid);
         let others = match &self.work {
+            // In shared mode an exec has its container's pid.
             Work::Sandbox | Work::Container(_) => vec![self.pid()],
             // What its processes have started is the container's as well.
-            Work::Native(native) => native.pids(),
+            Work::Native(native) => native.pids().into_iter().filter(is_other).collect(),
         };
-        let is_other = |pid: &u32| execs.iter().all(|(exec, _)| exec != pid);
-        let others: Vec<_> = others.into_iter().filter(is_other).map(|pid| (pid, None)).collect();
-        others.into_iter().chain(execs).collect()
+        others.into_iter().map(|pid| (pid, None)).chain(execs.iter().cloned()).collect()
     }
 
     /// Starts the task. The start is announced before the guest can end.
