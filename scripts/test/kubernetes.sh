@@ -67,19 +67,12 @@ exec_code() {
 resize() { kubectl patch pod "$1" --subresource resize --patch '{"spec": {"containers": [{"name": "guest", "resources": {"requests": {"memory": "128Mi"}, "limits": {"memory": "128Mi"}}}]}}'; }
 has_limit() { [ "$(field "$1" '.status.containerStatuses[0].resources.limits.memory')" = "$2" ]; }
 
-# has_figures POD: the kubelet's summary, which `kubectl top` shows, has its memory and processor time.
-has_figures() {
-  kubectl get --raw "/api/v1/nodes/$(field "$1" .spec.nodeName)/proxy/stats/summary" |
-    jq --exit-status --arg pod "$1" '.pods[] | select(.podRef.name == $pod) | .containers[0] | .memory.workingSetBytes > 0 and .cpu.usageCoreNanoSeconds > 0'
-}
-
 # lives POD: what can be done with a running Wasm pod.
 lives() {
   check "$1 is ready: its exec probes succeed" await 60 is_ready "$1"
   check "kubectl exec in $1 prints what the guest prints" same "$(kubectl exec "$1" -- nap 0)" "$(printf 'sleeping\nwoke')"
   check "and ends as the guest does" same "$(exec_code "$1" nap no-number)" 134
   check "kubectl exec in $1 has a stdin" same "$(echo | kubectl exec --stdin "$1" -- nap 0)" "$(printf 'sleeping\nwoke')"
-  check "the kubelet's summary has figures of $1" await 60 has_figures "$1"
   check "$1 is resized in place" resize "$1"
   check "which its status tells" await 60 has_limit "$1" 128Mi
   check "and it was not restarted" same "$(field "$1" '.status.containerStatuses[0].restartCount')" 0
