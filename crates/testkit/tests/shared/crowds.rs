@@ -64,8 +64,8 @@ testkit::stories! {
             crowd.start(&leaving)?;
             if end == Signal::TERM { daemon.stop()? } else { daemon.kill()? }
             let over = |member: &Member| {
-                let log = daemon.nest().managers_log();
-                log.lines().any(|line| line.contains("ended") && line.contains(&format!("\"{}\"", member.id())))
+                let (log, about) = (daemon.nest().managers_log(), format!("container={}", member.id()));
+                log.lines().any(|line| line.contains("msg=ended") && line.split(' ').any(|word| word == about))
             };
             eventually("some end while nobody looks", 60, || Ok(leaving.iter().all(over)))?;
             let begin = Instant::now();
