@@ -40,7 +40,7 @@ pub fn delete(invocation: &Invocation) -> Result<()> {
     let socket = start::address_of(&invocation.bundle).unwrap_or_else(|| start::own_socket(invocation));
     let records = Records::of(&invocation.address, &invocation.namespace);
     let mut pid = 0;
-    leave_the_shim(invocation);
+    let answers = leave_the_shim(invocation);
     let cgroups = match records.read(&invocation.id) {
         Some(record) => {
             if let Some(host) = &record.host {
@@ -60,7 +60,10 @@ pub fn delete(invocation: &Invocation) -> Result<()> {
     wait_until(|| !cgroup::is_systemds(&cgroups));
     wait_until(|| cgroup::remove(&cgroups));
     records.remove(&invocation.id);
-    wait_for(LETTING_GO, || start::remove_stale_socket(&socket));
+    // One that has answered serves it still, or takes it away itself.
+    if !answers {
+        wait_for(LETTING_GO, || start::remove_stale_socket(&socket));
+    }
     let exited_at = timestamp(SystemTime::now());
     let response = DeleteResponse { pid, exit_status: KILLED, exited_at, ..DeleteResponse::default() };
     Ok(std::io::stdout().write_all(&response.write_to_bytes()?)?)
@@ -68,9 +71,9 @@ pub fn delete(invocation: &Invocation) -> Result<()> {
 
 /// A shim that lives ends the task itself, and then itself if that was the last: a containerd that was killed while it started
 /// one does not know of it when it is back, and asks for nothing but this. A manager goes on for others; a slot that the task
-/// may hold there is given back.
-fn leave_the_shim(invocation: &Invocation) {
-    let Some(socket) = start::address_of(&invocation.bundle) else { return };
+/// may hold there is given back. Returns whether it lives.
+fn leave_the_shim(invocation: &Invocation) -> bool {
+    let Some(socket) = start::address_of(&invocation.bundle) else { return false };
     if let Some(slots) = socket.file_name().and_then(|name| Slots::found(name.to_str()?)) {
         slots.give_back(&invocation.namespace, &invocation.id);
     }
@@ -89,13 +92,14 @@ fn leave_the_shim(invocation: &Invocation) {
         let delete = DeleteRequest { id: id.clone(), ..DeleteRequest::default() };
         drop(tasks.delete(context.clone(), &delete).await);
         tasks.shutdown(context, &ShutdownRequest { id, ..ShutdownRequest::default() }).await
-    });
+    })
 }
 
-/// Asks a shim for something. Where nobody is, or nobody answers, the task has ended with its shim.
-fn within_patience<T>(call: impl Future<Output = ttrpc::Result<T>>) {
+/// Asks a shim for something; whether it has answered. Where nobody is, or nobody answers, the task has ended with its shim.
+fn within_patience<T>(call: impl Future<Output = ttrpc::Result<T>>) -> bool {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    drop(runtime.map(|runtime| runtime.block_on(async { tokio::time::timeout(SHIM, call).await })));
+    let answer = runtime.map(|runtime| runtime.block_on(async { tokio::time::timeout(SHIM, call).await }));
+    matches!(answer, Ok(Ok(Ok(_))))
 }
 
 /// The cgroups of a task whose shim died while it created it: its host died with it, a record was never written.
