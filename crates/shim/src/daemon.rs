@@ -10,7 +10,9 @@ use containerd_shim_protos::shim_async::create_task;
 use grants::Mode;
 use grants::policy::Observe;
 use ttrpc::asynchronous::Server;
+use ttrpc::asynchronous::transport::Listener;
 
+use crate::callers::Callers;
 use crate::events::Events;
 use crate::manager::{self, Manager};
 use crate::observe::{metrics, traces};
@@ -82,7 +84,8 @@ async fn serve(listener: UnixListener, setting: &Setting) -> Result<()> {
     let listener = tokio::net::UnixListener::from_std(listener)?;
     let (events, delivery) = Events::start(setting.ttrpc_address.clone());
     let service = Arc::new(Service::new(setting, events));
-    let mut server = Server::new().add_listener(listener.into());
+    let callers = Callers::new();
+    let mut server = Server::new().add_listener(Listener::new(callers.accepted_at(listener)));
     for name in TASK_SERVICES {
         let methods = create_task(service.clone()).into_values();
         server = server.register_service(methods.map(|methods| (name.to_owned(), whole(methods))).collect());
@@ -94,7 +97,10 @@ async fn serve(listener: UnixListener, setting: &Setting) -> Result<()> {
     server.start().await.context("cannot serve the task service")?;
     match &setting.manager {
         Some(manager) => manager.finished(&setting.socket, || service.is_empty()).await?,
-        None => service.finished().await,
+        None => {
+            service.finished().await;
+            callers.hang_up().await;
+        }
     }
     server.shutdown().await.context("cannot stop serving")?;
     service.end().await;

@@ -4,6 +4,7 @@
 //! feeds through one small protocol and watches.
 
 mod bootstrap;
+mod callers;
 mod cgroup;
 mod command_line;
 mod containerd;
