@@ -48,9 +48,12 @@ runs() { [ -n "$(kubectl get pod "$1" -o "jsonpath={.status.containerStatuses[?(
 # debugged CONTAINER: what a debugger beside a container of the mixed pod says of the processes that it sees, or why it was not made.
 debugged() {
   kubectl debug mixed --quiet --image localhost/busybox:1 --image-pull-policy Never --container "debug-$1" --target "$1" -- busybox ps -o args >/dev/null
-  await 30 has_ended mixed "debug-$1" || true
-  kubectl logs mixed --container "debug-$1" 2>/dev/null || true
-  ended mixed "debug-$1" message
+  await 30 has_ended mixed "debug-$1" || return
+  if [ "$(ended mixed "debug-$1" exitCode)" = 0 ]; then
+    kubectl logs mixed --container "debug-$1"
+  else
+    ended mixed "debug-$1" message
+  fi
 }
 
 shows_its_end() { contains "$(terminated trap message)" "$1"; }

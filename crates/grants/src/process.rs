@@ -6,6 +6,7 @@ use oci_spec::runtime::{Process, User as SpecUser};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{GrantError, shown};
+use crate::native::claims_wasm;
 use crate::path;
 
 /// Which Wasm runs: `args[0]`, read as `path` or `path#function`.
@@ -22,13 +23,12 @@ impl Entry {
     /// What an exec with these arguments runs in a container that was created with this entry.
     pub(crate) fn for_exec(&self, args: &[String]) -> Result<Entry, GrantError> {
         let named = entry(args)?;
-        let is_wasm = named.path.extension().is_some_and(|it| it == "wasm" || it == "wat");
-        Ok(match (is_wasm, &named.function) {
-            (false, None) => self.clone(),
-            (false, Some(_)) if named.path.as_os_str().is_empty() => {
+        Ok(match &named.function {
+            Some(_) if named.path.as_os_str().is_empty() => {
                 Entry { path: self.path.clone(), function: named.function }
             }
-            _ => named,
+            _ if args.first().is_some_and(|first| claims_wasm(first)) => named,
+            _ => self.clone(),
         })
     }
 }

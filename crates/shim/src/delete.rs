@@ -37,10 +37,10 @@ const LETTING_GO: Duration = Duration::from_millis(500);
 /// Answers containerd's `delete`: kills what is left of the task, removes what it made, prints a `DeleteResponse`.
 pub fn delete(invocation: &Invocation) -> Result<()> {
     // A containerd that was asked to delete the task, too, removes the bundle meanwhile, or has done so.
-    let socket = start::address_of(&invocation.bundle).unwrap_or_else(|| start::own_socket(invocation));
+    let address = start::address_of(&invocation.bundle);
     let records = Records::of(&invocation.address, &invocation.namespace);
     let mut pid = 0;
-    let answers = leave_the_shim(invocation);
+    let answers = address.as_deref().is_some_and(|socket| leave_the_shim(invocation, socket));
     let cgroups = match records.read(&invocation.id) {
         Some(record) => {
             if let Some(host) = &record.host {
@@ -62,6 +62,7 @@ pub fn delete(invocation: &Invocation) -> Result<()> {
     records.remove(&invocation.id);
     // One that has answered serves it still, or takes it away itself.
     if !answers {
+        let socket = address.unwrap_or_else(|| start::own_socket(invocation));
         wait_for(LETTING_GO, || start::remove_stale_socket(&socket));
     }
     let exited_at = timestamp(SystemTime::now());
@@ -72,8 +73,7 @@ pub fn delete(invocation: &Invocation) -> Result<()> {
 /// A shim that lives ends the task itself, and then itself if that was the last: a containerd that was killed while it started
 /// one does not know of it when it is back, and asks for nothing but this. A manager goes on for others; a slot that the task
 /// may hold there is given back. Returns whether it lives.
-fn leave_the_shim(invocation: &Invocation) -> bool {
-    let Some(socket) = start::address_of(&invocation.bundle) else { return false };
+fn leave_the_shim(invocation: &Invocation, socket: &Path) -> bool {
     if let Some(slots) = socket.file_name().and_then(|name| Slots::found(name.to_str()?)) {
         slots.give_back(&invocation.namespace, &invocation.id);
     }

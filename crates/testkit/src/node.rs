@@ -1,6 +1,8 @@
 //! A node without a kubelet: containerd with CRI and a pod network, and calls as a kubelet makes them.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
 use std::path::Path;
 
 use anyhow::Result;
@@ -95,6 +97,16 @@ pub struct Node {
 }
 
 impl Node {
+    /// Sends words to a server from the node's own network; what came back.
+    pub fn echo(&self, address: &str) -> Result<String> {
+        let mut client = self.nest().in_network(|| TcpStream::connect(address))??;
+        client.write_all(b"over and out")?;
+        client.shutdown(Shutdown::Write)?;
+        let mut back = String::new();
+        client.read_to_string(&mut back)?;
+        Ok(back)
+    }
+
     pub fn start(version: Version) -> Result<Node> {
         let nest = Nest::new()?;
         let networks = nest.folder().join("networks");

@@ -43,6 +43,27 @@ pub struct Jail {
     pub compiler: bool,
 }
 
+/// Nobody: whom no file of the node belongs to.
+const NOBODY: u32 = 65534;
+
+impl Jail {
+    /// That of a process which works for no pod: nobody's, with no network and nothing but so many open files.
+    pub fn nobodys(open_files: u64) -> Jail {
+        Jail {
+            uid: NOBODY,
+            gid: NOBODY,
+            groups: Vec::new(),
+            umask: None,
+            sockets: Sockets::None,
+            open_files,
+            oom_score_adj: None,
+            require: Vec::new(),
+            memory: None,
+            compiler: false,
+        }
+    }
+}
+
 /// Where the sockets of a host come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Sockets {

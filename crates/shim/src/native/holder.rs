@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use grants::sysctls_beside_the_network;
-use host::jail::{Jail, Sockets};
+use host::jail::Jail;
 use host::protocol::Role;
 use oci_spec::runtime::Spec;
 use rustix::system::{setdomainname, sethostname};
@@ -17,9 +17,6 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::host_process::{HOLDER, HostProcess};
 use crate::netns::Network;
-
-/// Nobody: whom no file of the node belongs to.
-const NOBODY: u32 = 65534;
 
 /// It has its three streams and the channel.
 const OPEN_FILES: u64 = 16;
@@ -31,7 +28,7 @@ pub async fn start(id: &str, sandbox: &Spec) -> Result<HostProcess> {
     let made = async {
         // While it still has the shim's user: its namespaces are entered by the files of its process.
         name(holder.pid(), sandbox)?;
-        holder.enter(jail(), &Network::New, None, Role::Holder, None).await.map(drop)
+        holder.enter(Jail::nobodys(OPEN_FILES), &Network::New, None, Role::Holder, None).await.map(drop)
     };
     match made.await {
         Ok(()) => Ok(holder),
@@ -39,21 +36,6 @@ pub async fn start(id: &str, sandbox: &Spec) -> Result<HostProcess> {
             holder.end().await;
             Err(error.context("cannot hold the pod's namespaces"))
         }
-    }
-}
-
-fn jail() -> Jail {
-    Jail {
-        uid: NOBODY,
-        gid: NOBODY,
-        groups: Vec::new(),
-        umask: None,
-        sockets: Sockets::None,
-        open_files: OPEN_FILES,
-        oom_score_adj: None,
-        require: Vec::new(),
-        compiler: false,
-        memory: None,
     }
 }
 

@@ -226,12 +226,7 @@ fn file(pid: i32, kind: Kind) -> PathBuf {
     let name = match kind {
         Kind::Network => "net",
         Kind::Mount => "mnt",
-        Kind::Pid => "pid",
-        Kind::Ipc => "ipc",
-        Kind::Uts => "uts",
-        Kind::User => "user",
-        Kind::Cgroup => "cgroup",
-        Kind::Time => "time",
+        as_the_spec_calls_it => word(as_the_spec_calls_it),
     };
     Path::new("/proc").join(pid.to_string()).join("ns").join(name)
 }

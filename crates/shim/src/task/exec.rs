@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, bail};
-use containerd_shim_protos::api::{StateResponse, Status};
+use containerd_shim_protos::api::StateResponse;
 use containerd_shim_protos::events::task::{TaskExecStarted, TaskExit};
 use containerd_shim_protos::topics::{TASK_EXEC_STARTED_EVENT_TOPIC, TASK_EXIT_EVENT_TOPIC};
 use grants::Grants;
@@ -106,28 +106,7 @@ impl Exec {
 
     /// The answer to `State`.
     pub fn state(&self, task: &Task) -> StateResponse {
-        let mut state = StateResponse {
-            id: task.id.clone(),
-            exec_id: self.id.clone(),
-            bundle: task.bundle.display().to_string(),
-            pid: self.pid(),
-            stdin: self.urls.stdin.clone(),
-            stdout: self.urls.stdout.clone(),
-            stderr: self.urls.stderr.clone(),
-            terminal: self.urls.terminal,
-            ..StateResponse::default()
-        };
-        state.status = match self.phase() {
-            Phase::Created => Status::CREATED,
-            Phase::Running => Status::RUNNING,
-            Phase::Ended(end) => {
-                state.exit_status = end.code;
-                state.exited_at = timestamp(end.at);
-                Status::STOPPED
-            }
-        }
-        .into();
-        state
+        StateResponse { exec_id: self.id.clone(), ..task.state_of(&self.urls, self.pid(), self.phase()) }
     }
 
     /// Takes away what is left of it.
@@ -154,11 +133,6 @@ impl Exec {
 /// # Errors
 /// What a create says of the same; the container does not run, or stands still. Then the process has ended, with 127.
 pub async fn start(context: &Context, task: &Arc<Task>, exec: &Arc<Exec>) -> Result<(), Error> {
-    if let Work::Sandbox = &task.work {
-        return Err(Error::FailedPrecondition(
-            "nothing runs in a sandbox, and nothing can be executed".into(),
-        ));
-    }
     if task.phase() != Phase::Running {
         return Err(Error::FailedPrecondition(format!("the task {} does not run", task.id)));
     }

@@ -215,19 +215,27 @@ impl Task {
 
     /// The answer to `State`; CRI re-attaches to the streams from it.
     pub fn state(&self) -> StateResponse {
+        let state = self.state_of(&self.urls, self.pid(), self.phase());
+        match self.phase() {
+            Phase::Running if self.is_paused() => StateResponse { status: Status::PAUSED.into(), ..state },
+            _ => state,
+        }
+    }
+
+    /// What `State` answers of a process with these streams.
+    fn state_of(&self, urls: &Urls, pid: u32, phase: Phase) -> StateResponse {
         let mut state = StateResponse {
             id: self.id.clone(),
             bundle: self.bundle.display().to_string(),
-            pid: self.pid(),
-            stdin: self.urls.stdin.clone(),
-            stdout: self.urls.stdout.clone(),
-            stderr: self.urls.stderr.clone(),
-            terminal: self.urls.terminal,
+            pid,
+            stdin: urls.stdin.clone(),
+            stdout: urls.stdout.clone(),
+            stderr: urls.stderr.clone(),
+            terminal: urls.terminal,
             ..StateResponse::default()
         };
-        state.status = match self.phase() {
+        state.status = match phase {
             Phase::Created => Status::CREATED,
-            Phase::Running if self.is_paused() => Status::PAUSED,
             Phase::Running => Status::RUNNING,
             Phase::Ended(end) => {
                 state.exit_status = end.code;

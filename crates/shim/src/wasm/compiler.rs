@@ -6,15 +6,15 @@ use std::os::fd::AsFd;
 use anyhow::{Context, Result, bail};
 use grants::policy::Compile;
 use host::engine::Build;
-use host::jail::{Jail, Sockets};
+use host::jail::Jail;
 use host::protocol::Role;
 use image::Digest;
 
 use crate::host_process::{COMPILER, HostProcess, Refused};
 use crate::netns::Network;
 
-/// The identity of compilers: nobody's.
-const NOBODY: u32 = 65_534;
+/// Its streams, input and output, and what its threads wait by.
+const OPEN_FILES: u64 = 64;
 
 /// Compiles `input` into `output`. A refusal is one sentence about the Wasm.
 pub async fn compile(
@@ -49,15 +49,9 @@ pub async fn compile(
 
 fn jail(limits: &Compile) -> Jail {
     Jail {
-        uid: NOBODY,
-        gid: NOBODY,
-        groups: Vec::new(),
-        umask: None,
-        sockets: Sockets::None,
-        open_files: 64,
         oom_score_adj: Some(500),
-        require: Vec::new(),
         compiler: true,
         memory: Some(limits.memory.0),
+        ..Jail::nobodys(OPEN_FILES)
     }
 }

@@ -1,6 +1,6 @@
 //! A collector of traces: OTLP over gRPC, as a node's agent takes it.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -11,6 +11,7 @@ use prost::Message;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
+use super::listen;
 use crate::containerd::lock;
 use crate::nest::Nest;
 
@@ -102,14 +103,7 @@ impl Span {
 impl Collector {
     /// Listens at `address`, whose port 0 is any.
     pub fn start(nest: &Nest, address: &str) -> Result<Collector> {
-        let listener = nest.in_network(|| TcpListener::bind(address))??;
-        let address = listener.local_addr()?;
-        listener.set_nonblocking(true)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let listener = {
-            let _entered = runtime.enter();
-            tokio::net::TcpListener::from_std(listener)?
-        };
+        let (runtime, listener, address) = listen(nest, address)?;
         let (end, ended) = oneshot::channel();
         let spans = Spans::default();
         let taken = spans.clone();

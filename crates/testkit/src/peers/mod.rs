@@ -11,7 +11,10 @@ pub use collector::{Collector, Span};
 pub use dns::Dns;
 pub use web::Web;
 
+use std::net::{SocketAddr, TcpListener};
+
 use anyhow::{Context, Result, ensure};
+use tokio::runtime::Runtime;
 
 use crate::nest::Nest;
 
@@ -27,4 +30,17 @@ pub fn settle(nest: &Nest, address: &str) -> Result<()> {
         "the nest cannot have the address {address}"
     );
     Ok(())
+}
+
+/// Listens at an address of the nest, whose port 0 is any, for a server on a runtime of its own.
+fn listen(nest: &Nest, address: &str) -> Result<(Runtime, tokio::net::TcpListener, SocketAddr)> {
+    let listener = nest.in_network(|| TcpListener::bind(address))??;
+    let address = listener.local_addr()?;
+    listener.set_nonblocking(true)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let listener = {
+        let _entered = runtime.enter();
+        tokio::net::TcpListener::from_std(listener)?
+    };
+    Ok((runtime, listener, address))
 }

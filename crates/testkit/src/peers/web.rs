@@ -7,7 +7,7 @@
 //! | `/endless` | a body without end |
 //! | any other | `hello by HTTP/1.1 from HOST`: the version, and the host that was asked for |
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
-use super::Authority;
+use super::{Authority, listen};
 use crate::nest::Nest;
 
 /// A server at an address of the nest. It ends when it is dropped.
@@ -48,14 +48,7 @@ impl Web {
     }
 
     fn start(nest: &Nest, address: &str, tls: Option<Arc<ServerConfig>>) -> Result<Self> {
-        let listener = nest.in_network(|| TcpListener::bind(address))??;
-        let address = listener.local_addr()?;
-        listener.set_nonblocking(true)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let listener = {
-            let _entered = runtime.enter();
-            tokio::net::TcpListener::from_std(listener)?
-        };
+        let (runtime, listener, address) = listen(nest, address)?;
         let (end, ended) = oneshot::channel();
         let serving = std::thread::spawn(move || {
             runtime.block_on(async {

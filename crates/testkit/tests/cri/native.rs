@@ -1,8 +1,6 @@
 //! Native containers beside Wasm in a pod, where the node's config lets them run.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -36,16 +34,6 @@ fn of<'a>(namespaces: &'a [(String, String)], kind: &str) -> &'a str {
 
 fn ended(container: &PodContainer) -> Result<(i32, String)> {
     Ok((container.end()?.exit_code, container.output("stdout")?))
-}
-
-/// Says something to an address from the node's network; what came back.
-fn echo(node: &Node, address: &str) -> Result<String> {
-    let mut client = node.nest().in_network(|| TcpStream::connect(address))??;
-    client.write_all(b"over and out")?;
-    client.shutdown(Shutdown::Write)?;
-    let mut back = String::new();
-    client.read_to_string(&mut back)?;
-    Ok(back)
 }
 
 /// The processes that hold the namespaces of pods.
@@ -138,7 +126,7 @@ testkit::pod_stories! {
         proxy.says("up")?;
         let mut answer = None;
         eventually("the proxy listens", 30, || {
-            answer = echo(node, &format!("{}:9000", pod.ip()?)).ok();
+            answer = node.echo(&format!("{}:9000", pod.ip()?)).ok();
             Ok(answer.is_some())
         })?;
         assert_eq!(answer.as_deref(), Some("over and out"));

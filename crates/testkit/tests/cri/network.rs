@@ -1,21 +1,10 @@
 //! Containers of a pod are in the pod's network, and a guest has of it what its own container declares.
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::TcpStream;
 
-use testkit::{Node, PodContainer};
+use testkit::PodContainer;
 
 const SERVER: &str = "0.0.0.0:8080";
-
-/// Sends words to a server from the node's own network; what came back.
-fn echo(node: &Node, address: &str) -> anyhow::Result<String> {
-    let mut client = node.nest().in_network(|| TcpStream::connect(address))??;
-    client.write_all(b"over and out")?;
-    client.shutdown(Shutdown::Write)?;
-    let mut back = String::new();
-    client.read_to_string(&mut back)?;
-    Ok(back)
-}
 
 fn said(container: &PodContainer) -> anyhow::Result<(i32, String)> {
     Ok((container.end()?.exit_code, container.output("stdout")?))
@@ -28,7 +17,7 @@ testkit::pod_stories! {
         server.says("ok listening")?;
         let refused = node.nest().in_network(|| TcpStream::connect("127.0.0.1:8080"))?;
         assert!(refused.is_err(), "the guest listens in the node's network");
-        assert_eq!(echo(node, &format!("{}:8080", pod.ip()?))?, "over and out");
+        assert_eq!(node.echo(&format!("{}:8080", pod.ip()?))?, "over and out");
         assert_eq!(server.end()?.exit_code, 0);
         pod.remove()?;
     }
@@ -71,7 +60,7 @@ testkit::pod_stories! {
         }
         assert_ne!(one.ip()?, other.ip()?);
         for pod in [&one, &other] {
-            assert_eq!(echo(node, &format!("{}:8080", pod.ip()?))?, "over and out");
+            assert_eq!(node.echo(&format!("{}:8080", pod.ip()?))?, "over and out");
         }
         for server in &servers {
             assert_eq!(server.end()?.exit_code, 0);
@@ -86,7 +75,7 @@ testkit::pod_stories! {
         assert_eq!(pod.ip()?, "", "it has no address of its own");
         let server = pod.guest("server", "sockets.wasm")?.port(8080, "TCP").args(["accept", SERVER]).start()?;
         server.says("ok listening")?;
-        assert_eq!(echo(node, "127.0.0.1:8080")?, "over and out");
+        assert_eq!(node.echo("127.0.0.1:8080")?, "over and out");
         assert_eq!(server.end()?.exit_code, 0);
         let undeclared = pod.guest("undeclared", "sockets.wasm")?.args(["listen", "0.0.0.0:8081"]).start()?;
         let (code, words) = said(&undeclared)?;

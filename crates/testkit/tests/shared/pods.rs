@@ -1,7 +1,6 @@
 //! Pods in shared mode, beside pods in normal mode.
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::TcpStream;
 
 use testkit::{Node, PodSpec, refusal};
 
@@ -19,16 +18,6 @@ fn hosts(node: &Node) -> anyhow::Result<Vec<(String, u32)>> {
     let mut hosts: Vec<_> = node.hosts()?.iter().map(|host| (name(&host.command_line), host.uid)).collect();
     hosts.sort();
     Ok(hosts)
-}
-
-/// Sends words to a server from the node's own network; what came back.
-fn echo(node: &Node, address: &str) -> anyhow::Result<String> {
-    let mut client = node.nest().in_network(|| TcpStream::connect(address))??;
-    client.write_all(b"over and out")?;
-    client.shutdown(Shutdown::Write)?;
-    let mut back = String::new();
-    client.read_to_string(&mut back)?;
-    Ok(back)
 }
 
 testkit::pod_stories! {
@@ -138,7 +127,7 @@ testkit::pod_stories! {
         let refused = node.nest().in_network(|| TcpStream::connect("127.0.0.1:8080"))?;
         assert!(refused.is_err(), "a guest listens in the node's network");
         for pod in [&one, &other] {
-            assert_eq!(echo(node, &format!("{}:8080", pod.ip()?))?, "over and out");
+            assert_eq!(node.echo(&format!("{}:8080", pod.ip()?))?, "over and out");
         }
         for server in &servers {
             assert_eq!(server.end()?.exit_code, 0);
