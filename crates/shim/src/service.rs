@@ -50,7 +50,9 @@ use crate::record::{self, Record, Records};
 use crate::stats;
 use crate::stdio::Urls;
 use crate::task::bundle::Bundle;
-use crate::task::{Context, Exec, Order, Phase, Program, Task, Work, create, end, signal_ends, start_exec};
+use crate::task::{
+    Context, Exec, Order, Phase, Program, Task, Work, create, end, end_soon, signal_ends, start_exec,
+};
 
 /// Where containerd says its namespace with a call.
 pub const NAMESPACE: &str = "containerd-namespace-ttrpc";
@@ -422,7 +424,7 @@ impl TaskService for Service {
             Process::First(task) => match &task.work {
                 Work::Native(native) => native.kill(signal, request.all).await.map_err(Error::from)?,
                 _ if !signal_ends(signal) => {}
-                Work::Sandbox => end(task, self.events(), 128u32.saturating_add(request.signal)),
+                Work::Sandbox => end_soon(task, self.events(), 128u32.saturating_add(request.signal)),
                 Work::Container(container) => container.end_by(signal),
             },
             Process::Exec(exec, _) => exec.program()?.signal(signal).map_err(Error::from)?,

@@ -26,8 +26,8 @@ pub fn leave(name: &str) {
     cgroup::remove(&dirs);
 }
 
-/// Takes away what a manager that was killed has left: the cgroups of its hosts, which end with it, its own, and the folder
-/// of its slots. Does nothing for any other shim.
+/// Takes away what a manager that was killed has left: the cgroups of its hosts, which end with it, its own, and its
+/// slots. Does nothing for any other shim.
 pub fn forget(name: &str) {
     let Some(slots) = Slots::found(name) else { return };
     let notes = Notes::of(name);
@@ -39,6 +39,7 @@ pub fn forget(name: &str) {
     if let Ok(dirs) = cgroup::directories(&own(name)) {
         remove_within(LETTING_ITSELF_GO, &dirs);
     }
+    slots.give_all_back();
     slots.close();
 }
 

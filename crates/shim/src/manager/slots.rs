@@ -73,9 +73,39 @@ impl Slots {
         taken.count() == 0
     }
 
+    /// Gives all of them back: their manager was killed, and containerd does not clean up after a task whose shim it has not
+    /// reached. Whoever still comes finds nobody, or a manager that has begun since.
+    pub fn give_all_back(&self) {
+        for slot in fs::read_dir(&self.0).into_iter().flatten().flatten() {
+            // One is given back by whoever comes first.
+            drop(fs::remove_file(slot.path()));
+        }
+    }
+
     /// Removes the folder at the manager's end.
     pub fn close(&self) {
         drop(fs::remove_dir(&self.0));
         drop(self.0.parent().map(fs::remove_dir));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_keeps_a_manager_until_it_is_given_back_and_a_killed_managers_slots_go_together() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let slots = Slots(folder.path().join("managers/one"));
+        assert!(slots.are_free());
+        for id in ["a", "b@c", "d"] {
+            slots.take("k8s.io", id).expect("a slot");
+        }
+        slots.give_back("k8s.io", "b@c");
+        assert!(!slots.are_free());
+        slots.give_all_back();
+        assert!(slots.are_free());
+        slots.close();
+        assert!(!folder.path().join("managers").exists(), "nothing is left behind");
     }
 }

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use containerd_shim_protos::events::task::{TaskExit, TaskOOM};
 use containerd_shim_protos::topics::{TASK_EXIT_EVENT_TOPIC, TASK_OOM_EVENT_TOPIC};
@@ -17,6 +17,9 @@ use crate::observe::metrics;
 
 /// What Kubernetes reads of a termination message, in bytes.
 const MAX_MESSAGE: usize = 4096;
+
+/// What a sandbox takes to end.
+const DYING: Duration = Duration::from_millis(10);
 
 /// Whether a signal ends a process that handles none (signal(7)): a guest handles none.
 pub fn signal_ends(signal: i32) -> bool {
@@ -66,6 +69,16 @@ pub async fn watch_native(task: Arc<Task>, events: Events) {
         events.publish(&task.namespace, TASK_OOM_EVENT_TOPIC, &event);
     }
     end(&task, &events, code);
+}
+
+/// Ends a sandbox as a signal ends a process: a moment after the caller was told that it is sent. containerd deletes an ended
+/// sandbox, and hangs up, at once; the answer to the signal must have come home by then, or stopping the pod fails.
+pub fn end_soon(task: &Arc<Task>, events: &Events, code: u32) {
+    let (task, events) = (task.clone(), events.clone());
+    tokio::spawn(async move {
+        tokio::time::sleep(DYING).await;
+        end(&task, &events, code);
+    });
 }
 
 /// Records an end and announces it, once.

@@ -30,7 +30,7 @@ use progress::Progress;
 
 pub use container::Container;
 pub use create::{Context, Order, cgroups_path, create};
-pub use ending::{end, signal_ends};
+pub use ending::{end, end_soon, signal_ends};
 pub use exec::{Exec, start as start_exec};
 pub use guest::Guest;
 pub use home::{Death, Home};
