@@ -70,12 +70,30 @@ exec_code() {
 resize() { kubectl patch pod "$1" --subresource resize --patch '{"spec": {"containers": [{"name": "guest", "resources": {"requests": {"memory": "128Mi"}, "limits": {"memory": "128Mi"}}}]}}'; }
 has_limit() { [ "$(field "$1" '.status.containerStatuses[0].resources.limits.memory')" = "$2" ]; }
 
+node_says() { kubectl get --raw "/api/v1/nodes/node/proxy/$1"; }
+
+# has_summary POD: the kubelet's summary has the memory and processor time of its container.
+has_summary() {
+  node_says stats/summary |
+    jq --exit-status --arg pod "$1" '.pods[] | select(.podRef.name == $pod) | .containers[0] | .memory.workingSetBytes > 0 and .cpu.usageCoreNanoSeconds > 0' >/dev/null
+}
+
+# has_metrics POD: and so has what a metrics server asks the kubelet for, which is what `kubectl top` shows.
+has_metrics() {
+  local what
+  for what in cpu_usage_seconds_total memory_working_set_bytes; do
+    node_says metrics/resource | awk -v pod="pod=\"$1\"" -v what="^container_$what{" '$0 ~ what && index($0, pod) && $2 > 0 { found = 1 } END { exit !found }' || return
+  done
+}
+
 # lives POD: what can be done with a running Wasm pod.
 lives() {
   check "$1 is ready: its exec probes succeed" await 60 is_ready "$1"
   check "kubectl exec in $1 prints what the guest prints" same "$(kubectl exec "$1" -- nap 0)" "$(printf 'sleeping\nwoke')"
   check "and ends as the guest does" same "$(exec_code "$1" nap no-number)" 134
   check "kubectl exec in $1 has a stdin" same "$(echo | kubectl exec --stdin "$1" -- nap 0)" "$(printf 'sleeping\nwoke')"
+  check "the kubelet's summary has figures of $1" await 60 has_summary "$1"
+  check "and so has what kubectl top shows" await 60 has_metrics "$1"
   check "$1 is resized in place" resize "$1"
   check "which its status tells" await 60 has_limit "$1" 128Mi
   check "and it was not restarted" same "$(field "$1" '.status.containerStatuses[0].restartCount')" 0
