@@ -12,10 +12,12 @@ use grants::policy::Observe;
 use ttrpc::asynchronous::Server;
 use ttrpc::asynchronous::transport::Listener;
 
+use crate::address::Address;
 use crate::callers::Callers;
 use crate::events::Events;
 use crate::manager::{self, Manager};
 use crate::observe::{metrics, traces};
+use crate::service::forgotten::end_forgotten;
 use crate::service::whole::whole;
 use crate::service::{Service, diagnosis, sandbox};
 use crate::{heap, logging};
@@ -60,30 +62,28 @@ pub fn run(listener: UnixListener, setting: Setting) -> Result<()> {
         }
         None => logging::to_bundle(&setting.bundle, setting.observe.log, setting.debug),
     }
+    let address = Arc::new(Address::new(&setting.socket));
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start tokio")?;
-    let result = runtime.block_on(serve(listener, &setting));
+    let result = runtime.block_on(serve(listener, &setting, address.clone()));
     if let Err(error) = &result {
         tracing::error!(error = format!("{error:#}"), "the shim failed");
     }
-    metrics::forget(setting.name());
     match &setting.manager {
-        Some(manager) => manager::leave(&manager.name),
-        // Another shim may have bound the path anew in the meantime only if this one had lost it; then it is not ours.
-        None => {
-            if let Err(error) = std::fs::remove_file(&setting.socket) {
-                tracing::warn!(%error, socket = %setting.socket.display(), "cannot remove the socket");
-            }
+        Some(manager) => {
+            metrics::forget(setting.name());
+            manager::leave(&manager.name);
         }
+        None => address.withdraw(),
     }
     result
 }
 
-async fn serve(listener: UnixListener, setting: &Setting) -> Result<()> {
+async fn serve(listener: UnixListener, setting: &Setting, address: Arc<Address>) -> Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::UnixListener::from_std(listener)?;
     let (events, delivery) = Events::start(setting.ttrpc_address.clone());
-    let service = Arc::new(Service::new(setting, events));
+    let service = Arc::new(Service::new(setting, events, address));
     let callers = Callers::new();
     let mut server = Server::new().add_listener(Listener::new(callers.accepted_at(listener)));
     for name in TASK_SERVICES {
@@ -94,6 +94,7 @@ async fn serve(listener: UnixListener, setting: &Setting) -> Result<()> {
     server = server.register_service(sandboxes.map(|(name, methods)| (name, whole(methods))).collect());
     server = server.register_service(diagnosis::methods(service.clone()));
     observe(setting, &service);
+    tokio::spawn(end_forgotten(Arc::downgrade(&service), setting.bundle.clone()));
     server.start().await.context("cannot serve the task service")?;
     match &setting.manager {
         Some(manager) => manager.finished(&setting.socket, || service.is_empty()).await?,

@@ -3,6 +3,7 @@
 //! This crate knows no Wasmtime. What executes Wasm is another process ([`host_process`]), which this one starts,
 //! feeds through one small protocol and watches.
 
+mod address;
 mod bootstrap;
 mod callers;
 mod cgroup;

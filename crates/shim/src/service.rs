@@ -1,6 +1,7 @@
 //! The task service, v2 and v3 alike: finds the task, calls it, answers. Every RPC is answered.
 
 pub mod diagnosis;
+pub mod forgotten;
 mod raw;
 pub mod sandbox;
 pub mod whole;
@@ -33,6 +34,7 @@ use protobuf::{CodedOutputStream, MessageField};
 use tokio::sync::Notify;
 use ttrpc::asynchronous::TtrpcContext;
 
+use crate::address::Address;
 use crate::cgroup::Version;
 use crate::command_line::check_name;
 use crate::containerd::Registry;
@@ -69,11 +71,13 @@ pub struct Service {
     namespace: String,
     /// Of a manager.
     slots: Option<Slots>,
+    /// Of any other shim.
+    address: Arc<Address>,
     done: Notify,
 }
 
 impl Service {
-    pub fn new(setting: &Setting, events: Events) -> Service {
+    pub fn new(setting: &Setting, events: Events, address: Arc<Address>) -> Service {
         let context = Context {
             containerd: Registry::new(setting.grpc_address.clone()),
             events,
@@ -86,6 +90,7 @@ impl Service {
             tasks: Mutex::default(),
             namespace: setting.namespace.clone(),
             slots: setting.manager.as_ref().map(|manager| manager.slots.clone()),
+            address,
             done: Notify::new(),
         }
     }
@@ -141,6 +146,7 @@ impl Service {
     /// A shim without a task has nothing more to do. A manager decides for itself.
     fn finish_when_empty(&self) {
         if self.slots.is_none() && self.is_empty() {
+            self.address.withdraw();
             self.done.notify_one();
         }
     }

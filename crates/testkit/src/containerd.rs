@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use image::ImageBuilder;
 use rustix::process::Signal;
 
-use crate::environment::{folder, guest};
+use crate::environment::{folder, guest, shim_binary};
 use crate::events::Events;
 use crate::exec::Exec;
 use crate::nest::Nest;
@@ -127,6 +127,21 @@ impl Containerd {
         Ok(())
     }
 
+    /// Where an installed shim is.
+    fn installed(&self) -> PathBuf {
+        self.nest.folder().join("bin")
+    }
+
+    /// Installs the shim as one does on a node: a new file takes the name of the old one. It is the one that containerd finds;
+    /// each installation counts as a release of its own.
+    pub fn install(&self) -> Result<()> {
+        let (binary, folder) = (shim_binary()?, self.installed());
+        fs::create_dir_all(&folder)?;
+        let draft = folder.join("draft");
+        fs::copy(&binary, &draft).with_context(|| format!("cannot install {}", binary.display()))?;
+        Ok(fs::rename(draft, folder.join(binary.file_name().context("the shim has no name")?))?)
+    }
+
     pub fn nest(&self) -> &Nest {
         &self.nest
     }
@@ -155,9 +170,9 @@ impl Containerd {
     fn program(&self, name: &str) -> Result<Command> {
         let folder = self.version.folder()?;
         let path = std::env::var("PATH").unwrap_or_default();
-        let shim = crate::environment::folder("SHIM_DIR")?;
+        let (installed, shim) = (self.installed(), crate::environment::folder("SHIM_DIR")?);
         let mut command = self.nest.command("env");
-        command.arg(format!("PATH={}:{}:{path}", shim.display(), folder.display()));
+        command.arg(format!("PATH={}:{}:{}:{path}", installed.display(), shim.display(), folder.display()));
         command.arg(format!("{NODES_OWN}=1")).arg(folder.join(name));
         Ok(command)
     }

@@ -5,6 +5,8 @@
 mod calls;
 #[path = "faults/entry.rs"]
 mod entry;
+#[path = "faults/forgotten.rs"]
+mod forgotten;
 #[path = "faults/kills.rs"]
 mod kills;
 #[path = "faults/node.rs"]

@@ -1,5 +1,5 @@
 //! The life of a container between its start and its end, under containerd 1.7 and 2.1: exec, pause, resize, a containerd that
-//! is away. Each test has a containerd of its own and leaves nothing behind.
+//! is away, a new release. Each test has a containerd of its own and leaves nothing behind.
 
 #[path = "life/away.rs"]
 mod away;
@@ -13,3 +13,5 @@ mod pause;
 mod probes;
 #[path = "life/resize.rs"]
 mod resize;
+#[path = "life/upgrade.rs"]
+mod upgrade;
