@@ -52,7 +52,7 @@ pub fn start(invocation: &Invocation) -> Result<()> {
     let locked = lock(&folder).with_context(|| format!("cannot lock the folder {}", folder.display()))?;
     let listener = listen(&socket)?;
     if let Some(manager) = &manager {
-        manager.slots.take(&invocation.namespace, &invocation.id)?;
+        manager.slots.take(&invocation.namespace, &invocation.id, &invocation.bundle)?;
     }
     drop(locked);
     let Some(listener) = listener else {

@@ -1,7 +1,9 @@
 //! Slots: who has been told a manager's address and has not come yet.
 
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder};
 use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -37,13 +39,13 @@ impl Slots {
         self.0.join(format!("{namespace}@{id}"))
     }
 
-    /// Takes one. The manager must not be at its end: see [`crate::start`].
-    pub fn take(&self, namespace: &str, id: &str) -> Result<()> {
+    /// Takes one, for the task of this bundle. The manager must not be at its end: see [`crate::start`].
+    pub fn take(&self, namespace: &str, id: &str, bundle: &Path) -> Result<()> {
         let file = self.file(namespace, id);
         // The folder goes with a manager that ends.
         let take = || {
             DirBuilder::new().recursive(true).mode(0o700).create(&self.0)?;
-            fs::write(&file, b"")
+            fs::write(&file, bundle.as_os_str().as_bytes())
         };
         take().with_context(|| format!("cannot take the slot {}", file.display()))
     }
@@ -58,12 +60,13 @@ impl Slots {
         }
     }
 
-    /// Whether nobody is on its way.
+    /// Whether nobody is on its way. Who takes too long does not come, nor does a task whose bundle is gone.
     pub fn are_free(&self) -> bool {
         let taken = fs::read_dir(&self.0).into_iter().flatten().flatten().filter(|slot| {
             let age =
                 slot.metadata().and_then(|slot| slot.modified()).ok().and_then(|time| time.elapsed().ok());
-            let forgotten = age.is_some_and(|age| age > LONGEST);
+            let bundle = fs::read(slot.path()).map(|path| PathBuf::from(OsString::from_vec(path)));
+            let forgotten = age.is_some_and(|age| age > LONGEST) || bundle.is_ok_and(|path| !path.exists());
             if forgotten {
                 // Another look finds it again should this fail.
                 drop(fs::remove_file(slot.path()));
@@ -99,12 +102,14 @@ mod tests {
         let slots = Slots(folder.path().join("managers/one"));
         assert!(slots.are_free());
         for id in ["a", "b@c", "d"] {
-            slots.take("k8s.io", id).expect("a slot");
+            slots.take("k8s.io", id, folder.path()).expect("a slot");
         }
         slots.give_back("k8s.io", "b@c");
         assert!(!slots.are_free());
         slots.give_all_back();
         assert!(slots.are_free());
+        slots.take("k8s.io", "e", &folder.path().join("gone")).expect("a slot");
+        assert!(slots.are_free(), "its bundle is gone");
         slots.close();
         assert!(!folder.path().join("managers").exists(), "nothing is left behind");
     }
