@@ -6,7 +6,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, bail};
-use containerd_client::services::v1::{GetContainerRequest, GetImageRequest, ReadContentRequest};
+use containerd_client::services::v1::{Container, GetContainerRequest, GetImageRequest, ReadContentRequest};
 use containerd_client::tonic::metadata::{Ascii, MetadataValue};
 use containerd_client::tonic::{Code, Request};
 use containerd_client::{Client, connect};
@@ -19,6 +19,8 @@ pub struct Containerd {
     namespace: MetadataValue<Ascii>,
     /// Documents that were read: what a digest names never changes.
     documents: Mutex<HashMap<String, Vec<u8>>>,
+    /// The image of the container that was asked about last.
+    last_image: Mutex<String>,
 }
 
 /// A node has few images, and a document has some kilobytes.
@@ -74,7 +76,12 @@ impl Containerd {
         let path = socket.trim_start_matches("unix://");
         let channel = connect(path).await.with_context(|| format!("cannot reach containerd at {path}"))?;
         let namespace = namespace.parse().context("the namespace is no header value")?;
-        Ok(Containerd { client: channel.into(), namespace, documents: Mutex::default() })
+        Ok(Containerd {
+            client: channel.into(),
+            namespace,
+            documents: Mutex::default(),
+            last_image: Mutex::default(),
+        })
     }
 
     fn request<T>(&self, message: T) -> Request<T> {
@@ -85,21 +92,43 @@ impl Containerd {
 
     /// What a container was made from; `None` for one that was made from a folder, or that containerd does not know (a
     /// shim driven by hand).
+    ///
+    /// Many containers in a row are of one image: while containerd looks for the container, it is asked for the image of the last
+    /// one, too. What it answers is as new as if it had been asked then.
     pub async fn origin_of(&self, container: &str) -> Result<Option<Origin>> {
-        let get = self.request(GetContainerRequest { id: container.to_owned() });
-        let container = match self.client.containers().get(get).await {
-            Ok(response) => response.into_inner().container.unwrap_or_default(),
-            Err(status) if status.code() == Code::NotFound => return Ok(None),
-            Err(status) => {
-                bail!("containerd does not tell about the container {container}: {}", status.message())
+        let guess = self.last_image().clone();
+        let guessed = async {
+            match guess.is_empty() {
+                true => None,
+                false => Some(self.image(&guess).await),
             }
         };
-        if container.image.is_empty() {
+        let (container, guessed) = tokio::join!(self.container(container), guessed);
+        let Some(container) = container?.filter(|container| !container.image.is_empty()) else {
             return Ok(None);
-        }
+        };
+        let image = match guessed {
+            Some(image) if guess == container.image => image?,
+            _ => {
+                self.last_image().clone_from(&container.image);
+                self.image(&container.image).await?
+            }
+        };
         let cri = container.extensions.get(CRI_METADATA).map_or([].as_slice(), |cri| &cri.value);
-        let asked_for = name_in_the_pod(cri);
-        Ok(Some(Origin { image: self.image(&container.image).await?, asked_for }))
+        Ok(Some(Origin { image, asked_for: name_in_the_pod(cri) }))
+    }
+
+    async fn container(&self, id: &str) -> Result<Option<Container>> {
+        let get = self.request(GetContainerRequest { id: id.to_owned() });
+        match self.client.containers().get(get).await {
+            Ok(response) => Ok(response.into_inner().container),
+            Err(status) if status.code() == Code::NotFound => Ok(None),
+            Err(status) => bail!("containerd does not tell about the container {id}: {}", status.message()),
+        }
+    }
+
+    fn last_image(&self) -> MutexGuard<'_, String> {
+        self.last_image.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An image by its name.

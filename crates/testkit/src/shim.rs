@@ -219,7 +219,12 @@ impl Shim<'_> {
         let mut message = u32::try_from(payload.len())?.to_be_bytes().to_vec();
         message.extend([0, 0, 0, 1, 1, 0]);
         message.extend(payload);
-        Ok(UnixStream::connect(&self.socket)?.write_all(&message)?)
+        Ok(self.connect()?.write_all(&message)?)
+    }
+
+    /// A connection of one's own to its socket.
+    pub fn connect(&self) -> Result<UnixStream> {
+        UnixStream::connect(&self.socket).context("cannot reach the shim")
     }
 
     fn message<R: Message>(&self, service: &str, method: &str, request: &R) -> Result<Request> {

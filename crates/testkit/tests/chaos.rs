@@ -5,8 +5,6 @@
 
 #[path = "chaos/client.rs"]
 mod client;
-#[path = "chaos/dice.rs"]
-mod dice;
 #[path = "chaos/faults.rs"]
 mod faults;
 #[path = "chaos/ledger.rs"]

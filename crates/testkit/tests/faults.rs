@@ -7,6 +7,8 @@ mod calls;
 mod entry;
 #[path = "faults/forgotten.rs"]
 mod forgotten;
+#[path = "faults/frames.rs"]
+mod frames;
 #[path = "faults/kills.rs"]
 mod kills;
 #[path = "faults/node.rs"]

@@ -183,8 +183,11 @@ impl SharedHost {
         self.bound(&state.sum);
     }
 
-    /// Has the cgroup follow its containers.
+    /// Has the cgroup follow its containers. When the last has gone it stays as it is: the next is often like it.
     fn bound(&self, sum: &Sum) {
+        if sum.containers() == 0 {
+            return;
+        }
         let mut cgroup = self.cgroup.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(cgroup) = cgroup.as_mut()
             && let Err(error) = cgroup.change(&sum.limits())

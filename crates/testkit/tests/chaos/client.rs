@@ -2,9 +2,8 @@
 
 use anyhow::{Context, Result};
 use serde_json::json;
-use testkit::{Caller, Crowd, Member, State, until};
+use testkit::{Caller, Crowd, Dice, Member, State, until};
 
-use crate::dice::Dice;
 use crate::ledger::{Answer, Ledger};
 
 /// Containers of one client at a time.

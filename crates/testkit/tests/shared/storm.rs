@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
-use testkit::{Caller, Containerd, Crowd, Member, State, eventually, tell};
+use testkit::{Caller, Containerd, Crowd, Dice, Member, State, eventually, tell};
 
 use crate::footprint::Footprint;
 use crate::{among_others, manager};
@@ -16,18 +16,6 @@ const SLOTS: u64 = 6;
 
 /// Processes outlive the storm, to be looked at.
 const NODE: &str = "modes = [\"shared\"]\n[shared]\nidle-exit = \"6s\"\n";
-
-/// Numbers that look random and are the same on every run (xorshift).
-struct Dice(u64);
-
-impl Dice {
-    fn throw(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % sides
-    }
-}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Slot {
@@ -54,7 +42,7 @@ impl<'a> Client<'a> {
             (Member::new(format!("storm-{number}-{slot}")).user(uid).args([seconds]), Slot::Empty)
         };
         let members = (0..SLOTS).map(member).collect();
-        let dice = Dice((number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let dice = Dice::new(0, number);
         Ok(Client { crowd, caller: crowd.caller()?, dice, members, calls: 0 })
     }
 
