@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
 use host::engine::Build;
@@ -15,6 +16,7 @@ use tokio::io::unix::AsyncFd;
 use crate::cgroup::Cgroup;
 use crate::netns::Network;
 use crate::reactor::register;
+use crate::record::Process;
 
 /// The most that is read of what a crashed host wrote to its stderr, in bytes.
 const LAST_WORDS: usize = 4096;
@@ -73,6 +75,7 @@ pub struct HostProcess {
     child: AsyncFd<Child>,
     control: AsyncFd<Channel>,
     stderr: OwnedFd,
+    identity: OnceLock<Option<Process>>,
 }
 
 impl HostProcess {
@@ -99,12 +102,18 @@ impl HostProcess {
             child: register(child, Interest::READABLE)?,
             control: register(control, Interest::READABLE)?,
             stderr,
+            identity: OnceLock::new(),
         })
     }
 
     /// The host's pid in this process' pid namespace.
     pub fn pid(&self) -> i32 {
         self.child.get_ref().pid.as_raw_nonzero().get()
+    }
+
+    /// Which process the host is, also when its pid is another's one day. `None` if it had ended when that was first asked.
+    pub fn identity(&self) -> Option<&Process> {
+        self.identity.get_or_init(|| Process::of(self.pid()).ok()).as_ref()
     }
 
     /// A descriptor of the host's mount namespace.

@@ -263,9 +263,8 @@ impl Service {
             shim_pid: std::process::id().cast_signed(),
             host: match &made.task.work {
                 Work::Sandbox => None,
-                Work::Container(_) | Work::Native(_) => {
-                    record::Process::of(made.task.pid().cast_signed()).ok()
-                }
+                Work::Container(container) => container.guest().identity().cloned(),
+                Work::Native(native) => record::Process::of(native.pid().cast_signed()).ok(),
             },
             grants: made.grants,
             code: made.code,
@@ -276,6 +275,8 @@ impl Service {
         }
         let event = TaskCreate { pid: made.task.pid(), ..created_event };
         self.events().publish(namespace, TASK_CREATE_EVENT_TOPIC, &event);
+        let granted = made.granted.map(|granted| format!("; {granted}")).unwrap_or_default();
+        tracing::info!(pid = made.task.pid(), "created{granted}");
         Ok(made.task)
     }
 
@@ -353,11 +354,7 @@ impl TaskService for Service {
                 Ok(Work::Native(_)) => metrics::created(metrics::NATIVE, true),
                 made => metrics::created(metrics::word(self.mode()), made.is_ok()),
             }
-            match &made {
-                Ok(task) => tracing::info!(pid = task.pid(), "created"),
-                Err(error) => tracing::warn!(%error, "not created"),
-            }
-            made
+            made.inspect_err(|error| tracing::warn!(%error, "not created"))
         };
         let made = observe::about(Subject::new(&key.0, &id), made).await;
         if let Some(slots) = &self.slots {

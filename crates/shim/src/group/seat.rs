@@ -15,6 +15,7 @@ use super::ceiling::Claim;
 use super::host::SharedHost;
 use crate::host_process::Launch;
 use crate::mount::{Attachment, Tree, detach};
+use crate::record::Process;
 use crate::task::Death;
 
 /// How long a host may take to tell what a container has used.
@@ -70,6 +71,10 @@ impl Seat {
 
     pub fn pid(&self) -> i32 {
         self.host.process().pid()
+    }
+
+    pub fn identity(&self) -> Option<&Process> {
+        self.host.process().identity()
     }
 
     pub fn mount_namespace(&self) -> io::Result<OwnedFd> {

@@ -65,6 +65,8 @@ pub struct Created {
     pub code: Option<String>,
     pub cgroups: Vec<PathBuf>,
     pub grants: Option<String>,
+    /// What it was given, in one line for the log.
+    pub granted: Option<String>,
 }
 
 /// All that is known of a container before anything is made for it.
@@ -83,21 +85,28 @@ pub async fn create(context: &Context, order: Order, bundle: &Bundle) -> Result<
     if identity::container_type(bundle.spec()) == ContainerType::Sandbox {
         let mode = grants::mode(bundle.spec(), &policy)?;
         let task = Arc::new(Task::new(order, Work::Sandbox));
-        return Ok(Created { task, mode, image: None, code: None, cgroups: Vec::new(), grants: None });
+        return Ok(Created {
+            task,
+            mode,
+            image: None,
+            code: None,
+            cgroups: Vec::new(),
+            grants: None,
+            granted: None,
+        });
     }
     if let Some(found) = native::recognise(context, &order, bundle, &policy).await? {
         return native_task(context, order, bundle, &policy, found).await;
     }
     let grants = grants::derive(bundle.spec(), &policy)?;
     let mode = grants.mode();
-    tracing::info!("granted: {}", grants.line());
     let plan = Plan { context, order: &order, bundle, policy: &policy, grants: &grants };
     let Loaded { home, place, cgroup, stdio, image, code } = match mode {
         Mode::Normal => plan.in_a_host_of_its_own().await?,
         Mode::Shared => plan.in_a_shared_host().await?,
     };
     let cgroups = cgroup.as_ref().map(|cgroup| cgroup.dirs().to_owned()).unwrap_or_default();
-    let table = grants.table();
+    let (table, granted) = (grants.table(), format!("granted: {}", grants.line()));
     let container = Container {
         guest: Guest::new(home, stdio),
         place,
@@ -112,7 +121,8 @@ pub async fn create(context: &Context, order: Order, bundle: &Bundle) -> Result<
     let task = Arc::new(Task::new(order, Work::Container(Box::new(container))));
     let watch = ending::watch(task.clone(), context.events.clone());
     tokio::spawn(observe::resume(task.subject.clone(), watch));
-    Ok(Created { task, mode, image, code: Some(code.to_string()), cgroups, grants: Some(table) })
+    let (grants, granted) = (Some(table), Some(granted));
+    Ok(Created { task, mode, image, code: Some(code.to_string()), cgroups, grants, granted })
 }
 
 /// Creates the task of a native container.
@@ -127,11 +137,11 @@ async fn native_task(
     let image = found.image.clone();
     let native = native::create(context, &order, bundle, policy, found).await?;
     let cgroups = native.cgroups();
-    tracing::info!("native: what its pod gives it is its runtime's to keep");
     let task = Arc::new(Task::new(order, Work::Native(Box::new(native))));
     let watch = ending::watch_native(task.clone(), context.events.clone());
     tokio::spawn(observe::resume(task.subject.clone(), watch));
-    Ok(Created { task, mode, image, code: None, cgroups, grants: None })
+    let granted = Some("native: what its pod gives it is its runtime's to keep".to_owned());
+    Ok(Created { task, mode, image, code: None, cgroups, grants: None, granted })
 }
 
 /// A container that waits to be started.

@@ -10,6 +10,7 @@ use host::protocol::{Counts, Exit};
 use super::container::{Container, lock};
 use super::{Death, Home};
 use crate::denied::Denied;
+use crate::record::Process;
 use crate::stdio::{Stdio, Unread};
 
 /// Exit codes of the design's table of ends.
@@ -42,6 +43,11 @@ impl Guest {
 
     pub fn pid(&self) -> u32 {
         self.home.pid().unsigned_abs()
+    }
+
+    /// Which process its host is.
+    pub fn identity(&self) -> Option<&Process> {
+        self.home.identity()
     }
 
     pub fn run(&self, id: &str) -> Result<()> {

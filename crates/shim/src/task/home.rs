@@ -9,6 +9,7 @@ use super::container::lock;
 use crate::denied::Denied;
 use crate::group::Seat;
 use crate::host_process::{HostProcess, Launch, Refused, accepted};
+use crate::record::Process;
 
 /// A container's place in a process.
 #[derive(Debug)]
@@ -31,6 +32,14 @@ impl Home {
         match self {
             Home::Own(host) => host.pid(),
             Home::Shared(seat) => seat.pid(),
+        }
+    }
+
+    /// Which process the host is.
+    pub fn identity(&self) -> Option<&Process> {
+        match self {
+            Home::Own(host) => host.identity(),
+            Home::Shared(seat) => seat.identity(),
         }
     }
 
