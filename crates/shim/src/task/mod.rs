@@ -32,7 +32,7 @@ pub use container::Container;
 pub use create::{Context, Order, cgroups_path, create};
 pub use ending::{end, end_soon, signal_ends};
 pub use exec::{Exec, start as start_exec};
-pub use guest::Guest;
+pub use guest::{Guest, Server};
 pub use home::{Death, Home};
 pub use program::Program;
 pub use progress::{End, Phase};
@@ -118,6 +118,9 @@ impl Task {
         if !self.progress.begin() {
             let why = format!("the task {} was started before, or has ended", self.id);
             return Err(Error::FailedPrecondition(why));
+        }
+        if let Work::Container(container) = &self.work {
+            container.guest().listen()?;
         }
         announce();
         match &self.work {
