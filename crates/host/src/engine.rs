@@ -146,6 +146,12 @@ impl Engines {
         self.make(flavour, self.pool)
     }
 
+    /// The engine of servers with so many instances at a time: they come and go with requests, so that a pool pays where
+    /// commands, alone in their process, have none.
+    pub fn serving(&self, flavour: Flavour, instances: u32) -> Result<Engine> {
+        self.make(flavour, Some(self.pool.unwrap_or(instances)))
+    }
+
     /// The engine of one flavour for what does not fit a pool.
     pub fn on_demand(&self, flavour: Flavour) -> Result<Engine> {
         self.make(flavour, None)
@@ -181,7 +187,8 @@ fn pooling(containers: u32) -> PoolingAllocationConfig {
         .total_core_instances(u32::MAX)
         .total_memories(containers)
         .total_tables(containers.saturating_mul(TABLES))
-        .total_stacks(containers)
+        // One that ends and the next one meet for a moment.
+        .total_stacks(containers.saturating_add(SPARE_STACKS))
         .max_tables_per_module(PER_MODULE)
         .max_memories_per_module(PER_MODULE)
         .max_core_instance_size(INSTANCE)
@@ -190,6 +197,8 @@ fn pooling(containers: u32) -> PoolingAllocationConfig {
         .max_unused_warm_slots(WARM);
     pool
 }
+
+const SPARE_STACKS: u32 = 16;
 
 /// Whether the place of one container in a pool is enough for what needs these memories and tables; the rest is made as
 /// it is needed.

@@ -153,6 +153,7 @@ async fn get(authority: &str) -> Result<String, String> {
     let (request, _) = Request::new(Fields::new(), None, trailers, None);
     request.set_scheme(Some(&Scheme::Http)).expect("a scheme");
     request.set_authority(Some(authority)).map_err(|()| "the authority is invalid")?;
+    request.set_path_with_query(Some("/hello")).expect("a path");
     let response = client::send(request).await.map_err(|code| format!("{code:?}"))?;
     Ok(format!("status {}\n", response.get_status_code()))
 }

@@ -74,7 +74,8 @@ impl Library {
         if let Some(linked) = self.shelf().get(&key) {
             return Ok(linked.clone());
         }
-        let linked = Arc::new(match load::load(&self.engines, Build::of(grants), path)? {
+        let instances = grants.http().max_instances.get();
+        let linked = Arc::new(match load::load(&self.engines, Build::of(grants), instances, path)? {
             Code::Component(component, flavour) => {
                 match export::target(&component, grants.entry().function.as_deref())? {
                     Target::Server(release) => {

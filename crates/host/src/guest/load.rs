@@ -18,8 +18,14 @@ pub(super) enum Code {
 /// Maps code for one engine: a component's, or a module's.
 type Map = fn(&Engine, Flavour, &Path) -> wasmtime::Result<Code>;
 
-/// Maps the code at `path`. What does not fit any engine of this build, or is no code at all, is [`PrepareError::Stale`].
-pub(super) fn load(engines: &Engines, build: Build, path: &Path) -> Result<Code, PrepareError> {
+/// Maps the code at `path`, a server's for so many `instances` at a time. What does not fit any engine of this build, or is no
+/// code at all, is [`PrepareError::Stale`].
+pub(super) fn load(
+    engines: &Engines,
+    build: Build,
+    instances: u32,
+    path: &Path,
+) -> Result<Code, PrepareError> {
     std::fs::File::open(path).map_err(PrepareError::Code)?;
     let plain = Flavour::plain(build);
     // Most code is a plain component, and to ask first would mean to read the file twice.
@@ -36,7 +42,10 @@ pub(super) fn load(engines: &Engines, build: Build, path: &Path) -> Result<Code,
             map(engines, plain, path, module).or_else(|_| on_demand(plain, module))
         }
         Ok(Some(Precompiled::Component)) => map(engines, concurrent, path, component)
-            .or_else(|_| map(engines, serving, path, component))
+            .or_else(|_| {
+                let code = component(&engines.serving(serving, instances)?, serving, path)?;
+                if code.fits_a_pool() { Ok(code) } else { on_demand(serving, component) }
+            })
             .or_else(|_| on_demand(plain, component))
             .or_else(|_| on_demand(concurrent, component))
             .or_else(|_| on_demand(serving, component)),

@@ -178,6 +178,7 @@ fn get(authority: &str) -> Result<String, String> {
     let request = OutgoingRequest::new(Fields::new());
     request.set_scheme(Some(&Scheme::Http)).expect("a scheme");
     request.set_authority(Some(authority)).map_err(|()| "the authority is invalid")?;
+    request.set_path_with_query(Some("/hello")).expect("a path");
     let pending = wasip2::http::outgoing_handler::handle(request, None).map_err(|code| format!("{code:?}"))?;
     pending.subscribe().block();
     match pending.get() {

@@ -73,8 +73,9 @@ mod tests {
     async fn whoever_waits_too_long_or_among_too_many_is_turned_away() {
         let admission = Admission::new(1, Duration::from_millis(20));
         let _first = admission.enter().await;
-        let others: Vec<_> =
-            (0..FEWEST_WAITING).map(|_| Waiting::begin(&admission.waiting, FEWEST_WAITING).unwrap()).collect();
+        let others: Vec<_> = (0..FEWEST_WAITING)
+            .map(|_| Waiting::begin(&admission.waiting, FEWEST_WAITING).unwrap())
+            .collect();
         assert!(admission.enter().await.is_none(), "one more than may wait");
         drop(others);
         assert!(admission.enter().await.is_none(), "too long");

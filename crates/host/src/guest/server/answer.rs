@@ -58,6 +58,10 @@ impl Claim {
         Claim { ticket: None, headless: false }
     }
 
+    fn has_failed(&self) -> bool {
+        self.ticket.as_ref().is_some_and(|ticket| ticket.has_failed())
+    }
+
     fn close(&mut self) {
         if let Some(ticket) = self.ticket.take() {
             ticket.close();
@@ -117,6 +121,10 @@ impl Body for Answer {
                     }
                 }
                 Some(Err(_)) => self.claim.call_off(),
+                None if self.claim.has_failed() => {
+                    self.claim.close();
+                    return Poll::Ready(Some(Err(Error::HttpResponseIncomplete)));
+                }
                 None => self.claim.close(),
             }
             return Poll::Ready(frame);

@@ -19,9 +19,8 @@ use super::life::Place;
 use super::site::Server;
 use super::timer::{Tasks, Timer};
 
-/// The most that the head of a request may have: bytes, and fields.
+/// The most bytes that the head of a request may have. Of fields it has at most hyper's 100.
 const HEAD: u32 = 64 * 1024;
-const FIELDS: usize = 100;
 
 /// The longest patience with a client's head, and with one that keeps its connection for later.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -153,8 +152,8 @@ async fn serve(server: &Arc<Server>, stream: TcpStream, client: SocketAddr) {
             let connection = http1::Builder::new()
                 .timer(Timer)
                 .header_read_timeout(patience)
+                .max_header_size(HEAD as usize)
                 .max_buf_size(HEAD as usize)
-                .max_headers(FIELDS)
                 .serve_connection(stream, service);
             let mut connection = pin!(connection);
             let _ended = tokio::select! {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, UPGRADE};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
@@ -93,7 +94,7 @@ fn check<B>(request: &mut Request<B>) -> Result<(), Refusal> {
     if request.method() == Method::CONNECT {
         return Err(Refusal::Tunnel);
     }
-    let (version, has_authority) = (request.version(), request.uri().authority().is_some());
+    let version = request.version();
     let headers = request.headers_mut();
     if version < Version::HTTP_2 && switches(headers) {
         return Err(Refusal::Upgrade);
@@ -109,11 +110,20 @@ fn check<B>(request: &mut Request<B>) -> Result<(), Refusal> {
         }
         _ => {}
     }
-    match headers.get(HOST) {
-        Some(host) if host.to_str().is_err() => Err(Refusal::Host),
-        None if !has_authority => Err(Refusal::Host),
-        _ => Ok(()),
+    let host = headers.get(HOST).cloned();
+    *request.uri_mut() = complete(std::mem::take(request.uri_mut()), host).ok_or(Refusal::Host)?;
+    Ok(())
+}
+
+/// The whole URI, of which a request line has but the path: guests do not see the `Host` beside it.
+fn complete(uri: Uri, host: Option<HeaderValue>) -> Option<Uri> {
+    let mut parts = uri.into_parts();
+    if parts.authority.is_none() {
+        parts.authority = Some(Authority::try_from(host?.as_bytes()).ok()?);
     }
+    parts.scheme = Some(Scheme::HTTP);
+    parts.path_and_query.get_or_insert_with(|| PathAndQuery::from_static("/"));
+    Uri::from_parts(parts).ok()
 }
 
 /// Whether a client wants another protocol from here on.
@@ -167,8 +177,9 @@ mod tests {
         assert_eq!(checked(Version::HTTP_11, &[]), Err(Refusal::Host));
         assert_eq!(checked(Version::HTTP_11, &[("host", "a"), ("host", "b")]), Err(Refusal::Host));
         assert_eq!(checked(Version::HTTP_2, &[]), Err(Refusal::Host));
+        assert_eq!(checked(Version::HTTP_11, &[("host", "a b")]), Err(Refusal::Host));
         let mut old = request(Version::HTTP_10, &[]);
-        assert_eq!((check(&mut old), old.headers().get(HOST).is_some()), (Ok(()), true));
+        assert_eq!((check(&mut old), old.uri().to_string().as_str()), (Ok(()), "http://localhost/"));
     }
 
     #[test]

@@ -164,6 +164,7 @@ impl WorkerState for Worker {
 
     fn drop(&self, mut store: Store<ComponentState>, result: Result<()>) {
         let Err(error) = result else { return };
+        self.leash.fail();
         if self.leash.was_cut() {
             return;
         }

@@ -30,6 +30,8 @@ struct State {
     forsaken: bool,
     draining: bool,
     cut: bool,
+    /// The instance is gone, and was not at its end.
+    failed: bool,
     waker: Option<Waker>,
 }
 
@@ -57,6 +59,12 @@ impl Leash {
     /// It goes now.
     pub fn cut(&self) {
         self.change(|state| state.cut = true);
+    }
+
+    /// The instance ends before its guest has: what it had begun to answer has no end. To be said while its store is there,
+    /// with which the bodies would seem to end in order.
+    pub fn fail(&self) {
+        self.state().failed = true;
     }
 
     /// Whether it went because it had to.
@@ -123,6 +131,11 @@ impl Ticket {
             leash.change(|leash| leash.open += 1);
         }
         state.leash = Some(leash);
+    }
+
+    /// Whether its instance has ended in the middle of it.
+    pub fn has_failed(&self) -> bool {
+        self.state().leash.as_ref().is_some_and(|leash| leash.state().failed)
     }
 
     /// The answer was given, to its end.
