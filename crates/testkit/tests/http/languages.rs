@@ -6,7 +6,12 @@ testkit::stories! {
     fn servers_in_javascript_and_python_answer_and_survive_what_they_throw(daemon) {
         for (file, language) in [("serve-js.wasm", "javascript"), ("serve-py.wasm", "python")] {
             let mut server = daemon.run(file).host_network().annotation("run.wasm/http-reuse", "3").spawn()?;
-            assert_eq!(get(daemon.nest(), "/hello")?.body, format!("hello from {language}\n"), "{}", server.stderr());
+            let hello = get(daemon.nest(), "/hello")?;
+            if hello.status != 200 {
+                server.kill("SIGTERM")?;
+                anyhow::bail!("{hello:?} {}", server.outcome()?);
+            }
+            assert_eq!(hello.body, format!("hello from {language}\n"));
             assert_eq!(get(daemon.nest(), "/count")?.body, "2\n");
             assert_eq!(get(daemon.nest(), "/trap")?.status, 500);
             assert_eq!(get(daemon.nest(), "/count")?.body, "1\n");

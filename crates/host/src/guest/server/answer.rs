@@ -35,6 +35,8 @@ pub(super) struct Answer {
     body: WasiBody,
     limits: Limits,
     waiting: Option<Pin<Box<Sleep>>>,
+    /// The client was given the time to get what came before the end.
+    paused: bool,
     /// That of the request; closed when the answer was given.
     claim: Claim,
     entry: Option<Entry>,
@@ -92,7 +94,7 @@ impl Answer {
         entry: Option<Entry>,
         place: Option<Place>,
     ) -> Answer {
-        let mut answer = Answer { body, limits, waiting: None, claim, entry, _place: place };
+        let mut answer = Answer { body, limits, waiting: None, paused: false, claim, entry, _place: place };
         if answer.body.is_end_stream() {
             answer.claim.close();
         }
@@ -108,6 +110,10 @@ impl Body for Answer {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if self.paused {
+            self.claim.close();
+            return Poll::Ready(Some(Err(Error::HttpResponseIncomplete)));
+        }
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
             self.waiting = None;
             match &frame {
@@ -121,9 +127,11 @@ impl Body for Answer {
                     }
                 }
                 Some(Err(_)) => self.claim.call_off(),
+                // hyper would drop what it has not written yet: it does so when it has to wait.
                 None if self.claim.has_failed() => {
-                    self.claim.close();
-                    return Poll::Ready(Some(Err(Error::HttpResponseIncomplete)));
+                    self.paused = true;
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
                 }
                 None => self.claim.close(),
             }

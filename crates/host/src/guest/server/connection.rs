@@ -17,6 +17,7 @@ use wasmtime_wasi_http::io::TokioIo;
 use super::exchange;
 use super::life::Place;
 use super::site::Server;
+use super::stream::{Stream, linger};
 use super::timer::{Tasks, Timer};
 
 /// The most bytes that the head of a request may have. Of fields it has at most hyper's 100.
@@ -118,6 +119,8 @@ async fn serve(server: &Arc<Server>, stream: TcpStream, client: SocketAddr) {
         // It has not asked for anything.
         () = quiet_end(server, &stream) => return,
     };
+    let stream = Stream::new(stream);
+    let left = stream.clone();
     let stream = TokioIo::new(stream);
     let service = service_fn({
         let server = server.clone();
@@ -165,6 +168,7 @@ async fn serve(server: &Arc<Server>, stream: TcpStream, client: SocketAddr) {
             };
         }
     }
+    linger(left).await;
 }
 
 /// Returns when the server ends and this client has not said a word.

@@ -15,6 +15,7 @@ mod life;
 mod question;
 mod refusal;
 mod site;
+mod stream;
 mod threads;
 mod timer;
 
