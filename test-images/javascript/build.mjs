@@ -8,6 +8,6 @@ const { component } = await componentize({
   sourcePath,
   witPath,
   worldName,
-  disableFeatures: ["http", "fetch-event"],
+  disableFeatures: worldName === "server" ? ["fetch-event"] : ["http", "fetch-event"],
 });
 await writeFile(output, component);

@@ -115,12 +115,16 @@ impl Task {
 
     /// Starts the task. The start is announced before the guest can end.
     pub async fn start(&self, announce: impl FnOnce()) -> Result<()> {
-        if !self.progress.begin() {
-            let why = format!("the task {} was started before, or has ended", self.id);
-            return Err(Error::FailedPrecondition(why));
+        let before = || Error::FailedPrecondition(format!("the task {} was started before, or has ended", self.id));
+        if self.phase() != Phase::Created {
+            return Err(before());
         }
+        // Without its port a server stays what it is, created, and can be deleted.
         if let Work::Container(container) = &self.work {
             container.guest().listen()?;
+        }
+        if !self.progress.begin() {
+            return Err(before());
         }
         announce();
         match &self.work {

@@ -49,7 +49,8 @@ pub fn say(nest: &Nest, text: &str) -> Result<Answer> {
     let mut stream = connect(nest)?;
     // A server may have said all that it has to before it has read all.
     let _sent = stream.write_all(text.as_bytes());
-    read(&mut stream)
+    let shown = text.get(..text.len().min(80)).unwrap_or_default();
+    read(&mut stream).with_context(|| format!("{shown:?}"))
 }
 
 /// All that comes until the connection ends.

@@ -25,7 +25,7 @@ pub(super) struct Limits {
 
 impl Limits {
     /// Until when it may be waited from now on.
-    pub fn from_now(&self) -> Instant {
+    pub fn until(&self) -> Instant {
         let wait = Instant::now() + self.patience;
         self.end.map_or(wait, |end| end.min(wait))
     }
@@ -35,8 +35,9 @@ pub(super) struct Answer {
     body: WasiBody,
     limits: Limits,
     waiting: Option<Pin<Box<Sleep>>>,
-    /// The client was given the time to get what came before the end.
-    paused: bool,
+    /// With what it breaks off, when the client has been given the time to get what came before: hyper drops what it has not
+    /// written by then, and writes when it has to wait.
+    broken: Option<Error>,
     /// That of the request; closed when the answer was given.
     claim: Claim,
     entry: Option<Entry>,
@@ -94,11 +95,21 @@ impl Answer {
         entry: Option<Entry>,
         place: Option<Place>,
     ) -> Answer {
-        let mut answer = Answer { body, limits, waiting: None, paused: false, claim, entry, _place: place };
+        let mut answer = Answer { body, limits, waiting: None, broken: None, claim, entry, _place: place };
         if answer.body.is_end_stream() {
             answer.claim.close();
         }
         answer
+    }
+}
+
+impl Answer {
+    /// Ends it with an error, when it is polled next.
+    fn break_off<T>(&mut self, error: Error, context: &Context<'_>) -> Poll<T> {
+        self.claim.call_off();
+        self.broken = Some(error);
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -110,13 +121,12 @@ impl Body for Answer {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        if self.paused {
-            self.claim.close();
-            return Poll::Ready(Some(Err(Error::HttpResponseIncomplete)));
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Some(Err(error)));
         }
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
             self.waiting = None;
-            match &frame {
+            return match frame {
                 Some(Ok(frame)) => {
                     let length = frame.data_ref().map_or(0, Bytes::len);
                     if let Some(entry) = &mut self.entry {
@@ -125,19 +135,17 @@ impl Body for Answer {
                     if self.body.is_end_stream() {
                         self.claim.close();
                     }
+                    Poll::Ready(Some(Ok(frame)))
                 }
-                Some(Err(_)) => self.claim.call_off(),
-                // hyper would drop what it has not written yet: it does so when it has to wait.
-                None if self.claim.has_failed() => {
-                    self.paused = true;
-                    context.waker().wake_by_ref();
-                    return Poll::Pending;
+                Some(Err(error)) => self.break_off(error, context),
+                None if self.claim.has_failed() => self.break_off(Error::HttpResponseIncomplete, context),
+                None => {
+                    self.claim.close();
+                    Poll::Ready(None)
                 }
-                None => self.claim.close(),
-            }
-            return Poll::Ready(frame);
+            };
         }
-        let until = self.limits.from_now();
+        let until = self.limits.until();
         let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep_until(until)));
         ready!(waiting.as_mut().poll(context));
         self.claim.call_off();

@@ -68,7 +68,7 @@ async fn ask(
     let claim = Claim::new(ticket.clone(), request.method() == Method::HEAD);
     let patience = limits.patience.min(BODY);
     let request = request.map(|body| Question::new(body, most, patience, complaint.clone()).boxed_unsync());
-    let answer = timeout_at(limits.from_now(), server.handler.handle(ticket, request));
+    let answer = timeout_at(limits.until(), server.handler.handle(ticket.clone(), request));
     let answered = tokio::select! {
         biased;
         answered = answer => answered,
@@ -77,7 +77,11 @@ async fn ask(
     };
     match answered {
         Ok(Ok(response)) => Ok((response, claim, place)),
-        Ok(Err(error)) => Err(failed(server, &error)),
+        Ok(Err(error)) => {
+            // An instance that ends says so in a moment.
+            tokio::task::yield_now().await;
+            Err(if ticket.has_failed() { Refusal::Failed } else { failed(server, &error) })
+        }
         Err(_) => {
             let waited = limits.patience;
             server
