@@ -115,13 +115,18 @@ impl Task {
 
     /// Starts the task. The start is announced before the guest can end.
     pub async fn start(&self, announce: impl FnOnce()) -> Result<()> {
-        let before = || Error::FailedPrecondition(format!("the task {} was started before, or has ended", self.id));
+        let before =
+            || Error::FailedPrecondition(format!("the task {} was started before, or has ended", self.id));
         if self.phase() != Phase::Created {
             return Err(before());
         }
-        // Without its port a server stays what it is, created, and can be deleted.
-        if let Work::Container(container) = &self.work {
-            container.guest().listen()?;
+        if let Work::Container(container) = &self.work
+            && let Err(error) = container.guest().listen()
+        {
+            // What could not be started has ended, or nobody could delete it.
+            container.end_by(libc::SIGKILL);
+            self.ended().await;
+            return Err(error.into());
         }
         if !self.progress.begin() {
             return Err(before());
