@@ -66,6 +66,8 @@ pub fn are_consistent(grants: &Grants) {
     for port in grants.listen().ports() {
         assert_eq!(&port.to_string().parse::<Port>().unwrap(), port);
     }
+    let http = grants.http();
+    assert!(http.max_instances.get() <= 1000 && !http.timeout.is_zero(), "{http:?}");
     for volume in grants.volumes() {
         let place = volume.destination.to_str().unwrap();
         assert!(place.len() > 1 && place.starts_with('/') && !place.ends_with('/'), "{place}");

@@ -36,7 +36,7 @@ guest_tools() {
   "$CACHE/$name/guest-tools" "$@"
 }
 
-# --- Rust: `commands` as components and as modules, `components` and `compute` as components alone, and two libraries
+# --- Rust: `commands` as components and as modules, `components`, `compute` and `serve` as components alone, and two libraries
 
 sources_of_rust() { echo rust; }
 
@@ -45,6 +45,7 @@ files_of_rust() {
   names_in rust/components/src/bin rs | sed 's/$/.wasm/'
   echo compute.wasm
   echo library | both_forms
+  echo serve.wasm
 }
 
 build_rust() {
@@ -123,6 +124,9 @@ build_c() {
   done
 }
 
+# world_of NAME: that of test-images/wit of which a guest in JavaScript or Python is.
+world_of() { case $1 in serve*) echo server ;; *) echo guest ;; esac }
+
 # --- JavaScript: components by componentize-js
 
 sources_of_javascript() { printf '%s\n' javascript wit; }
@@ -141,7 +145,7 @@ build_javascript() {
   tool=guests/componentize-js-$(hash_of "$TEST_IMAGES"/javascript/{package.json,package-lock.json,build.mjs} "$ROOT/scripts/lib/node.sh")
   cached "$tool" unpack_componentize_js
   for name in $(names_in javascript js); do
-    node "$CACHE/$tool/build.mjs" "$TEST_IMAGES/javascript/$name.js" "$TEST_IMAGES/wit" "$1/$name.wasm"
+    node "$CACHE/$tool/build.mjs" "$TEST_IMAGES/javascript/$name.js" "$TEST_IMAGES/wit" "$(world_of "$name")" "$1/$name.wasm"
   done
 }
 
@@ -164,6 +168,6 @@ build_python() {
   for name in $(names_in python py); do
     # By its function: the program that pip makes knows only the folder of before the cache's rename.
     "$CACHE/$tool/venv/bin/python" -c 'import componentize_py; componentize_py.script()' --quiet --wit-path "$TEST_IMAGES/wit" \
-      --world guest componentize --python-path "$TEST_IMAGES/python" "$name" --output "$1/${name//_/-}.wasm"
+      --world "$(world_of "$name")" componentize --python-path "$TEST_IMAGES/python" "$name" --output "$1/${name//_/-}.wasm"
   done
 }

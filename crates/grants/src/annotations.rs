@@ -10,6 +10,7 @@ use oci_spec::runtime::Spec;
 use crate::coredump::CoreDump;
 use crate::egress::Rule;
 use crate::error::{GrantError, shown};
+use crate::http::{self, Http};
 use crate::identity;
 use crate::listen::{self, Port};
 use crate::mode::Mode;
@@ -21,15 +22,37 @@ const PREFIX: &str = "run.wasm/";
 const CLOCK: &str = "clock";
 const COREDUMP: &str = "coredump";
 const EGRESS: &str = "egress";
+const HTTP_ACCESS_LOG: &str = "http-access-log";
+const HTTP_CONCURRENCY: &str = "http-concurrency";
+const HTTP_MAX_BODY: &str = "http-max-body";
+const HTTP_MAX_INSTANCES: &str = "http-max-instances";
+const HTTP_PORT: &str = "http-port";
+const HTTP_REUSE: &str = "http-reuse";
+const HTTP_TIMEOUT: &str = "http-timeout";
 const LISTEN: &str = "listen";
 const MODE: &str = "mode";
 const PROFILE: &str = "profile";
 const RANDOM: &str = "random";
 const TIMEOUT: &str = "timeout";
-const HONOURED: [&str; 8] = [CLOCK, COREDUMP, EGRESS, LISTEN, MODE, PROFILE, RANDOM, TIMEOUT];
+const HONOURED: [&str; 15] = [
+    CLOCK,
+    COREDUMP,
+    EGRESS,
+    HTTP_ACCESS_LOG,
+    HTTP_CONCURRENCY,
+    HTTP_MAX_BODY,
+    HTTP_MAX_INSTANCES,
+    HTTP_PORT,
+    HTTP_REUSE,
+    HTTP_TIMEOUT,
+    LISTEN,
+    MODE,
+    PROFILE,
+    RANDOM,
+    TIMEOUT,
+];
 /// Keys of the design that later releases honour. Taking them in silence would promise what nobody keeps.
 const LATER: [&str; 1] = ["plug"];
-const LATER_PREFIX: &str = "http-";
 /// Written by kubelet, passed on by containerd (`container_annotations = ["io.kubernetes.container.*"]`).
 const KUBELET_PORTS: &str = "io.kubernetes.container.ports";
 
@@ -37,6 +60,13 @@ const CLOCK_EXAMPLE: &str = r#"run.wasm/clock: "frozen""#;
 const COREDUMP_EXAMPLE: &str = r#"run.wasm/coredump: "/dumps/core.wasm""#;
 const EGRESS_EXAMPLE: &str =
     r#"run.wasm/egress: "api.example.com:443, 10.0.0.0/8:5432, *.svc.cluster.local""#;
+const HTTP_ACCESS_LOG_EXAMPLE: &str = r#"run.wasm/http-access-log: "on""#;
+const HTTP_CONCURRENCY_EXAMPLE: &str = r#"run.wasm/http-concurrency: "16""#;
+const HTTP_MAX_BODY_EXAMPLE: &str = r#"run.wasm/http-max-body: "10MiB""#;
+const HTTP_MAX_INSTANCES_EXAMPLE: &str = r#"run.wasm/http-max-instances: "64""#;
+const HTTP_PORT_EXAMPLE: &str = r#"run.wasm/http-port: "8080""#;
+const HTTP_REUSE_EXAMPLE: &str = r#"run.wasm/http-reuse: "100""#;
+const HTTP_TIMEOUT_EXAMPLE: &str = r#"run.wasm/http-timeout: "30s""#;
 const LISTEN_EXAMPLE: &str = r#"run.wasm/listen: "8080/tcp, 53/udp""#;
 const MODE_EXAMPLE: &str = r#"run.wasm/mode: "shared""#;
 const PROFILE_EXAMPLE: &str = r#"run.wasm/profile: "strict""#;
@@ -156,9 +186,38 @@ impl<'a> Annotations<'a> {
 
     /// How long the guest may run.
     pub(crate) fn timeout(&self) -> Result<Option<Duration>, GrantError> {
-        let Some(&(name, value)) = self.own.get(TIMEOUT) else { return Ok(None) };
-        let timeout = units::time(value);
-        timeout.map(Some).map_err(|why| wrong(name, why, TIMEOUT_EXAMPLE))
+        self.value(TIMEOUT, TIMEOUT_EXAMPLE, units::time)
+    }
+
+    /// How the container serves HTTP, if it does. Of the ports `declared` the first of TCP is its own.
+    pub(crate) fn http(&self, declared: &[Port]) -> Result<Http, GrantError> {
+        let count = |most| move |text: &str| http::count(text, most);
+        let size = |text: &str| units::size(text).map(|size| size.0);
+        let instances = count(http::MOST_INSTANCES);
+        let port = self.value(HTTP_PORT, HTTP_PORT_EXAMPLE, http::port)?;
+        let max_instances = self.value(HTTP_MAX_INSTANCES, HTTP_MAX_INSTANCES_EXAMPLE, instances)?;
+        let timeout = self.value(HTTP_TIMEOUT, HTTP_TIMEOUT_EXAMPLE, units::time)?;
+        let access_log = self.value(HTTP_ACCESS_LOG, HTTP_ACCESS_LOG_EXAMPLE, http::switch)?;
+        Ok(Http {
+            port: port.unwrap_or_else(|| Http::port(declared)),
+            reuse: self.value(HTTP_REUSE, HTTP_REUSE_EXAMPLE, count(u32::MAX))?,
+            concurrency: self.value(HTTP_CONCURRENCY, HTTP_CONCURRENCY_EXAMPLE, count(http::MOST_AT_ONCE))?,
+            max_instances: max_instances.unwrap_or(http::DEFAULT_INSTANCES),
+            timeout: timeout.unwrap_or(http::DEFAULT_TIMEOUT),
+            max_body: self.value(HTTP_MAX_BODY, HTTP_MAX_BODY_EXAMPLE, size)?,
+            access_log: access_log.unwrap_or(false),
+        })
+    }
+
+    /// What the annotation of a key says, if there is one.
+    fn value<T>(
+        &self,
+        key: &str,
+        example: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, GrantError> {
+        let Some(&(name, value)) = self.own.get(key) else { return Ok(None) };
+        parse(value).map(Some).map_err(|why| wrong(name, why, example))
     }
 
     /// The annotation of a key that takes one word, and what the word means.
@@ -222,7 +281,7 @@ fn check(annotation: &str, key: &str) -> Result<(), GrantError> {
         return Ok(());
     }
     let (annotation, known) = (shown(annotation), HONOURED.join(", "));
-    if LATER.contains(&key) || key.starts_with(LATER_PREFIX) {
+    if LATER.contains(&key) {
         return Err(GrantError::UnsupportedKey { annotation, key: shown(key), known });
     }
     let nearest = nearest(key).map(|nearest| format!("{PREFIX}{nearest}"));

@@ -11,6 +11,7 @@ use crate::annotations::{self, Annotations, wrong_egress};
 use crate::coredump::CoreDump;
 use crate::egress::Egress;
 use crate::error::GrantError;
+use crate::http::Http;
 use crate::limits::{Cpu, Limits};
 use crate::listen::Listen;
 use crate::mode::Mode;
@@ -37,6 +38,7 @@ pub struct Grants {
     mounts: Mounts,
     egress: Egress,
     listen: Listen,
+    http: Http,
     limits: Limits,
     mode: Mode,
     profile: Profile,
@@ -70,6 +72,7 @@ pub fn derive(spec: &Spec, policy: &Policy) -> Result<Grants, GrantError> {
     let chosen = annotations.profile(&policy.profiles)?;
     let coredump = annotations.coredump(&mounts.volumes, policy.limits.coredump)?;
     let profile = chosen.or(policy.profiles.first().copied()).unwrap_or_default();
+    let listen = Listen::new(annotations.listen()?);
     let grants = Grants {
         entry: process::entry(&args)?,
         args,
@@ -80,7 +83,8 @@ pub fn derive(spec: &Spec, policy: &Policy) -> Result<Grants, GrantError> {
         root: Root { path: root.path().clone(), readonly: root.readonly().unwrap_or(false) },
         mounts,
         egress: egress(&annotations, policy)?,
-        listen: Listen::new(annotations.listen()?),
+        http: annotations.http(listen.ports())?,
+        listen,
         limits: Limits::read(process, resources, annotations.timeout()?, profile, &policy.limits),
         mode: annotations.mode(&policy.modes)?.or(policy.modes.first().copied()).unwrap_or(Mode::Normal),
         profile,
@@ -210,6 +214,11 @@ impl Grants {
 
     pub fn listen(&self) -> &Listen {
         &self.listen
+    }
+
+    /// How the Wasm serves HTTP, if it does. Its listener is made for it: that it listens there needs no other grant.
+    pub fn http(&self) -> &Http {
+        &self.http
     }
 
     /// Whether any socket could ever be of use: if not, none need be possible.

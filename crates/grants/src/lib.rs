@@ -10,6 +10,7 @@ mod coredump;
 mod egress;
 mod error;
 mod grants;
+mod http;
 pub mod identity;
 mod limits;
 mod listen;
@@ -33,6 +34,7 @@ pub use coredump::CoreDump;
 pub use egress::{Answers, Egress, Rule, RuleError, canonical_name};
 pub use error::GrantError;
 pub use grants::{Grants, Root, derive, mode};
+pub use http::Http;
 pub use identity::{
     ContainerType, NetNs, Pod, container_name, container_type, network_namespace, pod, sandbox_id,
 };

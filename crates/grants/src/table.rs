@@ -47,6 +47,7 @@ fn rows(grants: &Grants) -> Table {
     }
     table.row("egress", closed_or(grants.egress().is_closed(), list(grants.egress().rules(), ", ")));
     table.row("listen", closed_or(grants.listen().is_closed(), list(grants.listen().ports(), ", ")));
+    table.row("http", http(grants));
     table.row(
         "memory",
         grants.memory_limit().map_or("no limit".to_owned(), |bytes| ByteSize(bytes).to_string()),
@@ -98,6 +99,23 @@ fn list<T: Display>(items: impl IntoIterator<Item = T>, separator: &str) -> Stri
 
 fn closed_or(is_closed: bool, open: String) -> String {
     if is_closed { "closed".to_owned() } else { open }
+}
+
+/// Of use to Wasm that serves.
+fn http(grants: &Grants) -> String {
+    let http = grants.http();
+    let mut said = format!(
+        "where it serves, on port {}: at most {} instances, answers begin within {:?}",
+        http.port, http.max_instances, http.timeout
+    );
+    let counts = [(http.reuse, "requests an instance"), (http.concurrency, "of them at once")];
+    for (count, of_what) in counts.into_iter().filter_map(|(count, what)| count.map(|count| (count, what))) {
+        said += &format!(", {count} {of_what}");
+    }
+    if let Some(bytes) = http.max_body {
+        said += &format!(", bodies of at most {}", ByteSize(bytes));
+    }
+    said
 }
 
 fn entry(grants: &Grants) -> String {

@@ -55,6 +55,11 @@ pub(crate) fn time(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_millis(milliseconds))
 }
 
+/// A size in an annotation.
+pub(crate) fn size(text: &str) -> Result<ByteSize, String> {
+    SIZE.read(text).map(ByteSize).ok_or_else(|| format!("`{}` is not {}", shown(text), SIZE.expecting))
+}
+
 /// A positive whole number, alone, or as numbers with `units` that are summed: `1m30s`.
 struct Quantity {
     units: &'static [(&'static str, u64)],

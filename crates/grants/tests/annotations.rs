@@ -48,7 +48,8 @@ fn an_unknown_key_is_an_error_with_the_nearest_right_one() {
     assert_eq!(
         refused(annotated("run.wasm/egres", "a.example.com")),
         "annotation run.wasm/egres: there is no key `egres`, did you mean run.wasm/egress?; this release knows clock, \
-         coredump, egress, listen, mode, profile, random, timeout"
+         coredump, egress, http-access-log, http-concurrency, http-max-body, http-max-instances, http-port, http-reuse, \
+         http-timeout, listen, mode, profile, random, timeout"
     );
     assert!(refused(annotated("run.wasm/LISTEN", "80")).contains("did you mean run.wasm/listen?"));
     assert!(!refused(annotated("run.wasm/frobnicate", "1")).contains("did you mean"));
@@ -62,15 +63,10 @@ fn an_unknown_key_is_an_error_with_the_nearest_right_one() {
 
 #[test]
 fn a_key_of_a_later_release_is_never_taken_in_silence() {
-    for key in ["plug", "http-concurrency"] {
-        assert_eq!(
-            refused(annotated(&format!("run.wasm/{key}"), "1")),
-            format!(
-                "annotation run.wasm/{key}: `{key}` is not supported by this release; remove it (supported: clock, \
-                 coredump, egress, listen, mode, profile, random, timeout)"
-            )
-        );
-    }
+    let sentence = refused(annotated("run.wasm/plug", "1"));
+    let begins =
+        "annotation run.wasm/plug: `plug` is not supported by this release; remove it (supported: clock, ";
+    assert!(sentence.starts_with(begins), "{sentence}");
 }
 
 #[test]

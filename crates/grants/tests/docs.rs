@@ -35,6 +35,7 @@ fn the_annotations_of_the_page_are_granted() {
     assert_eq!(grants.egress().rules().len(), 2, "the sidecar's own");
     assert_eq!(grants.listen().ports().len(), 2);
     assert_eq!((grants.profile(), grants.clock()), (Profile::Standard, Clock::Frozen));
+    assert_eq!((grants.http().port.get(), grants.http().max_body), (8080, Some(10 << 20)));
     assert_eq!(grants.timeout(), Some(Duration::from_secs(300)));
     assert_eq!(grants.coredump().unwrap().path, "/dumps/core.wasm");
 }
@@ -43,10 +44,11 @@ fn the_annotations_of_the_page_are_granted() {
 fn every_annotation_of_the_page_has_a_grammar_and_an_example() {
     let of_table = PAGE.split("`run.wasm/").skip(1).map(|rest| rest.split(['`', ':']).next().unwrap());
     let keys: std::collections::BTreeSet<_> = of_table.filter(|key| !key.contains('<')).collect();
-    assert_eq!(keys.len(), 8, "{keys:?}");
+    assert_eq!(keys.len(), 15, "{keys:?}");
     for key in keys {
         let headings = PAGE.lines().filter(|line| line.starts_with("### "));
-        assert_eq!(headings.filter(|line| line.contains(&format!("`{key}`"))).count(), 1, "{key}");
+        let family = if key.starts_with("http-") { "http-…" } else { key };
+        assert_eq!(headings.filter(|line| line.contains(&format!("`{family}`"))).count(), 1, "{key}");
         assert!(
             block("yaml").lines().any(|line| line.split(['/', '.', ':']).any(|word| word == key)),
             "{key}"

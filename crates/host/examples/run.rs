@@ -22,6 +22,7 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
         root: None,
         grants,
         denials: host::guest::Denials::new(|denial| eprintln!("{}", denial.sentence)),
+        drain: Default::default(),
         names: NameFiles::default(),
         roots: None,
         stdin: Some(std::io::stdin().as_fd().try_clone_to_owned()?),
@@ -29,5 +30,5 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
         stderr: Some(std::io::stderr().as_fd().try_clone_to_owned()?),
     };
     let prepared = guest::prepare(&host::guest::Library::default(), launch)?;
-    Ok(ExitCode::from(guest::run(prepared).code))
+    Ok(ExitCode::from(guest::run(prepared, None).code))
 }

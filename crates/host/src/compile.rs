@@ -7,8 +7,8 @@ use std::io::{self, Read, Write};
 use grants::Profile;
 use wasmtime::Engine;
 
-use crate::concurrency;
 use crate::engine::{self, Build, Flavour};
+use crate::{concurrency, serving};
 
 /// What a compilation may use.
 #[derive(Debug, Clone, Copy)]
@@ -77,10 +77,17 @@ pub fn compile(
     let wasm = binary(&bytes)?;
     let kind = kind(&wasm)?;
     let concurrent = kind == Kind::Component && concurrency::is_used_by(&wasm);
-    let flavour = Flavour { build, concurrent };
     if concurrent && build.profile == Profile::Strict {
         return Err(CompileError::Concurrent);
     }
+    let flavour = match concurrent {
+        // Nobody serves in the strict profile, which has no network: its host says so.
+        _ if build.profile == Profile::Standard && kind == Kind::Component && serving::is_done_by(&wasm) => {
+            Flavour::serving(build)
+        }
+        true => Flavour::concurrent(build),
+        false => Flavour::plain(build),
+    };
     let engine = engine::compiler(flavour).map_err(|error| CompileError::Engine(sentence(&error)))?;
     let code = match kind {
         Kind::Component => engine.precompile_component(&wasm),

@@ -60,22 +60,32 @@ pub struct Flavour {
     /// Async functions, streams and futures, which WASI 0.3 is made of. With them each call between components costs
     /// several times as much: the compiler sets this for components that have any, and for no others.
     pub concurrent: bool,
+    /// Its code looks up now and then whether it has run for long enough: all code of the shared mode does, and in normal
+    /// mode that of servers, where one request must not hold up the others.
+    pub interruptible: bool,
 }
 
 impl Flavour {
     /// The flavour of most code of a build.
     pub fn plain(build: Build) -> Flavour {
-        Flavour { build, concurrent: false }
+        Flavour { build, concurrent: false, interruptible: build.mode == Mode::Shared }
     }
 
     /// The same with all that WASI 0.3 needs.
     pub fn concurrent(build: Build) -> Flavour {
-        Flavour { build, concurrent: true }
+        Flavour { concurrent: true, ..Flavour::plain(build) }
+    }
+
+    /// The same for what serves requests: Wasmtime's own way to do so needs concurrency, also for WASI 0.2.
+    pub fn serving(build: Build) -> Flavour {
+        Flavour { interruptible: true, ..Flavour::concurrent(build) }
     }
 
     /// What its code says of itself.
     fn version(self) -> String {
-        format!("{}{}", tag(self.build), if self.concurrent { "+concurrent" } else { "" })
+        let concurrent = if self.concurrent { "+concurrent" } else { "" };
+        let own = self.interruptible && self.build.mode == Mode::Normal;
+        format!("{}{concurrent}{}", tag(self.build), if own { "+interruptible" } else { "" })
     }
 
     fn config(self) -> Result<Config> {
@@ -89,7 +99,7 @@ impl Flavour {
             .wasm_backtrace_max_frames(Some(BACKTRACE_FRAMES))
             // File and line numbers where the guest brings them. They are read when it traps, not before.
             .wasm_backtrace_details(WasmBacktraceDetails::Enable)
-            .epoch_interruption(self.build.mode == Mode::Shared);
+            .epoch_interruption(self.interruptible);
         if self.build.profile == Profile::Strict {
             determine(&mut config)?;
         }
@@ -136,6 +146,12 @@ impl Engines {
         self.make(flavour, self.pool)
     }
 
+    /// The engine of servers with so many instances at a time: they come and go with requests, so that a pool pays where
+    /// commands, alone in their process, have none.
+    pub fn serving(&self, flavour: Flavour, instances: u32) -> Result<Engine> {
+        self.make(flavour, Some(self.pool.unwrap_or(instances)))
+    }
+
     /// The engine of one flavour for what does not fit a pool.
     pub fn on_demand(&self, flavour: Flavour) -> Result<Engine> {
         self.make(flavour, None)
@@ -171,7 +187,8 @@ fn pooling(containers: u32) -> PoolingAllocationConfig {
         .total_core_instances(u32::MAX)
         .total_memories(containers)
         .total_tables(containers.saturating_mul(TABLES))
-        .total_stacks(containers)
+        // One that ends and the next one meet for a moment.
+        .total_stacks(containers.saturating_add(SPARE_STACKS))
         .max_tables_per_module(PER_MODULE)
         .max_memories_per_module(PER_MODULE)
         .max_core_instance_size(INSTANCE)
@@ -180,6 +197,8 @@ fn pooling(containers: u32) -> PoolingAllocationConfig {
         .max_unused_warm_slots(WARM);
     pool
 }
+
+const SPARE_STACKS: u32 = 16;
 
 /// Whether the place of one container in a pool is enough for what needs these memories and tables; the rest is made as
 /// it is needed.

@@ -16,4 +16,5 @@ mod concurrency;
 pub mod engine;
 pub mod guest;
 pub mod memory;
+mod serving;
 pub mod tenants;

@@ -79,7 +79,7 @@ fn compile(fds: Vec<OwnedFd>, build: Build) -> Reply {
         return refused("a compilation lacks a descriptor".to_owned());
     };
     match crate::compile::compile(input.into(), output.into(), build, Limits { input: MAX_WASM }) {
-        Ok(_) => Reply::Ready { id: String::new() },
+        Ok(_) => Reply::Ready { id: String::new(), serves: false },
         Err(error) => refused(cut(error.to_string())),
     }
 }
@@ -126,8 +126,9 @@ impl Voice {
         &self.denials
     }
 
-    pub fn ready(&self) {
-        tell(&self.channel, &Reply::Ready { id: self.id.clone() });
+    /// What `serves` needs a listener to be started.
+    pub fn ready(&self, serves: bool) {
+        tell(&self.channel, &Reply::Ready { id: self.id.clone(), serves });
     }
 
     pub fn refuse(&self, message: String, stale: bool) {

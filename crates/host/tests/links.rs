@@ -65,17 +65,18 @@ fn wasm_without_an_entry_point_is_refused_with_what_it_exports() {
 }
 
 #[test]
-fn a_component_that_serves_http_is_refused_for_now() {
+fn a_component_that_serves_http_has_no_place_in_the_strict_profile() {
     let server = r#"(component
         (core module $m (func (export "handle")))
         (core instance $i (instantiate $m))
         (func $handle (canon lift (core func $i "handle")))
         (instance $handler (export "handle" (func $handle)))
         (export "wasi:http/incoming-handler@0.2.3" (instance $handler)))"#;
+    let strict =
+        guest(server).granted(serde_json::json!({ "annotations": { "run.wasm/profile": "strict" } }));
     assert_eq!(
-        guest(server).refused().to_string(),
-        "the component serves HTTP (it exports `wasi:http/incoming-handler@0.2.3`), which is not supported by this \
-         release"
+        strict.refused().to_string(),
+        "the component serves HTTP, and the strict profile has no network: write run.wasm/profile: standard"
     );
 }
 
@@ -148,6 +149,7 @@ fn prepare(code: &std::path::Path) -> PrepareError {
         root: None,
         grants: support::granted(serde_json::json!({})),
         denials: host::guest::Denials::new(|_| {}),
+        drain: Default::default(),
         names: Default::default(),
         roots: None,
         stdin: None,

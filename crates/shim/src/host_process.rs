@@ -59,10 +59,10 @@ pub struct Launch<'a> {
     pub beside: Option<&'a str>,
 }
 
-/// Reads the answer to what may be refused; gives back what is none.
-pub fn accepted(reply: Option<Reply>) -> Result<Result<(), Refused>, Option<Reply>> {
+/// Reads the answer to what may be refused, which says whether the Wasm serves; gives back what is none.
+pub fn accepted(reply: Option<Reply>) -> Result<Result<bool, Refused>, Option<Reply>> {
     match reply {
-        Some(Reply::Ready { .. }) => Ok(Ok(())),
+        Some(Reply::Ready { serves, .. }) => Ok(Ok(serves)),
         Some(Reply::Refused { message, stale: true, .. }) => Ok(Err(Refused::Stale(message))),
         Some(Reply::Refused { message, .. }) => Ok(Err(Refused::Because(message))),
         other => Err(other),
@@ -180,7 +180,7 @@ impl HostProcess {
             return Err(Refused::Broken(self.unexpected(None).await.context(format!("{error:#}"))));
         }
         match accepted(self.reply().await?) {
-            Ok(answer) => answer,
+            Ok(answer) => answer.map(drop),
             Err(other) => Err(Refused::Broken(self.unexpected(other).await)),
         }
     }

@@ -20,6 +20,7 @@ mod group;
 mod heap;
 mod host_process;
 mod info;
+mod listener;
 mod logging;
 mod manager;
 mod mount;

@@ -2,25 +2,28 @@
 //! limited.
 
 use std::collections::HashMap;
+use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::Instant;
 
-use crate::guest::{Outcome, Timeout};
+use crate::guest::{Drain, Outcome, Timeout};
 use crate::serve::Voice;
 
 /// A container that is loaded or being loaded.
 pub(crate) struct Waiting {
     /// Sends it off.
-    pub start: Sender<()>,
+    pub start: Sender<Option<OwnedFd>>,
     /// Has the time limit once it is loaded, if it has one.
     pub timeout: Receiver<Timeout>,
     pub voice: Voice,
+    pub drain: Drain,
 }
 
 #[derive(Default)]
 pub(crate) struct Containers {
     waiting: HashMap<String, Waiting>,
     limited: HashMap<String, (Instant, Timeout, Voice)>,
+    draining: HashMap<String, Drain>,
 }
 
 impl Containers {
@@ -28,18 +31,26 @@ impl Containers {
         self.waiting.insert(id, container);
     }
 
-    /// Starts a container, whose time begins now.
-    pub fn start(&mut self, id: &str) {
-        let Some(Waiting { start, timeout, voice }) = self.waiting.remove(id) else { return };
+    /// Starts a container, whose time begins now, with its listener if it serves.
+    pub fn start(&mut self, id: &str, listener: Option<OwnedFd>) {
+        let Some(Waiting { start, timeout, voice, drain }) = self.waiting.remove(id) else { return };
         // A container that could not be loaded has hung up already and has said so itself.
-        if start.send(()).is_err() {
+        if start.send(listener).is_err() {
             return;
         }
+        self.draining.insert(id.to_owned(), drain);
         // An end that the machine's clock cannot tell is none.
         if let Ok(timeout) = timeout.try_recv()
             && let Some(end) = Instant::now().checked_add(timeout.limit())
         {
             self.limited.insert(id.to_owned(), (end, timeout, voice));
+        }
+    }
+
+    /// Asks a server to come to its end.
+    pub fn drain(&self, id: &str) {
+        if let Some(drain) = self.draining.get(id) {
+            drain.ask();
         }
     }
 

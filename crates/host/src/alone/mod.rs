@@ -12,7 +12,7 @@ use std::sync::{Arc, mpsc};
 use grants::{Mode, Profile};
 
 use crate::engine::Build;
-use crate::guest::{self, Launch, Library, Outcome, PrepareError, Timeout};
+use crate::guest::{self, Drain, Launch, Library, Outcome, PrepareError, Timeout};
 use crate::memory::heap::Charge;
 use crate::memory::{Account, Then};
 use crate::protocol::{Channel, Payload, Place, Request, Stdio, container_dir};
@@ -41,6 +41,7 @@ pub(crate) fn serve(channel: &Arc<Channel>) -> io::Result<()> {
             Request::Launch { id, place, stdio, roots, beside: None } => {
                 let voice = Voice::new(id.clone(), channel.clone(), || {});
                 let launch = launch(&voice, &place, stdio, roots, fds)?;
+                let drain = launch.drain.clone();
                 let (start, started) = mpsc::channel();
                 let (limit, timeout) = mpsc::channel();
                 let container = Container::new(voice.clone(), library.clone(), limit, &launch);
@@ -48,9 +49,10 @@ pub(crate) fn serve(channel: &Arc<Channel>) -> io::Result<()> {
                 std::thread::Builder::new()
                     .name("guest".into())
                     .spawn(move || container.live(launch, &started))?;
-                containers.launched(id, Waiting { start, timeout, voice });
+                containers.launched(id, Waiting { start, timeout, voice, drain });
             }
-            Request::Start { id } => containers.start(&id),
+            Request::Start { id, .. } => containers.start(&id, fds.into_iter().next()),
+            Request::Drain { id } => containers.drain(&id),
             Request::Resize { memory, .. } => {
                 if let Some(account) = &account {
                     account.resize(memory);
@@ -65,7 +67,8 @@ fn launch(voice: &Voice, place: &Place, stdio: Stdio, roots: bool, fds: Vec<Owne
     let (Payload { grants, names }, [stdin, stdout, stderr], roots) = unpack(stdio, roots, fds)?;
     let code = container_dir(&place.code).join("code");
     let root = Some(container_dir(&place.root).join("root"));
-    Ok(Launch { code, root, grants, denials: voice.denials().clone(), names, stdin, stdout, stderr, roots })
+    let (denials, drain) = (voice.denials().clone(), Drain::default());
+    Ok(Launch { code, root, grants, denials, drain, names, stdin, stdout, stderr, roots })
 }
 
 /// One container on its thread.
@@ -94,7 +97,7 @@ impl Container {
         Container { voice, library, limit, runs, account }
     }
 
-    fn live(self, launch: Launch, started: &mpsc::Receiver<()>) {
+    fn live(self, launch: Launch, started: &mpsc::Receiver<Option<OwnedFd>>) {
         let _end_process = AbortOnPanic;
         let _charge = Charge::to(self.account.clone());
         let prepared = match guest::prepare(&self.library, launch) {
@@ -105,10 +108,10 @@ impl Container {
         };
         // The main thread hears it unless it is at its end.
         drop(prepared.timeout().map(|timeout| self.limit.send(timeout)));
-        self.voice.ready();
-        if started.recv().is_ok() {
+        self.voice.ready(prepared.serves());
+        if let Ok(listener) = started.recv() {
             self.runs.store(true, Ordering::Relaxed);
-            self.voice.exited(guest::run(prepared));
+            self.voice.exited(guest::run(prepared, listener));
         }
     }
 }

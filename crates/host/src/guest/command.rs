@@ -8,9 +8,10 @@ use wasmtime::{Result, Store};
 use wasmtime_wasi::WasiCtxBuilder;
 
 use super::coredump::{Dump, Visible};
-use super::export::{self, Target};
+use super::export::Call;
 use super::http::Client;
 use super::interfaces::{self, PROVIDED};
+use super::limits::Meter;
 use super::network::Gate;
 use super::state::{self, ComponentState};
 use super::stdio::Stdio;
@@ -20,7 +21,7 @@ use super::{Denials, Outcome, PrepareError, value};
 #[derive(Clone)]
 pub(super) struct Linked {
     component: InstancePre<ComponentState>,
-    target: Target,
+    target: Call,
 }
 
 /// A component that is ready to be instantiated.
@@ -32,8 +33,7 @@ pub(super) struct Command {
 }
 
 impl Linked {
-    pub fn new(component: &Component, grants: &Grants) -> Result<Linked, PrepareError> {
-        let target = export::target(component, grants.entry().function.as_deref())?;
+    pub fn new(component: &Component, target: Call, grants: &Grants) -> Result<Linked, PrepareError> {
         let component = interfaces::linker(component, grants)
             .and_then(|linker| linker.instantiate_pre(component))
             .map_err(|error| PrepareError::import(&error, PROVIDED))?;
@@ -50,7 +50,8 @@ impl Linked {
         stdio: &Stdio,
         dump: Option<Dump>,
     ) -> Result<Command, PrepareError> {
-        let store = state::component(self.component.engine(), grants, client, gate, wasi, stdio);
+        let meter = Meter::new(grants.memory_limit(), grants.profile());
+        let store = state::component(self.component.engine(), grants, client, gate, wasi, stdio, meter);
         let store = store.map_err(|error| PrepareError::Engine(format!("{error:#}")))?;
         Ok(Command { store, linked: self, fuel: grants.fuel(), dump })
     }
@@ -72,12 +73,12 @@ impl Command {
     async fn call(&mut self, stdio: &Stdio) -> Result<Outcome> {
         let instance = self.linked.component.instantiate_async(&mut self.store).await?;
         match &self.linked.target {
-            Target::Run(index) => {
+            Call::Run(index) => {
                 let run = instance.get_typed_func::<(), (Result<(), ()>,)>(&mut self.store, index)?;
                 let (result,) = run.call_async(&mut self.store, ()).await?;
                 Ok(Outcome::exit(result.is_err().into()))
             }
-            Target::Function { index, results } => {
+            Call::Function { index, results } => {
                 let mut values = vec![Val::Bool(false); *results];
                 function(&instance, &mut self.store, index)?
                     .call_async(&mut self.store, &[], &mut values)

@@ -18,8 +18,10 @@ pub enum PrepareError {
     Root(String),
     #[error("the Wasm imports {missing}; {provided}: build it for these, or compose it with what it misses")]
     Import { missing: String, provided: &'static str },
-    #[error("the component serves HTTP (it exports `{0}`), which is not supported by this release")]
-    Serves(String),
+    #[error(
+        "the component serves HTTP, and the strict profile has no network: write run.wasm/profile: standard"
+    )]
+    ServesInStrict,
     #[error(
         "the annotation run.wasm/egress grants `{rule}`, but names cannot be looked up: the container {why}; grant an \
          address such as 10.0.0.7:443, or give it the file (Kubernetes mounts one into every pod)"

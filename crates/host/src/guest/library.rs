@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use grants::{Clock, Grants, Profile, Random};
 
+use super::export::{self, Target};
 use super::load::{self, Code};
-use super::{PrepareError, command, module};
+use super::{PrepareError, command, module, server};
 use crate::engine::{Build, Engines, Flavour};
 
 /// Code that no container uses is kept up to so many pieces.
@@ -24,7 +25,14 @@ pub struct Library {
 #[derive(Clone)]
 pub(super) enum Linked {
     Component(command::Linked),
+    Server(server::Linked),
     Module(module::Linked),
+}
+
+impl Linked {
+    pub fn serves(&self) -> bool {
+        matches!(self, Linked::Server(_))
+    }
 }
 
 /// What decides how code is linked. Of grants it is what takes functions away or replaces them.
@@ -66,8 +74,16 @@ impl Library {
         if let Some(linked) = self.shelf().get(&key) {
             return Ok(linked.clone());
         }
-        let linked = Arc::new(match load::load(&self.engines, Build::of(grants), path)? {
-            Code::Component(component) => Linked::Component(command::Linked::new(&component, grants)?),
+        let instances = grants.http().max_instances.get();
+        let linked = Arc::new(match load::load(&self.engines, Build::of(grants), instances, path)? {
+            Code::Component(component, flavour) => {
+                match export::target(&component, grants.entry().function.as_deref())? {
+                    Target::Server(release) => {
+                        Linked::Server(server::Linked::new(&component, flavour, release, grants)?)
+                    }
+                    Target::Call(call) => Linked::Component(command::Linked::new(&component, call, grants)?),
+                }
+            }
             Code::Module(module) => Linked::Module(module::Linked::new(&module, grants)?),
         });
         let mut shelf = self.shelf();

@@ -41,6 +41,11 @@ pub(super) struct Meter {
     profile: Profile,
     /// The growth that was allowed last: it is taken back when Wasmtime could not do it.
     last: u64,
+    /// What the store has, to be given back with it.
+    memories: u64,
+    tables: u64,
+    /// One of several stores of a container: what it is refused ends it alone.
+    one_of_many: bool,
 }
 
 /// The machine has not what the guest may have. In the strict profile a guest must not learn this from a refused growth.
@@ -62,19 +67,41 @@ impl Meter {
         if profile == Profile::Strict {
             account.set_aside();
         }
-        Self { account, profile, last: 0 }
+        Self { account, profile, last: 0, memories: 0, tables: 0, one_of_many: false }
+    }
+
+    /// For one of a container's several stores.
+    pub(super) fn of_one_of_many(profile: Profile) -> Self {
+        let mut meter = Self::new(None, profile);
+        meter.one_of_many = true;
+        meter
     }
 
     /// Wasmtime did not grow what it was asked to; what was counted is given back by `shrink`.
-    fn failed(&mut self, error: &wasmtime::Error, shrink: impl FnOnce(&Account, u64)) -> Result<()> {
+    fn failed(
+        &mut self,
+        error: &wasmtime::Error,
+        shrink: impl FnOnce(&Account, u64),
+        sum: impl FnOnce(&mut Meter) -> &mut u64,
+    ) -> Result<()> {
         if NEVER.contains(&error.to_string().as_str()) {
             return Ok(());
         }
-        shrink(&self.account, std::mem::take(&mut self.last));
+        let last = std::mem::take(&mut self.last);
+        shrink(&self.account, last);
+        let sum = sum(self);
+        *sum = sum.saturating_sub(last);
         match self.profile {
             Profile::Standard => Ok(()),
             Profile::Strict => Err(Unserved.into()),
         }
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.account.shrink_memory(self.memories);
+        self.account.shrink_table(self.tables);
     }
 }
 
@@ -89,23 +116,31 @@ fn growth(current: usize, desired: usize, maximum: Option<usize>) -> Option<u64>
 impl ResourceLimiter for Meter {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool> {
         self.last = growth(current, desired, maximum).unwrap_or(0);
-        self.account.grow_memory(self.last)?;
+        match self.one_of_many {
+            true => self.account.lend_memory(self.last)?,
+            false => self.account.grow_memory(self.last)?,
+        }
+        self.memories = self.memories.saturating_add(self.last);
         Ok(growth(current, desired, maximum).is_some())
     }
 
     fn memory_grow_failed(&mut self, error: wasmtime::Error) -> Result<()> {
-        self.failed(&error, Account::shrink_memory)
+        self.failed(&error, Account::shrink_memory, |meter| &mut meter.memories)
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool> {
         let elements = growth(current, desired, maximum);
         self.last = elements.unwrap_or(0).saturating_mul(ELEMENT);
-        self.account.grow_table(self.last)?;
+        match self.one_of_many {
+            true => self.account.lend_table(self.last)?,
+            false => self.account.grow_table(self.last)?,
+        }
+        self.tables = self.tables.saturating_add(self.last);
         Ok(elements.is_some())
     }
 
     fn table_grow_failed(&mut self, error: wasmtime::Error) -> Result<()> {
-        self.failed(&error, Account::shrink_table)
+        self.failed(&error, Account::shrink_table, |meter| &mut meter.tables)
     }
 
     fn instances(&self) -> usize {

@@ -10,15 +10,22 @@ use super::PrepareError;
 use crate::engine::{Build, Engines, Flavour, fits_a_pool};
 
 pub(super) enum Code {
-    Component(Component),
+    /// With the flavour of its engine.
+    Component(Component, Flavour),
     Module(Module),
 }
 
 /// Maps code for one engine: a component's, or a module's.
-type Map = fn(&Engine, &Path) -> wasmtime::Result<Code>;
+type Map = fn(&Engine, Flavour, &Path) -> wasmtime::Result<Code>;
 
-/// Maps the code at `path`. What does not fit any engine of this build, or is no code at all, is [`PrepareError::Stale`].
-pub(super) fn load(engines: &Engines, build: Build, path: &Path) -> Result<Code, PrepareError> {
+/// Maps the code at `path`, a server's for so many `instances` at a time. What does not fit any engine of this build, or is no
+/// code at all, is [`PrepareError::Stale`].
+pub(super) fn load(
+    engines: &Engines,
+    build: Build,
+    instances: u32,
+    path: &Path,
+) -> Result<Code, PrepareError> {
     std::fs::File::open(path).map_err(PrepareError::Code)?;
     let plain = Flavour::plain(build);
     // Most code is a plain component, and to ask first would mean to read the file twice.
@@ -26,17 +33,22 @@ pub(super) fn load(engines: &Engines, build: Build, path: &Path) -> Result<Code,
         Ok(component) => return Ok(component),
         Err(error) => error,
     };
-    let concurrent = Flavour::concurrent(build);
+    let (concurrent, serving) = (Flavour::concurrent(build), Flavour::serving(build));
     // An engine with a pool does not even load what needs far more than there is room for.
     let on_demand =
-        |flavour, as_what: Map| engines.on_demand(flavour).and_then(|engine| as_what(&engine, path));
+        |flavour, as_what: Map| engines.on_demand(flavour).and_then(|engine| as_what(&engine, flavour, path));
     match Engine::detect_precompiled_file(path) {
         Ok(Some(Precompiled::Module)) => {
             map(engines, plain, path, module).or_else(|_| on_demand(plain, module))
         }
         Ok(Some(Precompiled::Component)) => map(engines, concurrent, path, component)
+            .or_else(|_| {
+                let code = component(&engines.serving(serving, instances)?, serving, path)?;
+                if code.fits_a_pool() { Ok(code) } else { on_demand(serving, component) }
+            })
             .or_else(|_| on_demand(plain, component))
-            .or_else(|_| on_demand(concurrent, component)),
+            .or_else(|_| on_demand(concurrent, component))
+            .or_else(|_| on_demand(serving, component)),
         _ => Err(error),
     }
     .map_err(|error| PrepareError::Stale(format!("{error:#}")))
@@ -44,10 +56,10 @@ pub(super) fn load(engines: &Engines, build: Build, path: &Path) -> Result<Code,
 
 /// Maps it for a pooling engine first, where there are such; for another if it needs more than a pool has room for.
 fn map(engines: &Engines, flavour: Flavour, path: &Path, map: Map) -> wasmtime::Result<Code> {
-    let code = map(&engines.get(flavour)?, path)?;
+    let code = map(&engines.get(flavour)?, flavour, path)?;
     match code.fits_a_pool() {
         true => Ok(code),
-        false => map(&engines.on_demand(flavour)?, path),
+        false => map(&engines.on_demand(flavour)?, flavour, path),
     }
 }
 
@@ -55,19 +67,20 @@ impl Code {
     fn fits_a_pool(&self) -> bool {
         match self {
             // Without an answer it imports modules, which decide.
-            Code::Component(component) => component.resources_required().as_ref().is_some_and(fits_a_pool),
+            Code::Component(component, _) => component.resources_required().as_ref().is_some_and(fits_a_pool),
             Code::Module(module) => fits_a_pool(&module.resources_required()),
         }
     }
 }
 
-fn component(engine: &Engine, path: &Path) -> wasmtime::Result<Code> {
+fn component(engine: &Engine, flavour: Flavour, path: &Path) -> wasmtime::Result<Code> {
     // SAFETY: the file was written by this program's compiler and is writable for root alone; Wasmtime checks that
     // version and configuration are this engine's.
-    unsafe { Component::deserialize_file(engine, path) }.map(Code::Component)
+    let component = unsafe { Component::deserialize_file(engine, path) }?;
+    Ok(Code::Component(component, flavour))
 }
 
-fn module(engine: &Engine, path: &Path) -> wasmtime::Result<Code> {
+fn module(engine: &Engine, _: Flavour, path: &Path) -> wasmtime::Result<Code> {
     // SAFETY: as above.
     unsafe { Module::deserialize_file(engine, path) }.map(Code::Module)
 }

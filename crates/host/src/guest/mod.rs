@@ -22,6 +22,7 @@ mod opening;
 mod outcome;
 mod preview1;
 mod random;
+mod server;
 mod socket_creation;
 mod state;
 mod stdio;
@@ -44,6 +45,8 @@ pub use denials::Denials;
 pub use errors::PrepareError;
 pub use library::Library;
 pub use outcome::Outcome;
+pub use server::Drain;
+pub(crate) use server::Remains;
 pub use timeout::Timeout;
 
 use crate::protocol::NameFiles;
@@ -65,6 +68,8 @@ pub struct Launch {
     pub grants: Grants,
     /// Hears of each call that the grants do not allow.
     pub denials: Denials,
+    /// Asks a guest that serves to come to its end.
+    pub drain: Drain,
     /// What the pod's own files say about names.
     pub names: NameFiles,
     /// The certificates that the node trusts, in PEM; read when they are needed.
@@ -89,22 +94,30 @@ pub struct Prepared {
 
 enum Program {
     Component(command::Command),
+    Server(server::Prepared),
     Module(module::Module),
 }
 
 /// Loads, links and checks a guest. Errors are the pod's, or ask for new code ([`PrepareError::Stale`]).
 pub fn prepare(library: &Library, launch: Launch) -> Result<Prepared, PrepareError> {
-    let Launch { code, root, grants, denials, names, roots, stdin, stdout, stderr } = launch;
-    let timeout = grants.timeout();
+    let Launch { code, root, grants, denials, drain, names, roots, stdin, stdout, stderr } = launch;
     let stdio = Stdio::new(stdin, stdout, stderr, grants.profile()).map_err(PrepareError::Stdio)?;
     let linked = library.linked(&code, &grants)?;
     let names = Arc::new(Names::new(grants.egress(), &names, denials.clone())?);
     let gate = Gate::new(&grants, &names);
-    let wasi = wasi::context(&grants, &gate, root.as_deref(), &stdio)?;
     let dump = Dump::of(&grants, root.as_deref());
+    let wasi = wasi::context(&grants, &gate, root.as_deref(), &stdio)?;
+    // Of a server it is the limit of each request.
+    let timeout = if linked.serves() { None } else { grants.timeout() };
+    let client = || Client::new(&grants, names, root.as_deref(), roots.map(File::from));
     let program = match linked.as_ref() {
+        Linked::Server(server) => {
+            let (client, stdio, denials) = (client(), stdio.clone(), denials.clone());
+            let site = server::Site { grants, client, gate, root, stdio, denials, dump };
+            Program::Server(server::Prepared::new(server.clone(), site, drain))
+        }
         Linked::Component(component) => {
-            let client = Client::new(&grants, names, root.as_deref(), roots.map(File::from));
+            let client = client();
             Program::Component(component.clone().prepare(&grants, client, gate, wasi, &stdio, dump)?)
         }
         Linked::Module(module) => Program::Module(module.clone().prepare(&grants, wasi, dump)?),
@@ -119,6 +132,19 @@ impl Prepared {
         Some(Timeout::new(limit, self.ending.clone(), self.stdio.clone()))
     }
 
+    /// Whether it needs a listener to be run.
+    pub fn serves(&self) -> bool {
+        matches!(self.program, Program::Server(_))
+    }
+
+    /// What a server leaves behind for a moment when its call is dropped.
+    pub(crate) fn remains(&self) -> Option<Remains> {
+        match &self.program {
+            Program::Server(server) => Some(server.remains()),
+            Program::Component(_) | Program::Module(_) => None,
+        }
+    }
+
     /// How long the guest may run.
     pub(crate) fn limit(&self) -> Option<Duration> {
         self.timeout
@@ -130,16 +156,20 @@ impl Prepared {
 }
 
 /// Runs a guest to its end, on this thread, and returns when all of its output is written. Never returns when the guest's
-/// [`Timeout`] ends it first.
-pub fn run(prepared: Prepared) -> Outcome {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+/// [`Timeout`] ends it first. A server needs its `listener`.
+pub fn run(prepared: Prepared, listener: Option<OwnedFd>) -> Outcome {
+    let runtime = match &prepared.program {
+        Program::Server(server) => server.runtime(),
+        _ => tokio::runtime::Builder::new_current_thread().enable_all().build(),
+    };
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return Outcome::broken(format!("cannot make the event loop: {error}")),
     };
     let ending = prepared.ending.clone();
     runtime.block_on(async {
         let last_words = prepared.last_words();
-        let outcome = call(prepared).await;
+        let outcome = call(prepared, listener).await;
         if let Some(account) = Charge::of_this_thread() {
             account.close();
         }
@@ -152,11 +182,12 @@ pub fn run(prepared: Prepared) -> Outcome {
 }
 
 /// Runs a guest to its end, which it is told of by nobody yet. Dropped, the guest is gone.
-pub(crate) async fn call(prepared: Prepared) -> Outcome {
+pub(crate) async fn call(prepared: Prepared, listener: Option<OwnedFd>) -> Outcome {
     let Prepared { program, _linked, stdio, denials, .. } = prepared;
     match program {
         Program::Component(command) => command.run(&stdio, &denials).await,
         Program::Module(module) => module.run(&stdio, &denials).await,
+        Program::Server(server) => server.run(listener).await,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use grants::{Grants, Mode};
+use grants::Grants;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, Result, Store};
 use wasmtime_wasi::p1::WasiP1Ctx;
@@ -55,6 +55,7 @@ pub(super) fn component(
     gate: Arc<Gate>,
     mut wasi: WasiCtxBuilder,
     stdio: &Stdio,
+    meter: Meter,
 ) -> Result<Store<ComponentState>> {
     let limit = grants.memory_limit();
     let denials = client.names().denials().clone();
@@ -65,7 +66,7 @@ pub(super) fn component(
         table,
         http: WasiHttpCtx::new(),
         client,
-        meter: Meter::new(limit, grants.profile()),
+        meter,
         gate,
         denials,
         config: grants.env().to_vec(),
@@ -75,7 +76,7 @@ pub(super) fn component(
         listings: HashMap::new(),
     };
     let mut store = Store::new(engine, state);
-    share(&mut store, grants);
+    make_way(&mut store);
     store.limiter(|state| &mut state.meter);
     store.set_hostcall_fuel(limits::per_call(limit, grants.mode()));
     store.set_max_component_handles(limits::HANDLES);
@@ -100,19 +101,17 @@ pub(super) fn module(
         engine,
         ModuleState { wasi, identities: Identities::default(), room: Room::of(grants), meter },
     );
-    share(&mut store, grants);
+    make_way(&mut store);
     store.limiter(|state| &mut state.meter);
     store.set_hostcall_fuel(limits::per_call(limit, grants.mode()));
     grants.fuel().map_or(Ok(()), |units| store.set_fuel(units))?;
     Ok(store)
 }
 
-/// A guest that shares its threads with others makes way for them.
-fn share<T>(store: &mut Store<T>, grants: &Grants) {
-    if grants.mode() == Mode::Shared {
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|_| tenants::make_way());
-    }
+/// Where time is told to the code of guests, which [`crate::engine::Flavour::interruptible`] decides, each makes way for others.
+fn make_way<T>(store: &mut Store<T>) {
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(|_| tenants::make_way());
 }
 
 impl ComponentState {

@@ -118,17 +118,13 @@ const LEGACY: &[c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const LEGACY: &[c_long] = &[];
 
+/// For a listener that a host was given, because its container serves: whoever comes is taken. No socket can be made by
+/// these, none bound and none connected.
+const SERVING: &[c_long] =
+    &[libc::SYS_accept4, libc::SYS_getsockname, libc::SYS_getpeername, libc::SYS_shutdown];
+
 /// Sockets, for containers that were granted any network.
-const NETWORK: &[c_long] = &[
-    libc::SYS_bind,
-    libc::SYS_connect,
-    libc::SYS_listen,
-    libc::SYS_accept,
-    libc::SYS_accept4,
-    libc::SYS_getsockname,
-    libc::SYS_getpeername,
-    libc::SYS_shutdown,
-];
+const NETWORK: &[c_long] = &[libc::SYS_bind, libc::SYS_connect, libc::SYS_listen, libc::SYS_accept];
 
 /// Installs the filters on this thread. Returns false where the kernel has no seccomp filters.
 pub(super) fn apply(jail: &Jail) -> Result<bool, JailError> {
@@ -170,7 +166,7 @@ fn programs(jail: &Jail) -> Result<[BpfProgram; 2], seccompiler::BackendError> {
 
 fn rules(jail: &Jail) -> Result<BTreeMap<c_long, Vec<SeccompRule>>, seccompiler::BackendError> {
     let mut rules: BTreeMap<c_long, Vec<SeccompRule>> =
-        ALWAYS.iter().chain(LEGACY).map(|call| (*call, Vec::new())).collect();
+        ALWAYS.iter().chain(LEGACY).chain(SERVING).map(|call| (*call, Vec::new())).collect();
     // The other program says ENOSYS, which is stricter than to allow.
     rules.insert(libc::SYS_clone3, Vec::new());
     let thread = (libc::CLONE_VM | libc::CLONE_THREAD | libc::CLONE_SIGHAND) as u64;
@@ -187,11 +183,11 @@ fn rules(jail: &Jail) -> Result<BTreeMap<c_long, Vec<SeccompRule>>, seccompiler:
     // pointed at any name of the node.
     let stream = (libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK) as u64;
     rules.insert(libc::SYS_socketpair, vec![both((0, libc::AF_UNIX as u64), (1, stream))?]);
+    for call in [libc::SYS_getsockopt, libc::SYS_setsockopt] {
+        rules.insert(call, not_about_the_peer()?);
+    }
     if jail.sockets != Sockets::None {
         rules.extend(NETWORK.iter().map(|call| (*call, Vec::new())));
-        for call in [libc::SYS_getsockopt, libc::SYS_setsockopt] {
-            rules.insert(call, not_about_the_peer()?);
-        }
         let families = [libc::AF_INET, libc::AF_INET6];
         rules.insert(
             libc::SYS_socket,

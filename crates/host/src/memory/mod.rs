@@ -156,10 +156,21 @@ impl Account {
     /// Asks for linear memory.
     pub(crate) fn grow_memory(&self, bytes: u64) -> Result<(), Exhausted> {
         self.ask(bytes)?;
+        self.count_memory(bytes);
+        Ok(())
+    }
+
+    /// The same for one of several instances: who is refused ends, and its container goes on.
+    pub(crate) fn lend_memory(&self, bytes: u64) -> Result<(), Exhausted> {
+        self.check(bytes)?;
+        self.count_memory(bytes);
+        Ok(())
+    }
+
+    fn count_memory(&self, bytes: u64) {
         self.memories.fetch_add(bytes, Relaxed);
         self.tell(bytes.cast_signed());
         self.peak.fetch_max(self.used(), Relaxed);
-        Ok(())
     }
 
     /// Gives linear memory back.
@@ -190,6 +201,13 @@ impl Account {
     /// Asks for a table's elements, which the engine keeps on the heap: they are noted here and counted there.
     pub(crate) fn grow_table(&self, bytes: u64) -> Result<(), Exhausted> {
         self.ask(bytes)?;
+        self.tables.fetch_add(bytes, Relaxed);
+        Ok(())
+    }
+
+    /// The same for one of several instances.
+    pub(crate) fn lend_table(&self, bytes: u64) -> Result<(), Exhausted> {
+        self.check(bytes)?;
         self.tables.fetch_add(bytes, Relaxed);
         Ok(())
     }

@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn a_peer_that_goes_without_reading_is_gone_all_the_same() {
         let (shim, host) = Channel::pair().unwrap();
-        shim.send(&Reply::Ready { id: "unread".into() }, &[]).unwrap();
+        shim.send(&Reply::Ready { id: "unread".into(), serves: false }, &[]).unwrap();
         drop(host);
         assert!(shim.receive_plain::<Reply>().unwrap().is_none());
     }
@@ -172,7 +172,7 @@ mod tests {
         let before = std::fs::read_dir("/proc/self/fd").unwrap().count();
         let file = std::fs::File::open("/dev/null").unwrap();
         Channel::new(host.try_clone().unwrap())
-            .send(&Reply::Ready { id: "a".into() }, &[file.as_fd()])
+            .send(&Reply::Ready { id: "a".into(), serves: false }, &[file.as_fd()])
             .unwrap();
         drop(file);
         assert!(matches!(shim.receive_plain::<Reply>().unwrap(), Some(Reply::Ready { .. })));

@@ -30,8 +30,10 @@ pub enum Request {
     /// stderr that [`Stdio`] names, then, where `roots` says so, a file with the certificates that the node trusts.
     /// What is `beside` a container, of many, is another process of that: it has its memory, CPU and pauses.
     Launch { id: String, place: Place, stdio: Stdio, roots: bool, beside: Option<String> },
-    /// Run the container that was launched under this id.
-    Start { id: String },
+    /// Run the container that was launched under this id. Descriptors: the listener of one that serves, if `listener` says so.
+    Start { id: String, listener: bool },
+    /// Have a container that serves take no more requests, answer those that it has, and end.
+    Drain { id: String },
     /// End a container, of many, at once. Answered by its exit.
     Kill { id: String },
     /// Hold a container, of many, until it is resumed.
@@ -101,8 +103,8 @@ pub enum Reply {
     /// The jail is closed. `missing` names its parts that this kernel lacks; `sockets` is the number of the descriptor by
     /// which the kernel asks for sockets on this host's behalf, where somebody else makes them.
     Jailed { missing: Vec<String>, sockets: Option<i32> },
-    /// The container is loaded and linked; `Start` runs it.
-    Ready { id: String },
+    /// The container is loaded and linked; `Start` runs it. What `serves` is to be started with a listener.
+    Ready { id: String, serves: bool },
     /// The container cannot run. `stale` asks for the code to be compiled anew.
     Refused { id: String, message: String, stale: bool },
     /// The container was denied a call; it goes on.

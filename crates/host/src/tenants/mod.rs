@@ -8,7 +8,7 @@ mod pause;
 mod polls;
 pub mod tags;
 mod tenant;
-mod ticker;
+pub(crate) mod ticker;
 
 use std::collections::HashMap;
 use std::io;
@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use wasmtime::{Result, UpdateDeadline};
 
 use crate::engine::Build;
-use crate::guest::{Denials, Launch, Library};
+use crate::guest::{Denials, Drain, Launch, Library};
 use crate::protocol::{Channel, Payload, Place, Reply, Request, container_dir};
 use crate::serve::{Unpacked, Voice, unpack};
 use tags::Tags;
@@ -58,7 +58,8 @@ struct Containers(Mutex<HashMap<String, Entry>>);
 struct Entry {
     tenant: Arc<Tenant>,
     /// Sends it off.
-    start: Option<oneshot::Sender<()>>,
+    start: Option<oneshot::Sender<Option<OwnedFd>>>,
+    drain: Drain,
 }
 
 impl Host {
@@ -71,7 +72,8 @@ impl Host {
         let mut runtime = Builder::new_multi_thread();
         runtime.worker_threads(threads).thread_name("guests").enable_all();
         polls::hook(&mut runtime, tags);
-        ticker::start(library.clone())?;
+        let clock = library.clone();
+        ticker::start(move || clock.tick())?;
         Ok(Host { channel, library, runtime: runtime.build()?, containers: Arc::default() })
     }
 
@@ -90,17 +92,23 @@ impl Host {
                 self.launch(id, voice, tenant, &place, unpack(stdio, roots, fds)?);
                 Ok(())
             }
-            Request::Start { id } => {
+            Request::Start { id, .. } => {
                 if let Some(start) = self.containers.lock().get_mut(&id).and_then(|entry| entry.start.take())
                 {
                     // One that could not be loaded has hung up already and has said so itself.
-                    let _hung_up = start.send(());
+                    let _hung_up = start.send(fds.into_iter().next());
                 }
                 Ok(())
             }
             Request::Kill { id } => {
                 if let Some(tenant) = self.containers.tenant(&id) {
                     tenant.kill();
+                }
+                Ok(())
+            }
+            Request::Drain { id } => {
+                if let Some(drain) = self.containers.lock().get(&id).map(|entry| entry.drain.clone()) {
+                    drain.ask();
                 }
                 Ok(())
             }
@@ -146,9 +154,21 @@ impl Host {
         let code = container_dir(&place.code).join("code");
         let root = container_dir(&place.root).join("root");
         let denials: Denials = voice.denials().clone();
-        let launch = Launch { code, root: Some(root), grants, denials, names, stdin, stdout, stderr, roots };
+        let drain = Drain::default();
+        let launch = Launch {
+            code,
+            root: Some(root),
+            grants,
+            denials,
+            drain: drain.clone(),
+            names,
+            stdin,
+            stdout,
+            stderr,
+            roots,
+        };
         let (start, started) = oneshot::channel();
-        self.containers.lock().insert(id, Entry { tenant: tenant.clone(), start: Some(start) });
+        self.containers.lock().insert(id, Entry { tenant: tenant.clone(), start: Some(start), drain });
         let life = tenant.clone().live(voice, self.library.clone(), launch, started);
         polls::on_behalf_of(tenant, || drop(self.runtime.spawn(life)));
     }
@@ -176,10 +196,21 @@ impl Containers {
     }
 }
 
+/// Waits until the container that this thread works for may begin something: it is not paused, and has CPU time left.
+pub(crate) async fn turn() {
+    while let Some(hold) = polls::current().and_then(|tenant| tenant.held()) {
+        hold.await;
+    }
+}
+
 /// What a guest does at the end of its turn: it waits for others, or for its quota, or learns that it is over.
 pub(crate) fn make_way() -> Result<UpdateDeadline> {
     let Some(tenant) = polls::current() else { return Ok(UpdateDeadline::Yield(1)) };
     let turn = ticker::turn(&tenant);
+    if tenant.pause.is_on() {
+        let pause = tenant.pause.clone();
+        return Ok(UpdateDeadline::YieldCustom(turn, Box::pin(async move { pause.over().await })));
+    }
     Ok(match tenant.cpu.wait(polls::running()) {
         Some(wait) => UpdateDeadline::YieldCustom(turn, Box::pin(tokio::time::sleep(wait))),
         // A guest that is over is dropped where it waits.

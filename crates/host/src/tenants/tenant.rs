@@ -1,5 +1,6 @@
 //! One of many containers: from its launch to its exit, as a task on threads that it shares.
 
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
@@ -92,7 +93,7 @@ impl Tenant {
     }
 
     /// What keeps it from going on.
-    fn held(&self) -> Option<Hold> {
+    pub(super) fn held(&self) -> Option<Hold> {
         if self.pause.is_on() {
             let pause = self.pause.clone();
             return Some(Box::pin(async move { pause.over().await }));
@@ -136,7 +137,7 @@ impl Tenant {
         voice: Voice,
         library: Arc<Library>,
         launch: Launch,
-        started: oneshot::Receiver<()>,
+        started: oneshot::Receiver<Option<OwnedFd>>,
     ) {
         let outcome = match guest::prepare(&library, launch) {
             Err(error) => return voice.refuse(error.to_string(), matches!(error, PrepareError::Stale(_))),
@@ -144,14 +145,18 @@ impl Tenant {
                 return voice.refuse(self.cut.ended().await.reason.unwrap_or_default(), false);
             }
             Ok(prepared) => {
-                voice.ready();
+                voice.ready(prepared.serves());
                 let (last_words, limit) = (prepared.last_words(), prepared.limit());
+                let remains = prepared.remains();
                 tokio::select! {
                     biased;
                     outcome = self.cut.ended() => Some(outcome),
                     started = started => match started {
-                        Ok(()) => {
-                            let outcome = self.run(prepared, limit).await;
+                        Ok(listener) => {
+                            let outcome = self.run(prepared, listener, limit).await;
+                            if let Some(remains) = remains {
+                                remains.end().await;
+                            }
                             self.account.close();
                             // Whoever was killed writes nothing more.
                             if outcome.reason.is_some() || !self.is_ended() {
@@ -171,7 +176,12 @@ impl Tenant {
         }
     }
 
-    async fn run(&self, prepared: guest::Prepared, limit: Option<Duration>) -> Outcome {
+    async fn run(
+        &self,
+        prepared: guest::Prepared,
+        listener: Option<OwnedFd>,
+        limit: Option<Duration>,
+    ) -> Outcome {
         let timeout = async {
             match limit {
                 Some(limit) => {
@@ -186,7 +196,7 @@ impl Tenant {
             biased;
             outcome = self.cut.ended() => outcome,
             outcome = timeout => outcome,
-            outcome = Paced::new(self, guest::call(prepared)) => outcome,
+            outcome = Paced::new(self, guest::call(prepared, listener)) => outcome,
         }
     }
 

@@ -6,7 +6,6 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use super::Tenant;
-use crate::guest::Library;
 
 /// Between two epochs.
 pub(super) const TICK: Duration = Duration::from_millis(2);
@@ -28,8 +27,8 @@ static NOW: AtomicU64 = AtomicU64::new(1);
 static RIVALS: Mutex<Vec<Arc<Tenant>>> = Mutex::new(Vec::new());
 static LIGHTEST: AtomicU64 = AtomicU64::new(1024);
 
-/// Starts the clock of this process' guests.
-pub(super) fn start(library: Arc<Library>) -> std::io::Result<()> {
+/// Starts the clock of this process' guests: `tick` lets them know that time goes on.
+pub(crate) fn start(tick: impl Fn() + Send + 'static) -> std::io::Result<()> {
     let ticker = thread::Builder::new().name("ticker".into()).spawn(move || {
         let mut idle = 0;
         loop {
@@ -39,7 +38,7 @@ pub(super) fn start(library: Arc<Library>) -> std::io::Result<()> {
                 idle = 0;
             }
             thread::sleep(TICK);
-            library.tick();
+            tick();
             weigh(NOW.fetch_add(1, Ordering::Relaxed) + 1);
         }
     })?;
@@ -49,7 +48,7 @@ pub(super) fn start(library: Arc<Library>) -> std::io::Result<()> {
 }
 
 /// A thread begins to work for a guest.
-pub(super) fn working() {
+pub(crate) fn working() {
     if WORKING.fetch_add(1, Ordering::SeqCst) == 0
         && let Some(ticker) = TICKER.get()
     {
@@ -57,7 +56,7 @@ pub(super) fn working() {
     }
 }
 
-pub(super) fn idle() {
+pub(crate) fn idle() {
     WORKING.fetch_sub(1, Ordering::SeqCst);
 }
 

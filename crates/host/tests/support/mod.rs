@@ -205,7 +205,7 @@ impl Guest {
     pub fn start(self) -> JoinHandle<Outcome> {
         std::thread::spawn(|| {
             let (_code, prepared) = self.prepare();
-            guest::run(prepared.unwrap())
+            guest::run(prepared.unwrap(), None)
         })
     }
 
@@ -227,6 +227,7 @@ impl Guest {
             root,
             grants,
             denials: Denials::new(|_| {}),
+            drain: Default::default(),
             names: NameFiles::default(),
             roots: None,
             stdin,

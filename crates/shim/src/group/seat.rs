@@ -1,7 +1,7 @@
 //! A container's seat in a host that it shares.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -142,8 +142,14 @@ impl Seat {
         self.host.process().send(&Request::Resize { id: self.id.clone(), memory, cpu }, &[])
     }
 
-    pub fn run(&self) -> Result<()> {
-        self.host.process().send(&Request::Start { id: self.id.clone() }, &[])
+    pub fn run(&self, listener: Option<BorrowedFd<'_>>) -> Result<()> {
+        let start = Request::Start { id: self.id.clone(), listener: listener.is_some() };
+        self.host.process().send(&start, listener.as_slice())
+    }
+
+    /// Asks a guest that serves to come to its end.
+    pub fn drain(&self) -> Result<()> {
+        self.host.process().send(&Request::Drain { id: self.id.clone() }, &[])
     }
 
     /// Ends the guest. Its exit is a reply as any other.

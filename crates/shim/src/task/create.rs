@@ -16,7 +16,7 @@ use oci_spec::runtime::Spec;
 use protobuf::well_known_types::any::Any;
 
 use super::bundle::Bundle;
-use super::{Container, Guest, Home, Task, Work, ending};
+use super::{Container, Guest, Home, Server, Task, Work, ending};
 use crate::cgroup::{Cgroup, Cpuset, Limits};
 use crate::containerd::{Containerd, Registry};
 use crate::events::Events;
@@ -101,14 +101,14 @@ pub async fn create(context: &Context, order: Order, bundle: &Bundle) -> Result<
     let grants = grants::derive(bundle.spec(), &policy)?;
     let mode = grants.mode();
     let plan = Plan { context, order: &order, bundle, policy: &policy, grants: &grants };
-    let Loaded { home, place, cgroup, stdio, image, code } = match mode {
+    let Loaded { home, place, cgroup, stdio, image, code, server } = match mode {
         Mode::Normal => plan.in_a_host_of_its_own().await?,
         Mode::Shared => plan.in_a_shared_host().await?,
     };
     let cgroups = cgroup.as_ref().map(|cgroup| cgroup.dirs().to_owned()).unwrap_or_default();
     let (table, granted) = (grants.table(), format!("granted: {}", grants.line()));
     let container = Container {
-        guest: Guest::new(home, stdio),
+        guest: Guest::new(home, stdio).serving(server),
         place,
         options: order.options.clone(),
         most_memory: policy.limits.memory.map(|size| size.0),
@@ -152,6 +152,14 @@ struct Loaded {
     stdio: Stdio,
     image: Option<String>,
     code: Digest,
+    server: Option<Server>,
+}
+
+impl Loaded {
+    fn new(home: Home, place: Place, cgroup: Option<Cgroup>, parts: Parts, server: Option<Server>) -> Loaded {
+        let Parts { stdio, look, source, .. } = parts;
+        Loaded { home, place, cgroup, stdio, image: look.image, code: source.digest, server }
+    }
 }
 
 /// Code, files and streams: what a container needs wherever it runs.
@@ -183,15 +191,8 @@ impl Plan<'_> {
                 let id = &self.order.id;
                 let place = Place { code: id.clone(), root: id.clone(), tag: 0 };
                 let home = Home::Own(host);
-                match self.launch(&home, place.clone(), &parts).await {
-                    Ok(()) => Ok(Loaded {
-                        home,
-                        place,
-                        cgroup,
-                        stdio: parts.stdio,
-                        image: parts.look.image,
-                        code: parts.source.digest,
-                    }),
+                match self.launch_alone(&home, &place, &parts).await {
+                    Ok(server) => Ok(Loaded::new(home, place, cgroup, parts, server)),
                     Err(error) => {
                         take_back(Some(&home), cgroup).await;
                         Err(error)
@@ -252,7 +253,7 @@ impl Plan<'_> {
         let (seat, look) = tokio::try_join!(groups.seat(guest), self.look())?;
         let home = Home::Shared(seat);
         match self.take_seat(&home, look).await {
-            Ok((place, stdio, image, code)) => Ok(Loaded { home, place, cgroup: None, stdio, image, code }),
+            Ok((place, parts, server)) => Ok(Loaded::new(home, place, None, parts, server)),
             Err(error) => {
                 take_back(Some(&home), None).await;
                 Err(error)
@@ -260,7 +261,7 @@ impl Plan<'_> {
         }
     }
 
-    async fn take_seat(&self, home: &Home, look: Look) -> Result<(Place, Stdio, Option<String>, Digest)> {
+    async fn take_seat(&self, home: &Home, look: Look) -> Result<(Place, Parts, Option<Server>)> {
         let Home::Shared(seat) = home else { bail!("a seat is in a shared host") };
         let mut parts = self.parts(look).await?;
         let (root, volumes) = (parts.root.take(), std::mem::take(&mut parts.volumes));
@@ -269,11 +270,18 @@ impl Plan<'_> {
         if with_files {
             refuse_kernel_files(seat.pid(), seat.files(), self.grants.volumes())?;
         }
+        let mut netns = None;
         if self.grants.uses_network() {
-            seat.network(Network::of(self.bundle)?.descriptor()?);
+            let pods = Network::of(self.bundle)?.descriptor()?;
+            seat.network(pods.try_clone()?);
+            netns = Some(pods);
         }
-        self.launch(home, place.clone(), &parts).await?;
-        Ok((place, parts.stdio, parts.look.image, parts.source.digest))
+        let server = match (self.launch(home, place.clone(), &parts).await?, netns) {
+            (false, _) => None,
+            (true, Some(netns)) => Some(self.server(netns)),
+            (true, None) => Some(self.server(Network::of(self.bundle)?.descriptor()?)),
+        };
+        Ok((place, parts, server))
     }
 
     async fn parts(&self, look: Look) -> Result<Parts> {
@@ -292,10 +300,23 @@ impl Plan<'_> {
         Ok(Parts { look, stdio, root, volumes, source, code })
     }
 
-    async fn launch(&self, home: &Home, place: Place, parts: &Parts) -> Result<()> {
+    /// In a host of its own, which is in the pod's network.
+    async fn launch_alone(&self, home: &Home, place: &Place, parts: &Parts) -> Result<Option<Server>> {
+        Ok(match (self.launch(home, place.clone(), parts).await?, home) {
+            (true, Home::Own(host)) => Some(self.server(host.network_namespace()?)),
+            _ => None,
+        })
+    }
+
+    fn server(&self, netns: OwnedFd) -> Server {
+        Server::new(self.grants.http().port.get(), netns)
+    }
+
+    /// Returns whether the Wasm serves.
+    async fn launch(&self, home: &Home, place: Place, parts: &Parts) -> Result<bool> {
         let launch = launch(home, &self.order.id, place, self.grants, self.bundle, &parts.stdio);
         match observe::stage(Stage::Instantiate, launch).await {
-            Ok(()) => Ok(()),
+            Ok(serves) => Ok(serves),
             Err(Refused::Stale(reason)) => {
                 // The next create compiles anew; this one's host has the stale file mounted.
                 Cache::of(self.policy).forget(&parts.source, Build::of(self.grants))?;
@@ -338,7 +359,7 @@ pub(super) fn jail(
     }
 }
 
-/// Has a host load what stands at `place`.
+/// Has a host load what stands at `place`. Returns whether it serves.
 pub(super) async fn launch(
     home: &Home,
     id: &str,
@@ -346,7 +367,7 @@ pub(super) async fn launch(
     grants: &Grants,
     bundle: &Bundle,
     stdio: &Stdio,
-) -> Result<(), Refused> {
+) -> Result<bool, Refused> {
     let own = bundle.of_the_pod(sandbox::RESOLV_CONF);
     let names = network_files::names(grants, own.as_deref())?;
     let payload = serialised(&Payload { grants, names })?;

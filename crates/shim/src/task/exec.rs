@@ -276,7 +276,11 @@ impl Plan<'_> {
             false => self.other_wasm(grants, policy).await?,
         };
         let stdio = Stdio::open(&self.exec.urls, &self.task.id, &self.task.namespace).await?;
-        create::launch(home, &self.exec.id, place, grants, bundle, &stdio).await?;
+        if create::launch(home, &self.exec.id, place, grants, bundle, &stdio).await? {
+            bail!(
+                "the Wasm serves HTTP, and an exec runs commands: name one, or a function, as `/path.wasm#function` does"
+            );
+        }
         Ok(stdio)
     }
 

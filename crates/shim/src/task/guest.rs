@@ -1,8 +1,9 @@
 //! One program at work, as the shim holds it: the first of a container, or one that was executed in it.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use anyhow::Result;
 use host::protocol::{Counts, Exit};
@@ -10,12 +11,16 @@ use host::protocol::{Counts, Exit};
 use super::container::{Container, lock};
 use super::{Death, Home};
 use crate::denied::Denied;
+use crate::listener;
 use crate::record::Process;
 use crate::stdio::{Stdio, Unread};
 
 /// Exit codes of the design's table of ends.
 const KILLED: u8 = 137;
 const CRASHED: u8 = 139;
+
+/// Signals that ask a server to come to its end.
+const ASKS: [i32; 2] = [libc::SIGTERM, libc::SIGINT];
 
 /// A loaded program.
 #[derive(Debug)]
@@ -28,6 +33,26 @@ pub struct Guest {
     denied: Mutex<Denied>,
     /// The signal that containerd sent to end it; 0 for none.
     ended_by: AtomicI32,
+    server: Option<Server>,
+}
+
+/// What is known of a guest that serves.
+#[derive(Debug)]
+pub struct Server {
+    port: u16,
+    /// That of its pod.
+    netns: OwnedFd,
+    listener: Mutex<Option<OwnedFd>>,
+    /// It runs, under this id to its host.
+    runs: OnceLock<String>,
+    drained: AtomicBool,
+}
+
+impl Server {
+    pub fn new(port: u16, netns: OwnedFd) -> Server {
+        let (listener, runs, drained) = (Mutex::default(), OnceLock::new(), AtomicBool::new(false));
+        Server { port, netns, listener, runs, drained }
+    }
 }
 
 impl Guest {
@@ -38,7 +63,24 @@ impl Guest {
             unread: Mutex::default(),
             denied: Mutex::default(),
             ended_by: AtomicI32::new(0),
+            server: None,
         }
+    }
+
+    /// The same for one that serves.
+    pub fn serving(self, server: Option<Server>) -> Guest {
+        Guest { server, ..self }
+    }
+
+    /// Makes the listener of a guest that serves.
+    ///
+    /// # Errors
+    /// Its port is taken.
+    pub fn listen(&self) -> Result<()> {
+        if let Some(server) = &self.server {
+            *lock(&server.listener) = Some(listener::open(server.netns.try_clone()?, server.port)?);
+        }
+        Ok(())
     }
 
     pub fn pid(&self) -> u32 {
@@ -51,11 +93,27 @@ impl Guest {
     }
 
     pub fn run(&self, id: &str) -> Result<()> {
-        self.home.run(id)
+        let Some(server) = &self.server else { return self.home.run(id, None) };
+        // From here on its host alone has it.
+        let listener = lock(&server.listener).take();
+        self.home.run(id, listener.as_ref().map(AsFd::as_fd))?;
+        // A container is started once.
+        drop(server.runs.set(id.to_owned()));
+        Ok(())
     }
 
-    /// Ends it as a signal would end a process. A guest has no handler to run: the first signal counts.
+    /// Ends it as a signal would end a process. A guest has no handler to run: the first signal counts. One that serves comes
+    /// to its end in peace when it is asked to for the first time.
     pub fn end_by(&self, signal: i32) {
+        if ASKS.contains(&signal)
+            && let Some(server) = &self.server
+            && let Some(id) = server.runs.get()
+            && !server.drained.swap(true, Ordering::SeqCst)
+            && self.home.drain(id).is_ok()
+        {
+            return;
+        }
+
         if self.ended_by.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst).is_ok()
             || signal == libc::SIGKILL
         {

@@ -1,5 +1,6 @@
 //! Where a container runs: in a host of its own, or on a seat in one that it shares. Nothing else asks which.
 
+use std::os::fd::BorrowedFd;
 use std::sync::Mutex;
 
 use anyhow::{Result, bail};
@@ -43,8 +44,8 @@ impl Home {
         }
     }
 
-    /// Loads the container.
-    pub async fn launch(&self, id: &str, launch: &Launch<'_>) -> Result<(), Refused> {
+    /// Loads the container. Returns whether it serves, and so needs a listener to be run.
+    pub async fn launch(&self, id: &str, launch: &Launch<'_>) -> Result<bool, Refused> {
         match self {
             Home::Own(host) => host.launch(id, launch)?,
             Home::Shared(seat) => seat.launch(launch)?,
@@ -65,11 +66,22 @@ impl Home {
         }
     }
 
-    /// Lets the launched container run.
-    pub fn run(&self, id: &str) -> Result<()> {
+    /// Lets the launched container run, with its listener if it serves.
+    pub fn run(&self, id: &str, listener: Option<BorrowedFd<'_>>) -> Result<()> {
         match self {
-            Home::Own(host) => host.send(&Request::Start { id: id.to_owned() }, &[]),
-            Home::Shared(seat) => seat.run(),
+            Home::Own(host) => {
+                let start = Request::Start { id: id.to_owned(), listener: listener.is_some() };
+                host.send(&start, listener.as_slice())
+            }
+            Home::Shared(seat) => seat.run(listener),
+        }
+    }
+
+    /// Asks a guest that serves to come to its end.
+    pub fn drain(&self, id: &str) -> Result<()> {
+        match self {
+            Home::Own(host) => host.send(&Request::Drain { id: id.to_owned() }, &[]),
+            Home::Shared(seat) => seat.drain(),
         }
     }
 

@@ -32,7 +32,7 @@ pub use container::Container;
 pub use create::{Context, Order, cgroups_path, create};
 pub use ending::{end, end_soon, signal_ends};
 pub use exec::{Exec, start as start_exec};
-pub use guest::Guest;
+pub use guest::{Guest, Server};
 pub use home::{Death, Home};
 pub use program::Program;
 pub use progress::{End, Phase};
@@ -115,9 +115,21 @@ impl Task {
 
     /// Starts the task. The start is announced before the guest can end.
     pub async fn start(&self, announce: impl FnOnce()) -> Result<()> {
+        let before =
+            || Error::FailedPrecondition(format!("the task {} was started before, or has ended", self.id));
+        if self.phase() != Phase::Created {
+            return Err(before());
+        }
+        if let Work::Container(container) = &self.work
+            && let Err(error) = container.guest().listen()
+        {
+            // What could not be started has ended, or nobody could delete it.
+            container.end_by(libc::SIGKILL);
+            self.ended().await;
+            return Err(error.into());
+        }
         if !self.progress.begin() {
-            let why = format!("the task {} was started before, or has ended", self.id);
-            return Err(Error::FailedPrecondition(why));
+            return Err(before());
         }
         announce();
         match &self.work {

@@ -2,6 +2,7 @@
 
 mod descriptor;
 mod input;
+mod lines;
 mod output;
 
 use std::io;
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use grants::Profile;
 
 pub(super) use input::Input;
+pub(super) use lines::Lines;
 pub(super) use output::Output;
 
 /// The three streams of one guest. Clones are the same streams.
@@ -40,6 +42,14 @@ impl Stdio {
     pub fn report(&self, reason: &str) {
         let stream = if self.error.is_absent() { &self.output } else { &self.error };
         stream.report(reason);
+    }
+
+    /// Tells `reason` of one of many instances. Where nobody reads, so much that nothing more fits, it is lost: they go on.
+    pub fn note(&self, reason: &str) {
+        let stream = if self.error.is_absent() { &self.output } else { &self.error };
+        if stream.has_room() {
+            stream.report(reason);
+        }
     }
 
     /// Writes a line of the guest's log behind what it wrote to stderr, when there is room.

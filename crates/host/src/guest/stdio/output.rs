@@ -73,6 +73,22 @@ impl Output {
         }
     }
 
+    /// Writes `bytes` as they are, which were asked to be written when there was room. Needs a tokio runtime.
+    pub fn put(&self, bytes: &[u8]) {
+        if let Some(sink) = &self.0 {
+            sink.write(bytes);
+        }
+    }
+
+    pub fn has_room(&self) -> bool {
+        self.0.as_ref().is_some_and(|sink| sink.state().room() > 0)
+    }
+
+    /// Ready when the guest may write, or learns that it cannot.
+    pub fn poll_room(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.0.as_ref().map_or(Poll::Ready(()), |sink| sink.poll_ready(context))
+    }
+
     /// Writes a line when there is room. Needs a tokio runtime.
     pub async fn log(&self, line: &str) {
         if let Some(sink) = &self.0 {
@@ -274,7 +290,7 @@ impl AsyncWrite for Output {
     }
 }
 
-fn io_error(error: StreamError) -> io::Error {
+pub(super) fn io_error(error: StreamError) -> io::Error {
     match error {
         StreamError::Closed => io::ErrorKind::BrokenPipe.into(),
         StreamError::LastOperationFailed(error) | StreamError::Trap(error) => io::Error::other(error),

@@ -1,0 +1,97 @@
+//! What all requests of a server have in common.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use grants::Grants;
+use wasmtime::Engine;
+use wasmtime_wasi_http::handler::ProxyHandler;
+
+use super::super::Denials;
+use super::super::coredump::Dump;
+use super::super::export::Release;
+use super::super::http::Client;
+use super::super::network::Gate;
+use super::super::stdio::Stdio;
+use super::Linked;
+use super::admission::Admission;
+use super::instances::Instances;
+use super::life::{Drain, Life};
+
+/// Requests of one instance, and how many of them at once, when the pod says nothing: guests of WASI 0.2 are made for one
+/// request, those of 0.3 for many.
+const REUSE: [(Release, u32, u32); 2] = [(Release::P2, 1, 1), (Release::P3, 128, 16)];
+
+/// What an idle connection may take of the container's memory, and which part of that all of them may have.
+const CONNECTION: u64 = 16 * 1024;
+const PART: u64 = 2;
+const FEWEST_CONNECTIONS: u64 = 64;
+const MOST_CONNECTIONS: u64 = 16 * 1024;
+
+/// Where its guests live.
+pub(in crate::guest) struct Site {
+    pub grants: Grants,
+    pub client: Client,
+    pub gate: Arc<Gate>,
+    pub root: Option<PathBuf>,
+    pub stdio: Stdio,
+    pub denials: Denials,
+    pub dump: Option<Dump>,
+}
+
+/// How often an instance is used.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Use {
+    pub requests: u32,
+    pub at_once: u32,
+}
+
+impl Use {
+    fn of(grants: &Grants, release: Release) -> Use {
+        let own = REUSE.into_iter().find(|(of, ..)| *of == release);
+        let (requests, at_once) = own.map_or((1, 1), |(_, requests, at_once)| (requests, at_once));
+        let http = grants.http();
+        let requests = http.reuse.map_or(requests, NonZeroU32::get);
+        let at_once = http.concurrency.map_or(at_once, NonZeroU32::get);
+        Use { requests, at_once: at_once.min(requests) }
+    }
+}
+
+/// A server.
+pub(super) struct Server {
+    pub handler: ProxyHandler<Instances>,
+    pub admission: Admission,
+    pub life: Arc<Life>,
+    pub site: Arc<Site>,
+}
+
+impl Server {
+    pub fn new(linked: Linked, site: Site, drain: Drain) -> Arc<Server> {
+        let (http, site) = (*site.grants.http(), Arc::new(site));
+        let used = Use::of(&site.grants, linked.release);
+        let instances = http.max_instances.get();
+        let life = Arc::new(Life::new(drain, connections(&site.grants), instances));
+        let handler = ProxyHandler::new(Instances::new(linked.proxy, site.clone(), life.clone(), used));
+        let admission = Admission::new(instances.saturating_mul(used.at_once), http.timeout);
+        Arc::new(Server { handler, admission, life, site })
+    }
+
+    pub fn engine(&self) -> Engine {
+        self.handler.state().engine().clone()
+    }
+
+    /// How long either side may let the other wait.
+    pub fn patience(&self) -> Duration {
+        self.site.grants.http().timeout
+    }
+}
+
+/// How many connections there may be at once.
+fn connections(grants: &Grants) -> u32 {
+    let by_memory = grants.memory_limit().map_or(u64::MAX, |limit| limit / PART / CONNECTION);
+    let by_files = grants.open_files() / PART;
+    let most = by_memory.min(by_files).clamp(FEWEST_CONNECTIONS, MOST_CONNECTIONS);
+    u32::try_from(most).unwrap_or(u32::MAX)
+}
