@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use crate::error::shown;
 use crate::grants::Grants;
+use crate::http;
 use crate::limits::Cpu;
 use crate::mounts::{DropReason, Volume, VolumeSource};
 use crate::units::ByteSize;
@@ -101,13 +102,16 @@ fn closed_or(is_closed: bool, open: String) -> String {
     if is_closed { "closed".to_owned() } else { open }
 }
 
-/// Of use to Wasm that serves.
+/// Of use to Wasm that serves. What its pod does not say is left out: the line of the log has an end.
 fn http(grants: &Grants) -> String {
     let http = grants.http();
-    let mut said = format!(
-        "where it serves, on port {}: at most {} instances, answers begin within {:?}",
-        http.port, http.max_instances, http.timeout
-    );
+    let mut said = format!("port {} if it serves", http.port);
+    if http.max_instances != http::DEFAULT_INSTANCES {
+        said += &format!(", at most {} instances", http.max_instances);
+    }
+    if http.timeout != http::DEFAULT_TIMEOUT {
+        said += &format!(", answers begin within {:?}", http.timeout);
+    }
     let counts = [(http.reuse, "requests an instance"), (http.concurrency, "of them at once")];
     for (count, of_what) in counts.into_iter().filter_map(|(count, what)| count.map(|count| (count, what))) {
         said += &format!(", {count} {of_what}");

@@ -23,6 +23,7 @@ fn a_server_listens_on_its_own_port_then_on_the_first_declared_one_then_on_8080(
 fn to_serve_opens_no_other_network() {
     let grants = granted(annotated("run.wasm/http-port", "9000"));
     assert!(grants.listen().is_closed() && !grants.uses_network());
+    assert!(grants.table().contains("http       port 9000 if it serves\n"));
 }
 
 #[test]
@@ -52,8 +53,8 @@ fn a_container_s_own_server_is_told_apart() {
         (http.timeout, http.max_body, http.access_log),
         (Duration::from_secs(90), Some(1 << 20), true)
     );
-    let row = "http       where it serves, on port 8080: at most 7 instances, answers begin within 90s, 20 requests an \
-               instance, 5 of them at once, bodies of at most 1MiB\n";
+    let row = "http       port 8080 if it serves, at most 7 instances, answers begin within 90s, 20 requests an instance, 5 of \
+               them at once, bodies of at most 1MiB\n";
     assert!(grants.table().contains(row), "{}", grants.table());
 }
 

@@ -54,7 +54,7 @@ fn a_missing_import_is_named_with_what_there_is() {
 fn wasm_without_an_entry_point_is_refused_with_what_it_exports() {
     assert_eq!(
         guest(LIBRARY).refused().to_string(),
-        "the Wasm has nothing to run: a component has `wasi:cli/run`, 0.2 or 0.3, or a function that is named as \
+        "the Wasm has nothing to run: a component has `wasi:cli/run` or a handler of `wasi:http`, 0.2 or 0.3, or a function that is named as \
          `path#function`; it exports `add`, `acme:tools/calc@1.2.3`, `answer`, `greet`, `fails` and `quiet`"
     );
     assert_eq!(
