@@ -3,7 +3,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use tokio::time::Sleep;
@@ -116,14 +116,15 @@ impl WorkerExpiration for Watch {
         let Some(end) = self.leash.end(status, since, self.after, context.waker()) else {
             return Poll::Pending;
         };
-        if end <= Instant::now() {
-            return Poll::Ready(());
+        if end > Instant::now() {
+            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end.into())));
+            if timer.deadline() != end.into() {
+                timer.as_mut().reset(end.into());
+            }
+            ready!(timer.as_mut().poll(context));
         }
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end.into())));
-        if timer.deadline() != end.into() {
-            timer.as_mut().reset(end.into());
-        }
-        timer.as_mut().poll(context)
+        self.leash.expire();
+        Poll::Ready(())
     }
 }
 
@@ -165,7 +166,7 @@ impl WorkerState for Worker {
     fn drop(&self, mut store: Store<ComponentState>, result: Result<()>) {
         let Err(error) = result else { return };
         self.leash.fail();
-        if self.leash.was_cut() {
+        if self.leash.has_expired() {
             return;
         }
         let site = self.site.clone();

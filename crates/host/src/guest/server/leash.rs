@@ -30,6 +30,8 @@ struct State {
     forsaken: bool,
     draining: bool,
     cut: bool,
+    /// It was made to go.
+    expired: bool,
     /// The instance is gone, and was not at its end.
     failed: bool,
     waker: Option<Waker>,
@@ -67,10 +69,15 @@ impl Leash {
         self.state().failed = true;
     }
 
-    /// Whether it went because it had to.
-    pub fn was_cut(&self) -> bool {
-        let state = self.state();
-        state.cut || state.forsaken
+    /// Its time is over: it goes.
+    pub fn expire(&self) {
+        self.state().expired = true;
+    }
+
+    /// Whether it went because it had to, and not by a failure of its own. That nobody waits for its answer any more says
+    /// nothing about that: who waited may hear of the failure before it is reported.
+    pub fn has_expired(&self) -> bool {
+        self.state().expired
     }
 
     /// The moment at which the instance has to go, as things stand; `None`: it may stay. `after` is how long it may go on
@@ -212,7 +219,6 @@ mod tests {
         ticket.close();
         assert!(end(&leash, WorkerStatus::PostReturn, since).is_some_and(|end| end >= since + AFTER));
         assert_eq!(end(&leash, WorkerStatus::Idle, since), Some(since + IDLE));
-        assert!(!leash.was_cut());
         leash.drain();
         assert_eq!(end(&leash, WorkerStatus::Idle, since), Some(since));
     }
@@ -226,7 +232,9 @@ mod tests {
         let soon = end(&leash, WorkerStatus::Requests, since);
         assert!(soon.is_some_and(|end| end <= Instant::now() + HEARING));
         assert_eq!(end(&leash, WorkerStatus::PostReturn, since), Some(since));
-        assert!(leash.was_cut());
+        assert!(!leash.has_expired(), "a failure that comes before that is its own");
+        leash.expire();
+        assert!(leash.has_expired());
     }
 
     #[tokio::test]
