@@ -112,12 +112,16 @@ fn remove_empty_cgroup_of_pods(nest: &str) {
     }
 }
 
-/// Every file below a folder, and each folder in it that holds none. The folder of a containerd namespace may stay.
+/// Every file below a folder. The folder of a containerd namespace may stay, and what containerd was about to remove when it
+/// was killed: it hides a bundle by a name of its own first, and never looks for that again.
 fn files(folder: &Path, found: &mut Vec<String>) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for path in entries.filter_map(Result::ok).map(|entry| entry.path()) {
         if path.is_dir() {
-            files(&path, found);
+            let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+            if !hidden {
+                files(&path, found);
+            }
         } else {
             found.push(format!("file {}", path.display()));
         }
