@@ -7,6 +7,7 @@
 #   lifecycle whole lives of containers a second, and many `ctr run` at once
 #   soak      what one manager holds after thirty thousand lives, beside what it held after the first thousand
 #   compute   how fast compiled code is beside `wasmtime run` of the same release
+#   http      requests a second of HTTP servers beside `wasmtime serve` of the same release, and what the idle cost
 # Options are the driver's, `bench.sh NAME --help` shows them. It prints a table: medians with their noise, ratios, and
 # what was promised of them; --json writes the same as {"metric.name": number}.
 # Environment:
@@ -19,7 +20,7 @@ target=$(uname -m)-unknown-linux-gnu
 benches=$CACHE/benches-target/$target/release
 product=$CACHE/release-target/$target/release
 native=(hello sleep)
-wasm=(hello sleep spin memory-hog compute hello-js sleep-js sleep-py)
+wasm=(hello sleep spin memory-hog compute hello-js sleep-js sleep-py serve serve.p3)
 
 # release FOLDER TARGET_FOLDER OPTION...: a release build of the workspace in FOLDER.
 release() { (cd "$1" && CARGO_TARGET_DIR=$2 cargo build --quiet --release --jobs "${BENCH_JOBS:-$(nproc)}" "${@:3}"); }
@@ -63,7 +64,13 @@ cached containerd-2.1 unpack_from_debian forky containerd
 if [ -n "${SHIM_DIR:-}" ]; then product=$SHIM_DIR; else timed "build the product" build_product; fi
 timed "build the benches" build_benches
 timed "build the guests" "$here/guests.sh" "${wasm[@]}" >/dev/null
-[ "$name" != compute ] || ensure_wasmtime_cli
+case $name in
+compute) ensure_wasmtime_cli ;;
+http)
+  ensure_wasmtime_cli
+  install_packages wrk
+  ;;
+esac
 work=$(mktemp -d)
 trap clean EXIT
 ln -s "$ROOT/target/guests" "$work/guests"

@@ -3,18 +3,19 @@
 
 WASMTIME=$(sed -n 's/^wasmtime = { version = "\([^"]*\)".*/\1/p' "$ROOT/Cargo.toml")
 # Where it is kept: what goes on PATH.
-WASMTIME_CLI=$CACHE/wasmtime-$WASMTIME/bin
+WASMTIME_CLI=$CACHE/wasmtime-$WASMTIME-serve/bin
 
 # ensure_wasmtime_cli: it is there.
 ensure_wasmtime_cli() {
   ensure_rust
-  cached "wasmtime-$WASMTIME" install_wasmtime_cli
+  cached "wasmtime-$WASMTIME-serve" install_wasmtime_cli
 }
 
-# install_wasmtime_cli FOLDER: only what `wasmtime run` needs; none of what is left out has a part in how fast code is.
+# install_wasmtime_cli FOLDER: only what `wasmtime run` and `wasmtime serve` need; none of what is left out has a part in how
+# fast they are.
 install_wasmtime_cli() {
   # From $ROOT for its release of Rust; cargo install does not look at its settings.
   (cd "$ROOT" && CARGO_TARGET_DIR=$1/target cargo install wasmtime-cli --version "=$WASMTIME" --locked --quiet \
-    --jobs "${BENCH_JOBS:-$(nproc)}" --no-default-features --features run,cranelift,component-model,parallel-compilation --root "$1")
+    --jobs "${BENCH_JOBS:-$(nproc)}" --no-default-features --features run,serve,cranelift,component-model,component-model-async,pooling-allocator,parallel-compilation --root "$1")
   rm -rf "$1/target"
 }

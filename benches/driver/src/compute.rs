@@ -9,7 +9,7 @@ use crate::containerd::ctr;
 use crate::options::Options;
 use crate::peer::Peer;
 use crate::report::Report;
-use crate::sample::{Case, interleaved};
+use crate::sample::{Case, geometric_mean, interleaved};
 
 /// Integers in registers, floats, memory that no cache holds, calls, vectors.
 const KERNELS: [&str; 5] = ["integer", "float", "memory", "calls", "simd"];
@@ -51,13 +51,12 @@ pub fn measure(options: &Options, report: &mut Report) -> Result<()> {
 
 /// A peer's speed relative to the program's: above 1 is faster.
 fn compare(peer: &str, report: &mut Report) {
-    let mut logarithms = 0.0;
-    for kernel in KERNELS {
+    let ratios = KERNELS.map(|kernel| {
         let name = format!("compute.{kernel}_{peer}_vs_{CLI}");
         report.ratio(&name, &format!("compute.{kernel}_{CLI}_ms"), &format!("compute.{kernel}_{peer}_ms"));
-        logarithms += report.get(&name).unwrap_or(f64::NAN).ln();
-    }
-    report.value(&format!("compute.{peer}_vs_{CLI}"), (logarithms / KERNELS.len() as f64).exp());
+        report.get(&name).unwrap_or(f64::NAN)
+    });
+    report.value(&format!("compute.{peer}_vs_{CLI}"), geometric_mean(&ratios));
 }
 
 fn milliseconds(output: &str) -> Result<f64> {

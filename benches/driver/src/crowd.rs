@@ -9,6 +9,9 @@ use crate::peer::Peer;
 use crate::pool::{Done, each};
 use crate::processes::{Shims, kill_server};
 
+/// For `ctr run`: where servers are reached without a network plugin.
+pub const MACHINES_NETWORK: &str = "network:/proc/1/ns/net";
+
 /// How many containers one call of ctr removes, and how many calls at a time.
 const REMOVED_BY_ONE: usize = 10;
 const REMOVERS: usize = 8;
@@ -22,6 +25,8 @@ pub struct Crowd {
     pub program: &'static str,
     pub containers: usize,
     pub at_once: usize,
+    /// They serve HTTP, each at a port of its own from this one on.
+    pub serves_from: Option<u16>,
 }
 
 impl Crowd {
@@ -47,18 +52,18 @@ impl Crowd {
     /// Fills the caches by one container, so that compiling is no part of what is measured.
     pub fn warm_up(&self) -> Result<()> {
         let first = self.id("first");
-        self.run(&first)?;
+        self.run(0, &first)?;
         remove(&[first])
     }
 
     /// Starts them, until one is refused or the machine is full; their ids.
     pub fn start(&self) -> Done<String> {
-        let ids: Vec<_> = (0..self.containers).map(|number| self.id(&number.to_string())).collect();
-        each(&vec![(); self.at_once], &ids, |(), id| {
+        let ids: Vec<_> = (0..self.containers).map(|number| (number, self.id(&number.to_string()))).collect();
+        each(&vec![(); self.at_once], &ids, |(), (number, id)| {
             if let Some(why) = machine::is_full()? {
                 bail!("the machine is full: {why}");
             }
-            self.run(id)?;
+            self.run(*number, id)?;
             Ok(id.clone())
         })
     }
@@ -67,9 +72,13 @@ impl Crowd {
         format!("{}-{which}", self.name.replace('_', "-"))
     }
 
-    fn run(&self, id: &str) -> Result<()> {
+    fn run(&self, number: usize, id: &str) -> Result<()> {
         let image = self.peer.image(self.program);
-        let args = ["run", "--detach"].into_iter().chain(self.peer.flags().iter().copied());
+        let port =
+            self.serves_from.map(|first| format!("run.wasm/http-port={}", usize::from(first) + number));
+        let serving =
+            port.iter().flat_map(|port| ["--with-ns", MACHINES_NETWORK, "--annotation", port.as_str()]);
+        let args = ["run", "--detach"].into_iter().chain(self.peer.flags().iter().copied()).chain(serving);
         ctr(args.chain([image.as_str(), id])).map(drop).with_context(|| format!("cannot start {id}"))
     }
 }

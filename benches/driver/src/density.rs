@@ -15,6 +15,9 @@ use crate::sample::Sample;
 /// How many `ctr run` at a time start the containers.
 const AT_ONCE: usize = 4;
 
+/// Where servers that nobody asks for anything listen, from here on.
+const FIRST_PORT: u16 = 20_000;
+
 /// A component of more than 10 MB, after one call of the host.
 const LARGE: &str = "sleep-js";
 
@@ -67,6 +70,7 @@ fn crowds(options: &Options) -> Vec<Crowd> {
         program: "sleep",
         containers: options.count,
         at_once: AT_ONCE,
+        serves_from: None,
     });
     let large = options.peers_of(&[Peer::Runwasi, Peer::Normal, Peer::Shared]);
     let large = large.into_iter().map(|peer| Crowd {
@@ -75,6 +79,15 @@ fn crowds(options: &Options) -> Vec<Crowd> {
         program: LARGE,
         containers: options.large_count,
         at_once: AT_ONCE,
+        serves_from: None,
     });
-    small.chain(large).collect()
+    let idle = options.peers_of(&[Peer::Shared]).into_iter().map(|peer| Crowd {
+        name: "idle_http".to_owned(),
+        peer,
+        program: "serve",
+        containers: options.count,
+        at_once: AT_ONCE,
+        serves_from: Some(FIRST_PORT),
+    });
+    small.chain(large).chain(idle).collect()
 }

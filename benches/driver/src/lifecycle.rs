@@ -119,7 +119,14 @@ fn ctr_run(options: &Options, report: &mut Report) -> Result<()> {
 }
 
 fn crowd(peer: Peer, containers: usize, name: &str) -> Crowd {
-    Crowd { name: name.to_owned(), peer, program: "sleep", containers, at_once: CTR_AT_ONCE }
+    Crowd {
+        name: name.to_owned(),
+        peer,
+        program: "sleep",
+        containers,
+        at_once: CTR_AT_ONCE,
+        serves_from: None,
+    }
 }
 
 fn ctr_seconds(crowd: &Crowd) -> Result<f64> {

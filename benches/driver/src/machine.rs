@@ -1,4 +1,4 @@
-//! How much more the machine bears: memory and process numbers are kept back for everybody else on it.
+//! How much more the machine bears: memory, process numbers and processors are kept back for everybody else on it.
 
 use std::fs;
 
@@ -10,6 +10,9 @@ use crate::footprint::field;
 const SPARE_MEMORY: f64 = 0.15;
 const SPARE_PROCESSES: f64 = 0.1;
 
+/// Threads that want a processor, for each there is and in the mean of a minute: beyond that nothing gets done any more.
+const MOST_AT_ONCE: f64 = 25.0;
+
 /// Why there should be no more containers, if so.
 pub fn is_full() -> Result<Option<String>> {
     let meminfo = fs::read_to_string("/proc/meminfo")?;
@@ -19,7 +22,13 @@ pub fn is_full() -> Result<Option<String>> {
         return Ok(Some(format!("{:.0} of {:.0} MiB of memory are left", free / 1024.0, all / 1024.0)));
     }
     let most: f64 = fs::read_to_string("/proc/sys/kernel/pid_max")?.trim().parse()?;
-    let used = threads(&fs::read_to_string("/proc/loadavg")?).context("/proc/loadavg tells no threads")?;
+    let loadavg = fs::read_to_string("/proc/loadavg")?;
+    let used = threads(&loadavg).context("/proc/loadavg tells no threads")?;
+    let load = load(&loadavg).context("/proc/loadavg tells no load")?;
+    let processors = std::thread::available_parallelism()?.get() as f64;
+    if load > processors * MOST_AT_ONCE {
+        return Ok(Some(format!("{load:.0} threads want one of {processors} processors")));
+    }
     Ok((used > most * (1.0 - SPARE_PROCESSES)).then(|| format!("{used} of {most} process numbers are taken")))
 }
 
@@ -28,12 +37,22 @@ fn threads(loadavg: &str) -> Option<f64> {
     loadavg.split_whitespace().nth(3)?.split_once('/')?.1.parse().ok()
 }
 
+/// How many threads ran or wanted to, in the mean of the last minute.
+fn load(loadavg: &str) -> Option<f64> {
+    loadavg.split_whitespace().next()?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::threads;
+    use super::{load, threads};
 
     #[test]
     fn threads_are_counted_whether_they_run_or_not() {
         assert_eq!(threads("0.20 0.18 0.12 1/80 11206\n"), Some(80.0));
+    }
+
+    #[test]
+    fn the_load_is_that_of_the_last_minute() {
+        assert_eq!(load("0.20 0.18 0.12 1/80 11206\n"), Some(0.2));
     }
 }

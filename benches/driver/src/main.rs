@@ -9,6 +9,7 @@ mod crowd;
 mod density;
 mod direct;
 mod footprint;
+mod http;
 mod lifecycle;
 mod limits;
 mod machine;
@@ -45,6 +46,7 @@ fn main() -> Result<()> {
         Name::Lifecycle => lifecycle::measure(&options, &mut report)?,
         Name::Soak => soak::measure(&options, &mut report)?,
         Name::Compute => compute::measure(&options, &mut report)?,
+        Name::Http => http::measure(&options, &mut report)?,
     }
     drop(containerd);
     print!("{}", report.table());

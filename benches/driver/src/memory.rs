@@ -58,6 +58,7 @@ fn crowds(options: &Options) -> Vec<Crowd> {
         program: "sleep",
         containers: options.containers,
         at_once: 1,
+        serves_from: None,
     });
     let large = LARGE.into_iter().flat_map(|(program, name)| {
         peers().filter(|peer| *peer != Peer::Runc).map(move |peer| Crowd {
@@ -66,6 +67,7 @@ fn crowds(options: &Options) -> Vec<Crowd> {
             program,
             containers: options.large_containers,
             at_once: 1,
+            serves_from: None,
         })
     });
     small.chain(large).collect()

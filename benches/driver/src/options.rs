@@ -24,6 +24,8 @@ pub enum Name {
     Soak,
     /// Speed of compiled code beside `wasmtime run`.
     Compute,
+    /// Requests of HTTP servers beside `wasmtime serve`.
+    Http,
 }
 
 #[derive(Debug, Parser)]
@@ -90,6 +92,15 @@ pub struct Options {
     /// compute: rounds; the median counts.
     #[arg(long, default_value_t = 20)]
     pub compute_rounds: usize,
+    /// http: rounds; the median counts.
+    #[arg(long, default_value_t = 5)]
+    pub http_rounds: usize,
+    /// http: how long a load lasts, in seconds.
+    #[arg(long, default_value_t = 2)]
+    pub http_seconds: u32,
+    /// http: servers that nobody asks for anything, beside a busy one; 0: none of that.
+    #[arg(long, default_value_t = 999)]
+    pub idle_servers: usize,
 }
 
 impl Options {

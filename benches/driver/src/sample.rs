@@ -31,6 +31,11 @@ impl Sample {
     }
 }
 
+/// NaN of no values.
+pub fn geometric_mean(values: &[f64]) -> f64 {
+    (values.iter().map(|value| value.ln()).sum::<f64>() / values.len() as f64).exp()
+}
+
 /// One measurement; the argument is different at every call and fit for a container's id.
 pub type Measurement<'a> = Box<dyn FnMut(&str) -> Result<f64> + 'a>;
 

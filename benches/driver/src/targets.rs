@@ -9,7 +9,7 @@ pub enum Target {
 
 use Target::{AtLeast, AtMost};
 
-const TARGETS: [(&str, Target); 26] = [
+const TARGETS: [(&str, Target); 32] = [
     ("startup.ctr.normal_vs_runc", AtMost(0.52)),
     ("startup.ctr.normal_vs_runwasi", AtMost(0.68)),
     ("startup.ctr.large_normal_vs_hello_normal", AtMost(1.15)),
@@ -36,6 +36,12 @@ const TARGETS: [(&str, Target); 26] = [
     ("soak.maps_growth", AtMost(0.0)),
     ("soak.threads_growth", AtMost(0.0)),
     ("compute.normal_vs_wasmtime_cli", AtLeast(0.97)),
+    ("http.normal_vs_serve", AtLeast(0.95)),
+    ("http.normal_vs_serve_geomean", AtLeast(1.0)),
+    ("http.shared_vs_serve", AtLeast(0.90)),
+    ("http.normal_vs_runwasi", AtLeast(1.0)),
+    ("http.shared_1000_idle_p99_ratio", AtMost(1.2)),
+    ("density.idle_http_kib_per_container", AtMost(80.0)),
 ];
 
 /// What is promised of a metric, if anything is.

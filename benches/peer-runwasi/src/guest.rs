@@ -7,6 +7,8 @@ use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::p2::bindings::Command;
 use wasmtime_wasi::{FsPerms, I32Exit, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
+use crate::server::Server;
+
 struct State {
     wasi: WasiCtx,
     table: ResourceTable,
@@ -32,16 +34,20 @@ enum Code {
     Module(Module),
 }
 
-/// Runs `code` and returns its exit code.
+/// Runs `code` and returns its exit code; a server runs until it is killed.
 pub async fn run(
     engine: &Engine,
     code: &[u8],
     precompiled: bool,
     func: &str,
+    envs: &[String],
     mut wasi: WasiCtxBuilder,
 ) -> Result<i32> {
     let result = match load(engine, code, precompiled)? {
-        Code::Component(component) => command(engine, &component, wasi.build()).await,
+        Code::Component(component) => match Server::of(engine, &component, envs)? {
+            Some(server) => return server.serve().await.map(|()| 0),
+            None => command(engine, &component, wasi.build()).await,
+        },
         Code::Module(module) => start(engine, &module, func, wasi.build_p1()).await,
     };
     result.or_else(|error| error.downcast_ref::<I32Exit>().map(|exit| exit.0).ok_or(error))

@@ -1,8 +1,9 @@
 //! `containerd-shim-peer-v1`: the nearest peer, to be measured beside run-wasm. What `containerd-shim-wasm` does not decide
 //! is decided here as runwasi's own Wasmtime shim does (pooling allocator, code compiled once and kept in containerd,
-//! everything of WASI granted), or faster: no probing, no telemetry, no HTTP.
+//! everything of WASI granted, HTTP served by a fresh instance for each request), or faster: no probing, no telemetry.
 
 mod guest;
+mod server;
 
 use std::hash::Hash;
 
@@ -61,7 +62,7 @@ impl Sandbox for Wasm {
         let entry = context.entrypoint();
         let wasi = guest::wasi(context.args(), context.envs())?;
         let code = entry.source.as_bytes()?;
-        guest::run(&engine, &code, entry.source.is_precompiled()?, &entry.func, wasi).await
+        guest::run(&engine, &code, entry.source.is_precompiled()?, &entry.func, context.envs(), wasi).await
     }
 }
 
