@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Transport;
 use crate::error::shown;
-use crate::listen::Port;
+use crate::listen::{Port, port_number};
 
 /// Where a server listens whose pod says nothing of ports.
 pub const DEFAULT_PORT: NonZeroU16 = NonZeroU16::new(8080).unwrap();
@@ -61,11 +61,7 @@ pub(crate) fn count(text: &str, most: u32) -> Result<NonZeroU32, String> {
 /// A port without a transport: a server's is TCP.
 pub(crate) fn port(text: &str) -> Result<NonZeroU16, String> {
     let text = text.trim();
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse()
-        .ok()
-        .filter(|_| digits)
-        .ok_or_else(|| format!("`{}` is no port; ports are 1 to 65535", shown(text)))
+    port_number(text).ok_or_else(|| format!("`{}` is no port; ports are 1 to 65535", shown(text)))
 }
 
 /// `on` or `off`.

@@ -72,12 +72,16 @@ impl FromStr for Port {
             "udp" => Transport::Udp,
             other => return Err(format!("`{}` is no transport; there are tcp and udp", shown(other))),
         };
-        let digits = number.bytes().all(|b| b.is_ascii_digit());
-        match number.parse() {
-            Ok(number) if digits => Ok(Self { number, transport }),
-            _ => Err(format!("`{}` is no port; ports are 1 to 65535, such as `8080/tcp`", shown(number))),
+        match port_number(number) {
+            Some(number) => Ok(Self { number, transport }),
+            None => Err(format!("`{}` is no port; ports are 1 to 65535, such as `8080/tcp`", shown(number))),
         }
     }
+}
+
+/// A port in digits alone.
+pub(crate) fn port_number(text: &str) -> Option<NonZeroU16> {
+    text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 impl fmt::Display for Port {

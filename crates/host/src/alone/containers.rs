@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::Instant;
 
-use crate::guest::{Drain, Outcome, Timeout};
+use crate::guest::{Handle, Outcome, Timeout};
 use crate::serve::Voice;
 
 /// A container that is loaded or being loaded.
@@ -16,14 +16,14 @@ pub(crate) struct Waiting {
     /// Has the time limit once it is loaded, if it has one.
     pub timeout: Receiver<Timeout>,
     pub voice: Voice,
-    pub drain: Drain,
+    pub server: Handle,
 }
 
 #[derive(Default)]
 pub(crate) struct Containers {
     waiting: HashMap<String, Waiting>,
     limited: HashMap<String, (Instant, Timeout, Voice)>,
-    draining: HashMap<String, Drain>,
+    servers: HashMap<String, Handle>,
 }
 
 impl Containers {
@@ -33,12 +33,12 @@ impl Containers {
 
     /// Starts a container, whose time begins now, with its listener if it serves.
     pub fn start(&mut self, id: &str, listener: Option<OwnedFd>) {
-        let Some(Waiting { start, timeout, voice, drain }) = self.waiting.remove(id) else { return };
+        let Some(Waiting { start, timeout, voice, server }) = self.waiting.remove(id) else { return };
         // A container that could not be loaded has hung up already and has said so itself.
         if start.send(listener).is_err() {
             return;
         }
-        self.draining.insert(id.to_owned(), drain);
+        self.servers.insert(id.to_owned(), server);
         // An end that the machine's clock cannot tell is none.
         if let Ok(timeout) = timeout.try_recv()
             && let Some(end) = Instant::now().checked_add(timeout.limit())
@@ -47,11 +47,9 @@ impl Containers {
         }
     }
 
-    /// Asks a server to come to its end.
-    pub fn drain(&self, id: &str) {
-        if let Some(drain) = self.draining.get(id) {
-            drain.ask();
-        }
+    /// A container that runs, as a server.
+    pub fn server(&self, id: &str) -> Option<&Handle> {
+        self.servers.get(id)
     }
 
     /// When the next container's time is over.

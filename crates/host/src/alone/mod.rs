@@ -12,10 +12,10 @@ use std::sync::{Arc, mpsc};
 use grants::{Mode, Profile};
 
 use crate::engine::Build;
-use crate::guest::{self, Drain, Launch, Library, Outcome, PrepareError, Timeout};
+use crate::guest::{self, Handle, Launch, Library, Outcome, PrepareError, Timeout};
 use crate::memory::heap::Charge;
 use crate::memory::{Account, Then};
-use crate::protocol::{Channel, Payload, Place, Request, Stdio, container_dir};
+use crate::protocol::{Channel, Payload, Place, Reply, Request, Stdio, container_dir};
 use crate::serve::{Voice, unpack};
 use containers::{Containers, Waiting};
 
@@ -41,7 +41,7 @@ pub(crate) fn serve(channel: &Arc<Channel>) -> io::Result<()> {
             Request::Launch { id, place, stdio, roots, beside: None } => {
                 let voice = Voice::new(id.clone(), channel.clone(), || {});
                 let launch = launch(&voice, &place, stdio, roots, fds)?;
-                let drain = launch.drain.clone();
+                let server = launch.server.clone();
                 let (start, started) = mpsc::channel();
                 let (limit, timeout) = mpsc::channel();
                 let container = Container::new(voice.clone(), library.clone(), limit, &launch);
@@ -49,10 +49,18 @@ pub(crate) fn serve(channel: &Arc<Channel>) -> io::Result<()> {
                 std::thread::Builder::new()
                     .name("guest".into())
                     .spawn(move || container.live(launch, &started))?;
-                containers.launched(id, Waiting { start, timeout, voice, drain });
+                containers.launched(id, Waiting { start, timeout, voice, server });
             }
             Request::Start { id, .. } => containers.start(&id, fds.into_iter().next()),
-            Request::Drain { id } => containers.drain(&id),
+            Request::Drain { id } => {
+                if let Some(server) = containers.server(&id) {
+                    server.drain();
+                }
+            }
+            Request::Count { id } => {
+                let served = Box::new(containers.server(&id).map(Handle::served).unwrap_or_default());
+                channel.send(&Reply::Served { id, served }, &[])?;
+            }
             Request::Resize { memory, .. } => {
                 if let Some(account) = &account {
                     account.resize(memory);
@@ -67,8 +75,8 @@ fn launch(voice: &Voice, place: &Place, stdio: Stdio, roots: bool, fds: Vec<Owne
     let (Payload { grants, names }, [stdin, stdout, stderr], roots) = unpack(stdio, roots, fds)?;
     let code = container_dir(&place.code).join("code");
     let root = Some(container_dir(&place.root).join("root"));
-    let (denials, drain) = (voice.denials().clone(), Drain::default());
-    Ok(Launch { code, root, grants, denials, drain, names, stdin, stdout, stderr, roots })
+    let (denials, server) = (voice.denials().clone(), Handle::default());
+    Ok(Launch { code, root, grants, denials, server, names, stdin, stdout, stderr, roots })
 }
 
 /// One container on its thread.

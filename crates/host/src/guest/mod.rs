@@ -3,6 +3,7 @@
 //! [`prepare`] does all that can fail for reasons that a pod's author can cure, [`run`] only runs. Nothing is ambient:
 //! what [`Launch`] does not carry, the guest does not have.
 
+mod body;
 mod clock;
 mod command;
 mod coredump;
@@ -27,8 +28,10 @@ mod socket_creation;
 mod state;
 mod stdio;
 mod strict;
+mod tasks;
 mod timeout;
 mod value;
+mod wait;
 mod wasi;
 
 use std::fs::File;
@@ -45,7 +48,7 @@ pub use denials::Denials;
 pub use errors::PrepareError;
 pub use library::Library;
 pub use outcome::Outcome;
-pub use server::Drain;
+pub use server::Handle;
 pub(crate) use server::Remains;
 pub use timeout::Timeout;
 
@@ -68,8 +71,8 @@ pub struct Launch {
     pub grants: Grants,
     /// Hears of each call that the grants do not allow.
     pub denials: Denials,
-    /// Asks a guest that serves to come to its end.
-    pub drain: Drain,
+    /// By which a guest that serves is asked to come to its end, and what it has done.
+    pub server: Handle,
     /// What the pod's own files say about names.
     pub names: NameFiles,
     /// The certificates that the node trusts, in PEM; read when they are needed.
@@ -100,7 +103,7 @@ enum Program {
 
 /// Loads, links and checks a guest. Errors are the pod's, or ask for new code ([`PrepareError::Stale`]).
 pub fn prepare(library: &Library, launch: Launch) -> Result<Prepared, PrepareError> {
-    let Launch { code, root, grants, denials, drain, names, roots, stdin, stdout, stderr } = launch;
+    let Launch { code, root, grants, denials, server: handle, names, roots, stdin, stdout, stderr } = launch;
     let stdio = Stdio::new(stdin, stdout, stderr, grants.profile()).map_err(PrepareError::Stdio)?;
     let linked = library.linked(&code, &grants)?;
     let names = Arc::new(Names::new(grants.egress(), &names, denials.clone())?);
@@ -114,7 +117,7 @@ pub fn prepare(library: &Library, launch: Launch) -> Result<Prepared, PrepareErr
         Linked::Server(server) => {
             let (client, stdio, denials) = (client(), stdio.clone(), denials.clone());
             let site = server::Site { grants, client, gate, root, stdio, denials, dump };
-            Program::Server(server::Prepared::new(server.clone(), site, drain))
+            Program::Server(server::Prepared::new(server.clone(), site, handle))
         }
         Linked::Component(component) => {
             let client = client();

@@ -1,13 +1,17 @@
-//! The allocator of the program: the system's, with what a guest's thread takes charged to the guest.
+//! The allocator of the program, with what a guest's thread takes charged to the guest: the C library's, and mimalloc in
+//! processes whose threads all allocate and free what others have allocated, where the former's threads wait for one another.
 #![allow(
     unsafe_code,
-    reason = "an allocator is unsafe to be one; every call is passed on to the system's as it came"
+    reason = "an allocator is unsafe to be one; every call is passed on as it came, to the one whose memory it is about"
 )]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::ptr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use mimalloc::MiMalloc;
 
 use super::Account;
 
@@ -19,51 +23,112 @@ pub struct Charging;
 thread_local! {
     /// Whom this thread allocates for. No destructor and no lazy start: the allocator itself reads it.
     static CHARGED: Cell<*const Account> = const { Cell::new(ptr::null()) };
+    /// What it has taken for that account, less what it gave back, and has not told yet, in bytes.
+    static UNTOLD: Cell<i64> = const { Cell::new(0) };
 }
+
+/// So much may be untold. An account is shared by several threads, and one that told each of them of each byte would have them
+/// wait for one another more often than for the guest.
+const MOST_UNTOLD: i64 = 16 * 1024;
 
 /// The smallest chunk of the C library's heap, and what each costs beside its content.
 const SMALLEST: usize = 32;
 const OVERHEAD: usize = 8;
 
 /// What an allocation takes of the heap, as the C library rounds it.
-fn taken(size: usize) -> u64 {
+fn taken(size: usize) -> i64 {
     let chunk = (size.saturating_add(OVERHEAD + 15) & !15).max(SMALLEST);
-    u64::try_from(chunk).unwrap_or(u64::MAX)
+    i64::try_from(chunk).unwrap_or(i64::MAX)
 }
 
-fn charged(act: impl FnOnce(&Account)) {
-    let account = CHARGED.get();
-    // SAFETY: while it is set, `Charge` keeps the account alive; only this thread sets it and takes it back.
-    if let Some(account) = unsafe { account.as_ref() } {
-        act(account);
+/// Charges bytes; those that are given back are negative.
+fn charge(bytes: i64) {
+    if CHARGED.get().is_null() {
+        return;
+    }
+    let untold = UNTOLD.get().saturating_add(bytes);
+    UNTOLD.set(untold);
+    if untold.abs() >= MOST_UNTOLD {
+        tell();
     }
 }
 
-// SAFETY: every call is the system allocator's, with the caller's own arguments and under the caller's own promises.
+/// Tells this thread's account what it does not know yet.
+fn tell() {
+    let untold = UNTOLD.replace(0);
+    // SAFETY: while it is set, `Charge` keeps the account alive; only this thread sets it and takes it back.
+    match unsafe { CHARGED.get().as_ref() } {
+        Some(account) if untold > 0 => account.allocate(untold.unsigned_abs()),
+        Some(account) if untold < 0 => account.free(untold.unsigned_abs()),
+        _ => {}
+    }
+}
+
+/// Charges this thread to another account from here on; returns the one before.
+fn change(account: *const Account) -> *const Account {
+    tell();
+    CHARGED.replace(account)
+}
+
+/// Whether new memory comes from mimalloc.
+static MANY_THREADS: AtomicBool = AtomicBool::new(false);
+
+/// From here on memory is for many threads that allocate, at the price of about a megabyte: not for who waits most of its life.
+pub(crate) fn for_many_threads() {
+    MANY_THREADS.store(true, Ordering::Relaxed);
+}
+
+/// Whether memory came from mimalloc. What a thread has, it was given after whoever gave it had seen the switch.
+fn is_of_many_threads(memory: *const u8) -> bool {
+    // SAFETY: looks the address up, whatever it is.
+    MANY_THREADS.load(Ordering::Relaxed) && unsafe { libmimalloc_sys::mi_is_in_heap_region(memory.cast()) }
+}
+
+// SAFETY: every call goes to one of two allocators, with the caller's own arguments and under the caller's own promises; what is
+// given back or changed in size, to the one that it came from.
 unsafe impl GlobalAlloc for Charging {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        charged(|account| account.allocate(taken(layout.size())));
+        charge(taken(layout.size()));
         // SAFETY: as above.
-        unsafe { System.alloc(layout) }
+        unsafe {
+            match MANY_THREADS.load(Ordering::Relaxed) {
+                true => MiMalloc.alloc(layout),
+                false => System.alloc(layout),
+            }
+        }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        charged(|account| account.allocate(taken(layout.size())));
+        charge(taken(layout.size()));
         // SAFETY: as above.
-        unsafe { System.alloc_zeroed(layout) }
+        unsafe {
+            match MANY_THREADS.load(Ordering::Relaxed) {
+                true => MiMalloc.alloc_zeroed(layout),
+                false => System.alloc_zeroed(layout),
+            }
+        }
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        let (old, new) = (taken(layout.size()), taken(size));
-        charged(|account| if new > old { account.allocate(new - old) } else { account.free(old - new) });
+        charge(taken(size).saturating_sub(taken(layout.size())));
         // SAFETY: as above.
-        unsafe { System.realloc(memory, layout, size) }
+        unsafe {
+            match is_of_many_threads(memory) {
+                true => MiMalloc.realloc(memory, layout, size),
+                false => System.realloc(memory, layout, size),
+            }
+        }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        charged(|account| account.free(taken(layout.size())));
+        charge(-taken(layout.size()));
         // SAFETY: as above.
-        unsafe { System.dealloc(memory, layout) }
+        unsafe {
+            match is_of_many_threads(memory) {
+                true => MiMalloc.dealloc(memory, layout),
+                false => System.dealloc(memory, layout),
+            }
+        }
     }
 }
 
@@ -78,7 +143,7 @@ impl Charge {
     /// Charges this thread's heap to `account`, until it is dropped: in the opposite order of several.
     pub fn to(account: Arc<Account>) -> Charge {
         let account = Arc::into_raw(account);
-        Charge { account, before: CHARGED.replace(account) }
+        Charge { account, before: change(account) }
     }
 
     /// The account that this thread is charged to.
@@ -98,15 +163,15 @@ impl Charge {
 
 /// Charges nobody for what `act` allocates and frees on this thread.
 pub(crate) fn uncharged<T>(act: impl FnOnce() -> T) -> T {
-    let before = CHARGED.replace(ptr::null());
+    let before = change(ptr::null());
     let result = act();
-    CHARGED.set(before);
+    change(before);
     result
 }
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        CHARGED.set(self.before);
+        change(self.before);
         // SAFETY: the pointer is `Arc::into_raw`'s of `Charge::to`, and given back once.
         drop(unsafe { Arc::from_raw(self.account) });
     }
@@ -119,26 +184,55 @@ mod tests {
     #[test]
     fn a_chunk_is_counted_as_the_c_library_makes_it() {
         assert_eq!([0, 24, 25, 40, 41, 1000].map(taken), [32, 32, 48, 48, 64, 1008]);
-        assert_eq!(taken(usize::MAX), u64::MAX - 15);
+        assert_eq!(taken(usize::MAX), i64::MAX);
+    }
+
+    /// What an account was told of.
+    fn told(account: &Account) -> i64 {
+        account.heap.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     #[test]
     fn a_thread_is_charged_while_the_charge_lives() {
         let account = Account::new(None, |_| crate::memory::Then::GoOn);
-        {
+        let layout = Layout::from_size_align(1000, 8).unwrap();
+        let kept = {
             let _charge = Charge::to(account.clone());
-            let layout = Layout::from_size_align(1000, 8).unwrap();
             // SAFETY: freed at once with the layout that it was made with.
             unsafe { Charging.dealloc(Charging.alloc(layout), layout) };
-            // SAFETY: as above, and left alone until it is freed.
-            let kept = unsafe { Charging.alloc(layout) };
-            assert_eq!(account.heap.load(std::sync::atomic::Ordering::Relaxed), 1008);
             assert!(Charge::of_this_thread().is_some_and(|found| Arc::ptr_eq(&found, &account)));
+            // SAFETY: as above, and left alone until it is freed.
+            unsafe { Charging.alloc(layout) }
+        };
+        assert!(Charge::of_this_thread().is_none());
+        assert_eq!(told(&account), 1008);
+        {
+            let _charge = Charge::to(account.clone());
             // SAFETY: as above.
             unsafe { Charging.dealloc(kept, layout) };
         }
-        assert!(Charge::of_this_thread().is_none());
-        assert_eq!(account.heap.load(std::sync::atomic::Ordering::Relaxed), 0);
+        assert_eq!(told(&account), 0);
         assert_eq!(Arc::strong_count(&account), 1);
+    }
+
+    #[test]
+    fn much_is_told_at_once_and_what_comes_in_another_charge_is_another_accounts() {
+        let [one, other] = [(); 2].map(|()| Account::new(None, |_| crate::memory::Then::GoOn));
+        let _charge = Charge::to(one.clone());
+        charge(MOST_UNTOLD - 1);
+        assert_eq!(told(&one), 0);
+        charge(1);
+        assert_eq!(told(&one), MOST_UNTOLD);
+        charge(5);
+        {
+            let _inner = Charge::to(other.clone());
+            charge(7);
+            uncharged(|| charge(1000));
+            assert_eq!((told(&one), told(&other)), (MOST_UNTOLD + 5, 7));
+        }
+        charge(-6);
+        uncharged(|| {});
+        assert_eq!((told(&one), told(&other)), (MOST_UNTOLD - 1, 7));
+        charge(1 - MOST_UNTOLD);
     }
 }

@@ -6,9 +6,11 @@
 
 mod channel;
 mod denial;
+mod served;
 
 pub use channel::{Channel, MAX_PACKET};
 pub use denial::{Counts, Denial, Kind};
+pub use served::{LATENCIES, Served};
 
 use grants::{Cpu, Grants};
 use serde::{Deserialize, Serialize};
@@ -42,6 +44,8 @@ pub enum Request {
     Resize { id: String, memory: Option<u64>, cpu: Cpu },
     /// Tell what a container, of many, has used.
     Measure { id: String },
+    /// Tell what a container that serves has done.
+    Count { id: String },
     /// Tell that the host is well; asked of hosts of many.
     Ping,
     /// Compile. Descriptors: the Wasm to read, the file to write. Answered like a launch, and asked of compilers only.
@@ -111,6 +115,8 @@ pub enum Reply {
     Denied { id: String, denial: Denial },
     /// What the container has used.
     Used { id: String, usage: Usage },
+    /// What the container, which serves, has done so far.
+    Served { id: String, served: Box<Served> },
     /// The host is well, or the container that it cannot get away from.
     Well { stuck: Option<String> },
     /// The container ended.

@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use wasmtime::{Result, UpdateDeadline};
 
 use crate::engine::Build;
-use crate::guest::{Denials, Drain, Launch, Library};
+use crate::guest::{Denials, Handle, Launch, Library};
 use crate::protocol::{Channel, Payload, Place, Reply, Request, container_dir};
 use crate::serve::{Unpacked, Voice, unpack};
 use tags::Tags;
@@ -59,7 +59,7 @@ struct Entry {
     tenant: Arc<Tenant>,
     /// Sends it off.
     start: Option<oneshot::Sender<Option<OwnedFd>>>,
-    drain: Drain,
+    server: Handle,
 }
 
 impl Host {
@@ -73,7 +73,7 @@ impl Host {
         runtime.worker_threads(threads).thread_name("guests").enable_all();
         polls::hook(&mut runtime, tags);
         let clock = library.clone();
-        ticker::start(move || clock.tick())?;
+        ticker::start(ticker::TICK, move || clock.tick())?;
         Ok(Host { channel, library, runtime: runtime.build()?, containers: Arc::default() })
     }
 
@@ -107,10 +107,15 @@ impl Host {
                 Ok(())
             }
             Request::Drain { id } => {
-                if let Some(drain) = self.containers.lock().get(&id).map(|entry| entry.drain.clone()) {
-                    drain.ask();
+                if let Some(server) = self.containers.server(&id) {
+                    server.drain();
                 }
                 Ok(())
+            }
+            Request::Count { id } => {
+                // One that has ended tells that instead.
+                let Some(server) = self.containers.server(&id) else { return Ok(()) };
+                self.channel.send(&Reply::Served { id, served: Box::new(server.served()) }, &[])
             }
             Request::Pause { id, paused } => {
                 if let Some(tenant) = self.containers.tenant(&id) {
@@ -154,13 +159,13 @@ impl Host {
         let code = container_dir(&place.code).join("code");
         let root = container_dir(&place.root).join("root");
         let denials: Denials = voice.denials().clone();
-        let drain = Drain::default();
+        let server = Handle::default();
         let launch = Launch {
             code,
             root: Some(root),
             grants,
             denials,
-            drain: drain.clone(),
+            server: server.clone(),
             names,
             stdin,
             stdout,
@@ -168,7 +173,7 @@ impl Host {
             roots,
         };
         let (start, started) = oneshot::channel();
-        self.containers.lock().insert(id, Entry { tenant: tenant.clone(), start: Some(start), drain });
+        self.containers.lock().insert(id, Entry { tenant: tenant.clone(), start: Some(start), server });
         let life = tenant.clone().live(voice, self.library.clone(), launch, started);
         polls::on_behalf_of(tenant, || drop(self.runtime.spawn(life)));
     }
@@ -181,6 +186,10 @@ impl Containers {
 
     fn tenant(&self, id: &str) -> Option<Arc<Tenant>> {
         self.lock().get(id).map(|entry| entry.tenant.clone())
+    }
+
+    fn server(&self, id: &str) -> Option<Handle> {
+        self.lock().get(id).map(|entry| entry.server.clone())
     }
 
     fn forget(&self, id: &str) {

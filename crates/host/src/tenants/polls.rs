@@ -6,7 +6,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::hash::{BuildHasher as _, BuildHasherDefault, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
@@ -17,20 +18,65 @@ use super::tags::{self, THREADS, Tags};
 use super::{Tenant, cpu, ticker};
 use crate::memory::heap::{Charge, uncharged};
 
-/// The tasks of all containers.
-static TASKS: LazyLock<RwLock<HashMap<Id, Arc<Tenant>>>> = LazyLock::new(RwLock::default);
+/// The tasks of all containers, in parts: each poll looks into one of them.
+static TASKS: LazyLock<[RwLock<Tasks>; PARTS]> = LazyLock::new(Default::default);
+
+type Tasks = HashMap<Id, Arc<Tenant>, ByNumber>;
+type ByNumber = BuildHasherDefault<Number>;
+
+const PARTS: usize = 32;
+
+/// Cache lines of the page of tags.
+const LINES: usize = 64;
 
 /// When this process began to work for others.
 static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// Since when each thread polls what it polls, in milliseconds from [`BEGIN`] plus one; 0 when it polls nothing.
-static SINCE: [(AtomicU64, AtomicU64); THREADS] = [const { (AtomicU64::new(0), AtomicU64::new(0)) }; THREADS];
+static SINCE: [Since; THREADS] =
+    [const { Since { when: AtomicU64::new(0), tag: AtomicU64::new(0) } }; THREADS];
+
+/// On a cache line of its own: it is written with each poll.
+#[repr(align(64))]
+struct Since {
+    when: AtomicU64,
+    tag: AtomicU64,
+}
 
 static TAGS: OnceLock<Tags> = OnceLock::new();
 
 thread_local! {
     static WORK: RefCell<Option<Work>> = const { RefCell::new(None) };
     static THREAD: Cell<Option<Thread>> = const { Cell::new(None) };
+    /// CPU time of this thread when it was last read, in nanoseconds; 0: never. It stands still while the thread does.
+    static LAST: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The hash of a task's number: they are consecutive, and nobody else's to choose.
+#[derive(Default)]
+struct Number(u64);
+
+impl Hasher for Number {
+    fn finish(&self) -> u64 {
+        // Both ends of it are looked at.
+        self.0.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
+}
+
+/// The part in which a task is.
+fn part(task: Id) -> &'static RwLock<Tasks> {
+    let [first, ..] = &*TASKS;
+    // The upper bits: a part's own table goes by the lower ones.
+    let number = (ByNumber::default().hash_one(task) >> 32) as usize % PARTS;
+    TASKS.get(number).unwrap_or(first)
 }
 
 /// This thread, as it tells others what it does.
@@ -56,18 +102,23 @@ pub(super) fn hook(runtime: &mut Builder, tags: Tags) {
     runtime
         .on_task_spawn(|task| {
             if let Some(tenant) = current() {
-                uncharged(|| TASKS.write().unwrap_or_else(PoisonError::into_inner).insert(task.id(), tenant));
+                uncharged(|| {
+                    part(task.id()).write().unwrap_or_else(PoisonError::into_inner).insert(task.id(), tenant)
+                });
             }
         })
         .on_before_task_poll(|task| {
-            let tenant = TASKS.read().unwrap_or_else(PoisonError::into_inner).get(&task.id()).cloned();
+            let tenant =
+                part(task.id()).read().unwrap_or_else(PoisonError::into_inner).get(&task.id()).cloned();
             if let Some(tenant) = tenant {
                 enter(tenant);
             }
         })
         .on_after_task_poll(|_| leave())
         .on_task_terminate(|task| {
-            uncharged(|| drop(TASKS.write().unwrap_or_else(PoisonError::into_inner).remove(&task.id())));
+            uncharged(|| {
+                drop(part(task.id()).write().unwrap_or_else(PoisonError::into_inner).remove(&task.id()))
+            });
         });
 }
 
@@ -83,6 +134,8 @@ pub(super) fn running() -> u64 {
 
 /// Does something on behalf of a container outside of its tasks: to spawn the first of them.
 pub(super) fn on_behalf_of<T>(tenant: Arc<Tenant>, act: impl FnOnce() -> T) -> T {
+    // What this thread did before was for others.
+    LAST.set(0);
     enter(tenant);
     let result = act();
     leave();
@@ -95,13 +148,18 @@ fn enter(tenant: Arc<Tenant>) {
     }
     ticker::working();
     let charge = Charge::to(tenant.account.clone());
-    WORK.set(Some(Work { tenant, _charge: charge, began: cpu::of_this_thread() }));
+    // What the thread did since its last poll, to find this one, is this one's.
+    let last = LAST.get();
+    let began = if last == 0 { cpu::of_this_thread() } else { last };
+    WORK.set(Some(Work { tenant, _charge: charge, began }));
 }
 
 fn leave() {
     let Some(work) = WORK.take() else { return };
     work.tenant.end_if_exhausted();
-    work.tenant.cpu.add(cpu::of_this_thread().saturating_sub(work.began));
+    let now = cpu::of_this_thread();
+    LAST.set(now);
+    work.tenant.cpu.add(now.saturating_sub(work.began));
     ticker::idle();
     if let Some(thread) = this_thread() {
         thread.tell(0);
@@ -111,7 +169,8 @@ fn leave() {
 /// The tag of the container whose poll has lasted longest, and for how many milliseconds.
 pub(super) fn longest_poll() -> Option<(u32, u64)> {
     let now = milliseconds();
-    let polls = SINCE.iter().map(|(since, tag)| (tag.load(Ordering::Relaxed), since.load(Ordering::Relaxed)));
+    let polls =
+        SINCE.iter().map(|since| (since.tag.load(Ordering::Relaxed), since.when.load(Ordering::Relaxed)));
     let polls = polls.filter(|(_, since)| *since > 0);
     polls.map(|(tag, since)| (tag as u32, now.saturating_sub(since))).max_by_key(|(_, lasted)| *lasted)
 }
@@ -122,14 +181,15 @@ fn milliseconds() -> u64 {
 
 /// `None` for a thread beyond those that there is room for: it has no sockets.
 fn this_thread() -> Option<Thread> {
-    static THREADS_SO_FAR: AtomicUsize = AtomicUsize::new(0);
     if let Some(thread) = THREAD.get() {
         return Some(thread);
     }
-    let index = THREADS_SO_FAR.fetch_add(1, Ordering::Relaxed);
-    if index >= THREADS {
+    let so_far = ticker::this_thread();
+    if so_far >= THREADS {
         return None;
     }
+    // Neighbours in time are no neighbours on the page of tags, where eight words share a cache line.
+    let index = so_far % LINES * (THREADS / LINES) + so_far / LINES;
     let number = rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs();
     let thread = Thread { index, number };
     THREAD.set(Some(thread));
@@ -141,9 +201,9 @@ impl Thread {
         if let Some(word) = TAGS.get().and_then(|tags| tags.word(self.index)) {
             word.store(tags::word(self.number, tag), Ordering::Release);
         }
-        if let Some((since, of)) = SINCE.get(self.index) {
-            of.store(tag.into(), Ordering::Relaxed);
-            since.store(if tag == 0 { 0 } else { milliseconds() }, Ordering::Relaxed);
+        if let Some(since) = SINCE.get(self.index) {
+            since.tag.store(tag.into(), Ordering::Relaxed);
+            since.when.store(if tag == 0 { 0 } else { milliseconds() }, Ordering::Relaxed);
         }
     }
 }

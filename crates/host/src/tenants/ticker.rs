@@ -1,13 +1,14 @@
 //! The clock of preemption: while any guest runs, epochs go on, and each guest hears in its turn that others wait.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
 use super::Tenant;
+use super::tags::THREADS;
 
-/// Between two epochs.
+/// Between two epochs of a process whose guests are of many containers.
 pub(super) const TICK: Duration = Duration::from_millis(2);
 
 /// Epochs that still come when no guest runs any more: most that stop run again at once.
@@ -19,25 +20,59 @@ const MOST_TICKS: u64 = 50;
 /// How long a guest counts as one that competes, in ticks after it last used all of its turn.
 const COMPETES: u64 = 50;
 
-/// Threads at work for guests.
-static WORKING: AtomicUsize = AtomicUsize::new(0);
+/// Whether each thread is at work for a guest, as it says itself: hundreds of thousands of times a second, and none of them waits
+/// for another's cache line.
+static AT_WORK: [AtWork; THREADS] = [const { AtWork(AtomicBool::new(false)) }; THREADS];
+/// How many are that have no place there.
+static OTHERS_AT_WORK: AtomicUsize = AtomicUsize::new(0);
+/// The clock stands still, or is about to.
+static PARKED: AtomicBool = AtomicBool::new(false);
 static TICKER: OnceLock<Thread> = OnceLock::new();
+
+#[repr(align(64))]
+struct AtWork(AtomicBool);
+
+thread_local! {
+    static NUMBER: usize = {
+        static SO_FAR: AtomicUsize = AtomicUsize::new(0);
+        SO_FAR.fetch_add(1, Ordering::Relaxed)
+    };
+}
+
+/// The how manieth thread of this process this one is, from 0 on, of those that work for guests.
+pub(super) fn this_thread() -> usize {
+    NUMBER.with(|number| *number)
+}
+
+fn place() -> Option<&'static AtomicBool> {
+    AT_WORK.get(this_thread()).map(|AtWork(place)| place)
+}
+
+fn anybody_works() -> bool {
+    OTHERS_AT_WORK.load(Ordering::SeqCst) > 0
+        || AT_WORK.iter().any(|AtWork(works)| works.load(Ordering::SeqCst))
+}
 static NOW: AtomicU64 = AtomicU64::new(1);
 /// Those who compete. Few: whoever waits for anything does not.
 static RIVALS: Mutex<Vec<Arc<Tenant>>> = Mutex::new(Vec::new());
 static LIGHTEST: AtomicU64 = AtomicU64::new(1024);
 
-/// Starts the clock of this process' guests: `tick` lets them know that time goes on.
-pub(crate) fn start(tick: impl Fn() + Send + 'static) -> std::io::Result<()> {
+/// Starts the clock of this process' guests: `tick` lets them know, `every` so often, that time goes on.
+pub(crate) fn start(every: Duration, tick: impl Fn() + Send + 'static) -> std::io::Result<()> {
     let ticker = thread::Builder::new().name("ticker".into()).spawn(move || {
         let mut idle = 0;
         loop {
-            idle = if WORKING.load(Ordering::SeqCst) == 0 { idle + 1 } else { 0 };
+            idle = if anybody_works() { 0 } else { idle + 1 };
             if idle > LINGER {
-                thread::park();
+                // Whoever begins after this look sees that there is somebody to wake.
+                PARKED.store(true, Ordering::SeqCst);
+                if !anybody_works() {
+                    thread::park();
+                }
+                PARKED.store(false, Ordering::SeqCst);
                 idle = 0;
             }
-            thread::sleep(TICK);
+            thread::sleep(every);
             tick();
             weigh(NOW.fetch_add(1, Ordering::Relaxed) + 1);
         }
@@ -47,9 +82,13 @@ pub(crate) fn start(tick: impl Fn() + Send + 'static) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A thread begins to work for a guest.
+/// This thread begins to work for a guest.
 pub(crate) fn working() {
-    if WORKING.fetch_add(1, Ordering::SeqCst) == 0
+    match place() {
+        Some(place) => place.store(true, Ordering::SeqCst),
+        None => drop(OTHERS_AT_WORK.fetch_add(1, Ordering::SeqCst)),
+    }
+    if PARKED.load(Ordering::SeqCst)
         && let Some(ticker) = TICKER.get()
     {
         ticker.unpark();
@@ -57,7 +96,10 @@ pub(crate) fn working() {
 }
 
 pub(crate) fn idle() {
-    WORKING.fetch_sub(1, Ordering::SeqCst);
+    match place() {
+        Some(place) => place.store(false, Ordering::Release),
+        None => drop(OTHERS_AT_WORK.fetch_sub(1, Ordering::SeqCst)),
+    }
 }
 
 /// A guest has used all of its turn. Returns how many ticks the next one has: as many times those of the lightest rival as

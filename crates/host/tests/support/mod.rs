@@ -227,7 +227,7 @@ impl Guest {
             root,
             grants,
             denials: Denials::new(|_| {}),
-            drain: Default::default(),
+            server: Default::default(),
             names: NameFiles::default(),
             roots: None,
             stdin,

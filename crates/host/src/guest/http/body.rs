@@ -1,4 +1,5 @@
-//! The body of a response: it flows only as fast as the guest reads, and waits only so long for its next bytes.
+//! The body of a response: it flows only as fast as the guest reads, waits only so long for its next bytes, and gives its connection
+//! back when it is whole.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -6,21 +7,34 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio::time::{Sleep, sleep};
+use tokio::time::sleep;
 use wasmtime_wasi_http::Error;
 
+use super::super::wait::Wait;
 use super::errors;
+use super::pool::Lease;
 
-/// A body with a limit on each wait. Only waiting counts, not the time that the guest takes to read on.
+/// A body with a limit on each wait.
 pub(super) struct Patient {
     body: Incoming,
     patience: Duration,
-    waiting: Option<Pin<Box<Sleep>>>,
+    wait: Wait,
+    lease: Option<Lease>,
 }
 
 impl Patient {
-    pub fn new(body: Incoming, patience: Duration) -> Self {
-        Self { body, patience, waiting: None }
+    pub fn new(body: Incoming, patience: Duration, lease: Lease) -> Self {
+        let mut patient = Self { body, patience, wait: Wait::default(), lease: Some(lease) };
+        if patient.body.is_end_stream() {
+            patient.is_whole();
+        }
+        patient
+    }
+
+    fn is_whole(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.give_back();
+        }
     }
 }
 
@@ -33,11 +47,16 @@ impl Body for Patient {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
-            self.waiting = None;
+            self.wait.over();
+            match &frame {
+                Some(Err(_)) => self.lease = None,
+                Some(Ok(_)) if !self.body.is_end_stream() => {}
+                Some(Ok(_)) | None => self.is_whole(),
+            }
             return Poll::Ready(frame.map(|frame| frame.map_err(errors::of_hyper)));
         }
         let patience = self.patience;
-        ready!(self.waiting.get_or_insert_with(|| Box::pin(sleep(patience))).as_mut().poll(context));
+        ready!(self.wait.poll(context, || sleep(patience)));
         Poll::Ready(Some(Err(Error::ConnectionReadTimeout)))
     }
 

@@ -1,91 +1,73 @@
-//! One request and its response on a fresh connection.
+//! One request and its response on an open connection.
 
 use http::header::HOST;
 use http::{Request, Response, Uri, Version};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
+use hyper::body::{Body as _, Incoming};
+use hyper::client::conn::TrySendError;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
-use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, spawn};
-use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 use super::body::Patient;
-use super::connection::Connection;
-use super::{ANSWER, errors};
+use super::link::{Link, Sender};
+use super::pool::Lease;
+use super::{ANSWER, Io, Sent, errors};
 
-/// The most that a response's head may have, in bytes; HTTP/1.1 reads bodies in pieces of at most this size.
-const HEAD: u32 = 64 * 1024;
+/// Why there is no response.
+pub(super) enum Failure {
+    /// The connection was at its end before anything was sent: the request, of which this is the body, may go by another one.
+    Unsent(WasiBody),
+    Failed(Error),
+}
 
-/// What a server may send by HTTP/2 before the guest has read it, in bytes.
-const WINDOW: u32 = 128 * 1024;
-
-/// What a guest may send by HTTP/2 before the server has taken it, in bytes.
-const UNSENT: usize = 64 * 1024;
-
-/// The task that moves the bytes of a connection; dropped, it ends.
-type Driver = AbortOnDropJoinHandle<hyper::Result<()>>;
-
-/// Sends `request`; the response's body goes on to arrive while the other future is alive.
+/// Sends `request` by the connection of `lease`. The response's body goes on to arrive while it is held, and gives the connection
+/// back at its end; the other future is there until then.
 pub(super) async fn exchange(
-    connection: Connection,
+    mut lease: Lease,
     request: Request<WasiBody>,
     options: &RequestOptions,
-) -> Result<(Response<WasiBody>, impl Future<Output = Result<(), Error>> + Send + 'static), Error> {
-    let asking = async {
-        match connection.http2 {
-            true => by_http2(connection, request).await,
-            false => by_http1(connection, request).await,
-        }
-    };
+) -> Result<Sent, Failure> {
     let patience = options.first_byte_timeout.unwrap_or(ANSWER);
-    let (response, driver) = timeout(patience, asking)
-        .await
-        .map_err(|_| Error::ConnectionReadTimeout)?
-        .map_err(errors::of_hyper)?;
+    let asked = timeout(patience, ask(lease.link(), request)).await;
+    let response = asked.map_err(|_| Failure::Failed(Error::ConnectionReadTimeout))??;
     let patience = options.between_bytes_timeout.unwrap_or(ANSWER);
-    let response = response.map(|body| Patient::new(body, patience).boxed_unsync());
-    Ok((response, async move { driver.await.map_err(errors::of_hyper) }))
+    let (over, whole) = oneshot::channel();
+    let response = response.map(|body| Patient::new(body, patience, lease.until(over)).boxed_unsync());
+    let io: Io = Box::new(async move {
+        // It ends by being dropped.
+        let _over = whole.await;
+        Ok(())
+    });
+    Ok((response, io))
 }
 
-async fn by_http1(
-    connection: Connection,
-    mut request: Request<WasiBody>,
-) -> hyper::Result<(Response<Incoming>, Driver)> {
-    let mut builder = http1::Builder::new();
-    let (mut sender, driver) =
-        builder.max_buf_size(HEAD as usize).handshake(TokioIo::new(connection.stream)).await?;
-    let driver = spawn(driver);
-    // An absolute URI is for proxies; the Host header is set already.
+/// Whether a request may be sent twice: it asks for nothing but an answer (RFC 9110, 9.2.2), and has no body.
+pub(super) fn is_repeatable(request: &Request<WasiBody>) -> bool {
+    request.method().is_idempotent() && request.body().is_end_stream()
+}
+
+async fn ask(link: &mut Link, request: Request<WasiBody>) -> Result<Response<Incoming>, Failure> {
+    let answered = match link.sender() {
+        Sender::Http1(sender) => sender.try_send_request(by_http1(request)).await,
+        Sender::Http2(sender) => sender.try_send_request(by_http2(request)).await,
+    };
+    answered.map_err(|mut error: TrySendError<Request<WasiBody>>| match error.take_message() {
+        Some(request) => Failure::Unsent(request.into_body()),
+        None => Failure::Failed(errors::of_hyper(error.into_error())),
+    })
+}
+
+/// An absolute URI is for proxies; the Host header is set already.
+fn by_http1(mut request: Request<WasiBody>) -> Request<WasiBody> {
     let path = request.uri().path_and_query().cloned();
     *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
-    Ok((sender.send_request(request).await?, driver))
+    request
 }
 
-async fn by_http2(
-    connection: Connection,
-    mut request: Request<WasiBody>,
-) -> hyper::Result<(Response<Incoming>, Driver)> {
-    let (mut sender, driver) = http2::Builder::new(Tasks)
-        .max_header_list_size(HEAD)
-        .initial_stream_window_size(WINDOW)
-        .initial_connection_window_size(WINDOW)
-        .max_send_buf_size(UNSENT)
-        .handshake(TokioIo::new(connection.stream))
-        .await?;
-    let driver = spawn(driver);
-    // The URI's authority says it (RFC 9113, 8.3.1).
+/// The URI's authority says the host (RFC 9113, 8.3.1).
+fn by_http2(mut request: Request<WasiBody>) -> Request<WasiBody> {
     request.headers_mut().remove(HOST);
     *request.version_mut() = Version::HTTP_2;
-    Ok((sender.send_request(request).await?, driver))
-}
-
-/// Runs what HTTP/2 does beside its connection; it ends with the connection.
-#[derive(Clone, Copy)]
-struct Tasks;
-
-impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Tasks {
-    fn execute(&self, task: F) {
-        tokio::spawn(task);
-    }
+    request
 }

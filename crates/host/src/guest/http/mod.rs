@@ -1,14 +1,16 @@
 //! Outgoing HTTP: the guest's requests, sent by this host where the grants allow it. HTTP/1.1, and HTTP/2 where a server
 //! speaks it over TLS.
 //!
-//! A request goes to the host of its own authority and to an address that this very request looked up; `Host`,
-//! `:authority` and the name that TLS checks are that host, too. A redirect is an answer like any other: whether the
-//! guest follows it is decided anew, with its next request.
+//! A request goes to the host of its own authority and to an address that was looked up for it, or for an earlier request to
+//! the same host and port, whose connection is used again; `Host`, `:authority` and the name that TLS checks are that host,
+//! too. A redirect is an answer like any other: whether the guest follows it is decided anew, with its next request.
 
 mod body;
 mod connection;
 mod errors;
 mod exchange;
+mod link;
+mod pool;
 mod tls;
 
 use std::net::SocketAddr;
@@ -19,12 +21,16 @@ use std::time::Duration;
 use grants::{Grants, Transport};
 use http::uri::{Scheme, Uri};
 use http::{Request, Response};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
+use super::body::whole;
 use super::network::{Names, Unresolved, literal};
 use crate::protocol::Kind;
+use exchange::{Failure, exchange};
+use link::Link;
+use pool::{Lease, Pool};
 pub(super) use tls::Roots;
 use tls::Tls;
 
@@ -43,7 +49,7 @@ const CONNECTIONS: usize = 256;
 const CHUNK: usize = 64 * 1024;
 
 type Io = Box<dyn Future<Output = Result<(), Error>> + Send>;
-type Sent = Result<(Response<WasiBody>, Io), Error>;
+type Sent = (Response<WasiBody>, Io);
 
 /// The HTTP client of one guest.
 #[derive(Clone)]
@@ -51,10 +57,11 @@ pub(super) struct Client {
     names: Arc<Names>,
     tls: Arc<Tls>,
     connections: Arc<Semaphore>,
+    pool: Arc<Pool>,
 }
 
 /// Whom a request is for.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Server {
     /// A name, or an address without brackets.
     host: String,
@@ -72,7 +79,7 @@ impl Client {
         node_roots: Option<std::fs::File>,
     ) -> Self {
         let tls = Arc::new(Tls::new(Roots::new(node_roots, root, grants.env())));
-        Self { names, tls, connections: Arc::new(Semaphore::new(CONNECTIONS)) }
+        Self { names, tls, connections: Arc::new(Semaphore::new(CONNECTIONS)), pool: Arc::default() }
     }
 
     /// Whom it asks for names.
@@ -116,22 +123,56 @@ impl Client {
         Error::HttpRequestDenied
     }
 
-    async fn send(self, request: Request<WasiBody>, options: RequestOptions) -> Sent {
+    async fn send(self, request: Request<WasiBody>, options: RequestOptions) -> Result<Sent, Error> {
         let server = Server::of(request.uri())?;
-        let place =
-            self.connections.clone().try_acquire_owned().map_err(|_| Error::ConnectionLimitReached)?;
+        let mut request = request;
+        if let Some(kept) = self.pool.take(&server) {
+            let repeatable = exchange::is_repeatable(&request);
+            let (head, body) = request.into_parts();
+            // The server may give the connection up at this moment.
+            let left = match exchange(kept, Request::from_parts(head.clone(), body), &options).await {
+                Ok(sent) => return Ok(sent),
+                Err(Failure::Unsent(body)) => body,
+                Err(Failure::Failed(Error::ConnectionTerminated | Error::HttpResponseIncomplete))
+                    if repeatable =>
+                {
+                    whole(b"")
+                }
+                Err(Failure::Failed(error)) => return Err(error),
+            };
+            request = Request::from_parts(head, left);
+        }
+        let fresh = self.connect(server, &options).await?;
+        exchange(fresh, request, &options).await.map_err(|failure| match failure {
+            Failure::Failed(error) => error,
+            Failure::Unsent(_) => Error::ConnectionTerminated,
+        })
+    }
+
+    /// A new connection, where there is room for one.
+    async fn connect(&self, server: Server, options: &RequestOptions) -> Result<Lease, Error> {
+        let place = self.place().ok_or(Error::ConnectionLimitReached)?;
         let connecting = async {
             let stream = connection::dial(self.destinations(&server).await?).await?;
-            if server.secure { self.tls.connect(&server.host, stream).await } else { Ok(stream.into()) }
+            let connection =
+                if server.secure { self.tls.connect(&server.host, stream).await? } else { stream.into() };
+            Link::new(connection, place).await
         };
         let patience = options.connect_timeout.unwrap_or(CONNECT);
-        let connection = timeout(patience, connecting).await.map_err(|_| Error::ConnectionTimeout)??;
-        let (response, io) = exchange::exchange(connection, request, &options).await?;
-        let io: Io = Box::new(async move {
-            let _until_the_connection_ends = place;
-            io.await
-        });
-        Ok((response, io))
+        let link = timeout(patience, connecting).await.map_err(|_| Error::ConnectionTimeout)??;
+        Ok(self.pool.add(server, link))
+    }
+
+    /// Room for one more connection; those that are only kept give way.
+    fn place(&self) -> Option<OwnedSemaphorePermit> {
+        loop {
+            if let Ok(place) = self.connections.clone().try_acquire_owned() {
+                return Some(place);
+            }
+            if !self.pool.make_room() {
+                return None;
+            }
+        }
     }
 }
 
@@ -156,7 +197,7 @@ impl WasiHttpHooks for Client {
         request: Request<WasiBody>,
         options: Option<RequestOptions>,
         _: Io,
-    ) -> Box<dyn Future<Output = Sent> + Send> {
+    ) -> Box<dyn Future<Output = Result<Sent, Error>> + Send> {
         Box::new(self.clone().send(request, options.unwrap_or_default()))
     }
 

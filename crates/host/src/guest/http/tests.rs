@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::pin::Pin;
 
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::BodyExt as _;
 
 use super::*;
 use crate::protocol::NameFiles;
@@ -29,14 +29,110 @@ fn destinations(egress: &str, uri: &str) -> Result<Vec<SocketAddr>, Error> {
 fn get(mut client: Client, uri: &str, options: RequestOptions) -> Result<String, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
-        let request = Request::get(uri).header("host", "as-the-guest-said").body(body).unwrap();
-        let sent = client.send_request(request, Some(options), Box::new(async { Ok(()) }));
-        let (response, io) = Pin::from(sent).await?;
+        let (response, io) = send(&mut client, uri, options).await?;
         let body = response.into_body().collect().await?.to_bytes();
         Pin::from(io).await?;
         Ok(String::from_utf8(body.to_vec()).unwrap())
     })
+}
+
+async fn send(client: &mut Client, uri: &str, options: RequestOptions) -> Result<Sent, Error> {
+    let request = Request::get(uri).header("host", "as-the-guest-said").body(whole(b"")).unwrap();
+    Pin::from(client.send_request(request, Some(options), Box::new(async { Ok(()) }))).await
+}
+
+/// A request's head, to the empty line.
+fn read_head(stream: &mut std::net::TcpStream) -> std::io::Result<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte)?;
+        head.extend(byte);
+    }
+    Ok(String::from_utf8(head).unwrap())
+}
+
+/// A server that says by which of its connections a request came, and the how manieth there; `last` is its last answer on each.
+fn counting_server(last: usize) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for (number, stream) in listener.incoming().enumerate() {
+            let mut stream = stream.unwrap();
+            std::thread::spawn(move || {
+                for so_far in 1..=last {
+                    if read_head(&mut stream).is_err() {
+                        return;
+                    }
+                    let body = format!("{number}:{so_far}");
+                    let length = body.len();
+                    write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
+                }
+            });
+        }
+    });
+    port
+}
+
+async fn answer(client: &mut Client, uri: &str) -> String {
+    let (response, _io) = send(client, uri, RequestOptions::default()).await.unwrap();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    // What moves the bytes learns of the end in its own turn.
+    tokio::task::yield_now().await;
+    String::from_utf8(body.to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn a_connection_is_used_again_for_the_same_server_and_for_no_other() {
+    let (one, other) = (counting_server(usize::MAX), counting_server(usize::MAX));
+    let mut client = client("127.0.0.1");
+    assert_eq!(answer(&mut client, &format!("http://127.0.0.1:{one}/")).await, "0:1");
+    assert_eq!(answer(&mut client, &format!("http://127.0.0.1:{one}/")).await, "0:2");
+    assert_eq!(answer(&mut client, &format!("http://127.0.0.1:{other}/")).await, "0:1");
+    assert_eq!(answer(&mut client, &format!("http://127.0.0.1:{one}/")).await, "0:3");
+}
+
+#[tokio::test]
+async fn a_connection_that_is_in_use_or_whose_answer_nobody_read_is_not_used_again() {
+    let port = counting_server(usize::MAX);
+    let (mut client, uri) = (client("127.0.0.1"), format!("http://127.0.0.1:{port}/"));
+    let (unread, _io) = send(&mut client, &uri, RequestOptions::default()).await.unwrap();
+    assert_eq!(answer(&mut client, &uri).await, "1:1");
+    drop(unread);
+    tokio::task::yield_now().await;
+    assert_eq!(answer(&mut client, &uri).await, "1:2", "the first is gone");
+}
+
+#[tokio::test]
+async fn a_connection_that_its_server_has_closed_is_replaced_by_a_new_one() {
+    let port = counting_server(1);
+    let (mut client, uri) = (client("127.0.0.1"), format!("http://127.0.0.1:{port}/"));
+    for number in 0..5 {
+        assert_eq!(answer(&mut client, &uri).await, format!("{number}:1"));
+    }
+}
+
+#[tokio::test]
+async fn kept_connections_are_closed_after_a_while() {
+    let port = counting_server(usize::MAX);
+    let (mut client, uri) = (client("127.0.0.1"), format!("http://127.0.0.1:{port}/"));
+    let now = tokio::time::Instant::now();
+    assert_eq!(answer(&mut client, &uri).await, "0:1");
+    let end = client.pool.close_old(now).unwrap();
+    assert!(end >= now + Duration::from_secs(30));
+    assert_eq!(answer(&mut client, &uri).await, "0:2");
+    assert_eq!(client.pool.close_old(end + Duration::from_secs(1)), None);
+    assert_eq!(answer(&mut client, &uri).await, "1:1");
+}
+
+#[tokio::test]
+async fn kept_connections_give_way_to_new_ones() {
+    let mut client = client("127.0.0.1");
+    client.connections = Arc::new(Semaphore::new(2));
+    for _ in 0..4 {
+        let uri = format!("http://127.0.0.1:{}/", counting_server(usize::MAX));
+        assert_eq!(answer(&mut client, &uri).await, "0:1");
+    }
 }
 
 /// A server for one request, which it answers with `response`, or never.
@@ -45,18 +141,13 @@ fn server(response: Option<&'static str>) -> (u16, std::thread::JoinHandle<Strin
     let port = listener.local_addr().unwrap().port();
     let serving = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        let mut request = Vec::new();
-        while !request.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            stream.read_exact(&mut byte).unwrap();
-            request.extend(byte);
-        }
+        let request = read_head(&mut stream).unwrap();
         match response {
             Some(response) => stream.write_all(response.as_bytes()).unwrap(),
             // Until the client gives up.
             None => drop(stream.read(&mut [0])),
         }
-        String::from_utf8(request).unwrap()
+        request
     });
     (port, serving)
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 use http::{Method, Request, StatusCode, Version};
 
@@ -11,16 +11,14 @@ use super::site::Site;
 /// The most of a path that is logged.
 const LONGEST_PATH: usize = 1024;
 
-/// One request, told when it is over.
+/// What is told of one request when it is over.
 pub(super) struct Entry {
     site: Arc<Site>,
     client: SocketAddr,
     method: Method,
     path: String,
     version: Version,
-    status: StatusCode,
     bytes: u64,
-    began: Instant,
 }
 
 impl Entry {
@@ -28,27 +26,17 @@ impl Entry {
         let mut path = request.uri().path().to_owned();
         path.truncate(path.floor_char_boundary(LONGEST_PATH));
         let (method, version) = (request.method().clone(), request.version());
-        // What it has if nobody answers: 499 is what others log of a client that went away.
-        let status = StatusCode::from_u16(499).unwrap_or(StatusCode::REQUEST_TIMEOUT);
-        Entry { site, client, method, path, version, status, bytes: 0, began: Instant::now() }
-    }
-
-    pub fn answered(&mut self, status: StatusCode) {
-        self.status = status;
+        Entry { site, client, method, path, version, bytes: 0 }
     }
 
     pub fn add(&mut self, bytes: usize) {
         self.bytes = self.bytes.saturating_add(bytes as u64);
     }
-}
 
-impl Drop for Entry {
-    fn drop(&mut self) {
-        let Entry { client, method, path, version, status, bytes, .. } = self;
-        let took = self.began.elapsed();
+    pub fn tell(&self, status: StatusCode, took: Duration) {
+        let Entry { site, client, method, path, version, bytes } = self;
+        let (client, status) = (client.ip(), status.as_u16());
         // A path is ASCII without spaces and control characters: it cannot forge a line.
-        let line =
-            format!("{} \"{method} {path} {version:?}\" {} {bytes} {took:.1?}", client.ip(), status.as_u16());
-        self.site.stdio.note(&line);
+        site.stdio.note(&format!("{client} \"{method} {path} {version:?}\" {status} {bytes} {took:.1?}"));
     }
 }

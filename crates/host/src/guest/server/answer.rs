@@ -1,18 +1,32 @@
 //! The body of an answer, on its way to the client: the guest may not stop for too long in the middle of it.
 
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Response;
+use http::header::CONTENT_LENGTH;
 use hyper::body::{Body, Frame, SizeHint};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::task::yield_now;
+use tokio::time::{Instant, sleep_until};
 use wasmtime_wasi_http::{Error, WasiBody};
 
-use super::access::Entry;
+use super::super::wait::Wait;
 use super::leash::Ticket;
 use super::life::Place;
+use super::tally::Tally;
+
+/// How often is looked for the beginning of a body before the head goes without it, and how many frames of it go with the head at
+/// most.
+const LOOKS: u32 = 4;
+const FRAMES: usize = 8;
+
+/// What polling a body comes to when there is something.
+type Polled = Option<Result<Frame<Bytes>, Error>>;
 
 /// How long an answer may take.
 #[derive(Debug, Clone, Copy)]
@@ -33,14 +47,18 @@ impl Limits {
 
 pub(super) struct Answer {
     body: WasiBody,
+    /// What came of it before its head went.
+    begun: VecDeque<Polled>,
+    /// The guest has said how long it is, which hyper takes its word for.
+    announced: bool,
     limits: Limits,
-    waiting: Option<Pin<Box<Sleep>>>,
+    wait: Wait,
     /// With what it breaks off, when the client has been given the time to get what came before: hyper drops what it has not
     /// written by then, and writes when it has to wait.
     broken: Option<Error>,
     /// That of the request; closed when the answer was given.
     claim: Claim,
-    entry: Option<Entry>,
+    tally: Tally,
     _place: Option<Place>,
 }
 
@@ -89,21 +107,84 @@ impl Drop for Claim {
 
 impl Answer {
     pub fn new(
-        body: WasiBody,
+        answer: Response<WasiBody>,
         limits: Limits,
         claim: Claim,
-        entry: Option<Entry>,
+        tally: Tally,
         place: Option<Place>,
-    ) -> Answer {
-        let mut answer = Answer { body, limits, waiting: None, broken: None, claim, entry, _place: place };
-        if answer.body.is_end_stream() {
-            answer.claim.close();
-        }
-        answer
+    ) -> Response<Answer> {
+        let announced = answer.headers().contains_key(CONTENT_LENGTH);
+        answer.map(|body| {
+            let mut answer = Answer {
+                body,
+                begun: VecDeque::new(),
+                announced,
+                limits,
+                wait: Wait::default(),
+                broken: None,
+                claim,
+                tally,
+                _place: place,
+            };
+            if answer.body.is_end_stream() {
+                answer.claim.close();
+            }
+            answer
+        })
     }
 }
 
 impl Answer {
+    /// Takes what the guest has said already or says in a moment: a short answer goes in one packet with its head, where each
+    /// packet costs as much as a good part of the answer. Whoever streams slowly has the head sent at once.
+    pub async fn begin(&mut self) {
+        if self.body.is_end_stream() {
+            return;
+        }
+        for _ in 0..LOOKS {
+            if poll_fn(|context| Poll::Ready(self.take_what_is_there(context))).await {
+                return;
+            }
+            yield_now().await;
+        }
+    }
+
+    /// Returns whether there is nothing to wait for.
+    fn take_what_is_there(&mut self, context: &mut Context<'_>) -> bool {
+        while self.begun.len() < FRAMES {
+            let Poll::Ready(polled) = Pin::new(&mut self.body).poll_frame(context) else { return false };
+            let over = self.body.is_end_stream() || !matches!(polled, Some(Ok(_)));
+            self.begun.push_back(polled);
+            if over {
+                return true;
+            }
+        }
+        true
+    }
+
+    fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Polled> {
+        match self.begun.pop_front() {
+            Some(polled) => Poll::Ready(polled),
+            None => Pin::new(&mut self.body).poll_frame(context),
+        }
+    }
+
+    /// How many bytes the whole body has, where that is known and it has no trailers.
+    fn length(&self) -> Option<u64> {
+        let rest = match self.begun.back() {
+            _ if self.announced => self.body.size_hint().exact()?,
+            // What is cut off must not look whole.
+            Some(None) if self.claim.has_failed() => return None,
+            Some(None) => 0,
+            _ if self.body.is_end_stream() => 0,
+            _ => self.body.size_hint().exact()?,
+        };
+        self.begun.iter().flatten().try_fold(rest, |length, frame| {
+            let data = frame.as_ref().ok()?.data_ref()?;
+            length.checked_add(u64::try_from(data.len()).ok()?)
+        })
+    }
+
     /// Ends it with an error, when it is polled next.
     fn break_off<T>(&mut self, error: Error, context: &Context<'_>) -> Poll<T> {
         self.claim.call_off();
@@ -124,15 +205,13 @@ impl Body for Answer {
         if let Some(error) = self.broken.take() {
             return Poll::Ready(Some(Err(error)));
         }
-        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
-            self.waiting = None;
+        if let Poll::Ready(frame) = self.poll_body(context) {
+            self.wait.over();
             return match frame {
                 Some(Ok(frame)) => {
                     let length = frame.data_ref().map_or(0, Bytes::len);
-                    if let Some(entry) = &mut self.entry {
-                        entry.add(length);
-                    }
-                    if self.body.is_end_stream() {
+                    self.tally.add(length);
+                    if self.is_end_stream() {
                         self.claim.close();
                     }
                     Poll::Ready(Some(Ok(frame)))
@@ -145,18 +224,21 @@ impl Body for Answer {
                 }
             };
         }
-        let until = self.limits.until();
-        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep_until(until)));
-        ready!(waiting.as_mut().poll(context));
+        let limits = self.limits;
+        ready!(self.wait.poll(context, || sleep_until(limits.until())));
         self.claim.call_off();
         Poll::Ready(Some(Err(Error::HttpResponseTimeout)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        match self.begun.front() {
+            Some(None) => !self.claim.has_failed(),
+            Some(Some(_)) => false,
+            None => self.body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.length().map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }

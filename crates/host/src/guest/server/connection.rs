@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,11 +14,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use wasmtime_wasi_http::io::TokioIo;
 
+use super::super::tasks::Tasks;
 use super::exchange;
 use super::life::Place;
 use super::site::Server;
 use super::stream::{Stream, linger};
-use super::timer::{Tasks, Timer};
+use super::timer::{Timer, Timers};
 
 /// The most bytes that the head of a request may have. Of fields it has at most hyper's 100.
 const HEAD: u32 = 64 * 1024;
@@ -38,6 +39,10 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Between two looks at a beginning that could still become that: at first, and at most.
 const LOOK: Duration = Duration::from_millis(2);
 const SELDOM: Duration = Duration::from_millis(500);
+
+/// How long a client of HTTP/1.1 may take, when the server ends, to ask what it was about to ask: its answer tells it that the
+/// connection ends, and one that just vanished would have taken the question along.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Until the next try, when this process has no descriptor left.
 const NO_ROOM: Duration = Duration::from_millis(100);
@@ -129,11 +134,10 @@ async fn serve(server: &Arc<Server>, stream: TcpStream, client: SocketAddr) {
             async move { Ok::<_, Infallible>(exchange::answer(server, client, request).await) }
         }
     });
-    // A connection's error is its client's: it went away, or what it sent is no HTTP, which it was told.
     match speaks_http2 {
         true => {
             let connection = http2::Builder::new(Tasks)
-                .timer(Timer)
+                .timer(Timers)
                 .max_concurrent_streams(STREAMS)
                 .max_header_list_size(HEAD)
                 .initial_stream_window_size(WINDOW)
@@ -142,38 +146,48 @@ async fn serve(server: &Arc<Server>, stream: TcpStream, client: SocketAddr) {
                 .keep_alive_interval(PING)
                 .keep_alive_timeout(PATIENCE)
                 .serve_connection(stream, service);
-            let mut connection = pin!(connection);
-            let _ended = tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = server.life.draining() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            };
+            to_its_end(server, connection, Duration::ZERO, |connection| connection.graceful_shutdown()).await;
         }
         false => {
             let connection = http1::Builder::new()
-                .timer(Timer)
+                .timer(Timer::default())
                 .header_read_timeout(patience)
                 .max_header_size(HEAD as usize)
                 .max_buf_size(HEAD as usize)
                 .serve_connection(stream, service);
-            let mut connection = pin!(connection);
-            let _ended = tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = server.life.draining() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            };
+            to_its_end(server, connection, FAREWELL, |connection| connection.graceful_shutdown()).await;
         }
     }
     linger(left).await;
 }
 
+/// Lets a connection live until its client or the server comes to an end, which the client is told by `shut_down`, `farewell` later.
+/// A connection's error is its client's: it went away, or what it sent is no HTTP, which it was told.
+async fn to_its_end<C: Future>(
+    server: &Server,
+    connection: C,
+    farewell: Duration,
+    shut_down: impl FnOnce(Pin<&mut C>),
+) {
+    let mut connection = pin!(connection);
+    tokio::select! {
+        _ended = connection.as_mut() => {}
+        () = end_of(server, farewell) => {
+            shut_down(connection.as_mut());
+            let _ended = connection.await;
+        }
+    }
+}
+
+/// Returns `farewell` after the server was asked to end.
+async fn end_of(server: &Server, farewell: Duration) {
+    server.life.draining().await;
+    sleep(farewell).await;
+}
+
 /// Returns when the server ends and this client has not said a word.
 async fn quiet_end(server: &Server, stream: &TcpStream) {
-    server.life.draining().await;
+    end_of(server, FAREWELL).await;
     if at_once(stream.peek(&mut [0])).await.is_some() {
         std::future::pending::<()>().await;
     }

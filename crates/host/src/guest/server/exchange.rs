@@ -8,17 +8,20 @@ use http::header::{CONNECTION, CONTENT_LENGTH, HOST, UPGRADE};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use tokio::time::{Instant, timeout_at};
+use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::{ExpirationError, InstantiationError, TrapOrPanicError};
 
 use super::super::Outcome;
+use super::super::body::whole;
 use super::access::Entry;
 use super::answer::{Answer, Claim, Limits};
 use super::leash::Ticket;
 use super::question::{Complaint, Question};
 use super::refusal::Refusal;
 use super::site::Server;
+use super::tally::Tally;
 use crate::memory::Exhausted;
 use crate::tenants;
 
@@ -35,7 +38,8 @@ pub(super) async fn answer(
     request: Request<Incoming>,
 ) -> Response<Answer> {
     let http = *server.site.grants.http();
-    let mut entry = http.access_log.then(|| Entry::new(server.site.clone(), client, &request));
+    let entry = http.access_log.then(|| Entry::new(server.site.clone(), client, &request));
+    let mut tally = Tally::begin(server.counts.clone(), entry);
     let http2 = request.version() == Version::HTTP_2;
     let end = server.site.grants.timeout().and_then(|limit| Instant::now().checked_add(limit));
     let limits = Limits { patience: server.patience(), end };
@@ -43,13 +47,16 @@ pub(super) async fn answer(
         Ok((response, claim, place)) => (response, claim, Some(place)),
         Err(refusal) => (refusal.response(http2), Claim::none(), None),
     };
-    if let Some(entry) = &mut entry {
-        entry.answered(response.status());
+    tally.answered(response.status());
+    let mut response = Answer::new(response, limits, claim, tally, place);
+    response.body_mut().begin().await;
+    if !http2 && server.life.is_draining() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    response.map(|body| Answer::new(body, limits, claim, entry, place))
+    response
 }
 
-type Answered = (Response<wasmtime_wasi_http::WasiBody>, Claim, super::life::Place);
+type Answered = (Response<WasiBody>, Claim, super::life::Place);
 
 async fn ask(
     server: &Arc<Server>,
@@ -64,16 +71,21 @@ async fn ask(
     // Who is paused, or has used up its CPU quota, waits here: between requests no guest would be asked to.
     tenants::turn().await;
     let place = server.admission.enter().await.ok_or(Refusal::TooMany)?;
-    let (ticket, complaint) = (Arc::new(Ticket::default()), Complaint::default());
+    let ticket = Arc::new(Ticket::default());
     let claim = Claim::new(ticket.clone(), request.method() == Method::HEAD);
-    let patience = limits.patience.min(BODY);
-    let request = request.map(|body| Question::new(body, most, patience, complaint.clone()).boxed_unsync());
-    let answer = timeout_at(limits.until(), server.handler.handle(ticket.clone(), request));
-    let answered = tokio::select! {
-        biased;
-        answered = answer => answered,
-        refusal = complaint.made() => return Err(refusal),
-        () = server.life.killed() => return Err(Refusal::Failed),
+    // A server that is ended ends its instances, and with them what they were asked.
+    let answer = |request| timeout_at(limits.until(), server.handler.handle(ticket.clone(), request));
+    let answered = match request.body().is_end_stream() {
+        true => answer(request.map(|_| whole(b""))).await,
+        false => {
+            let (complaint, patience) = (Complaint::default(), limits.patience.min(BODY));
+            let body = |body| Question::new(body, most, patience, complaint.clone()).boxed_unsync();
+            tokio::select! {
+                biased;
+                answered = answer(request.map(body)) => answered,
+                refusal = complaint.made() => return Err(refusal),
+            }
+        }
     };
     match answered {
         Ok(Ok(response)) => Ok((response, claim, place)),
@@ -154,6 +166,7 @@ fn failed(server: &Server, error: &wasmtime::Error) -> Refusal {
     }
     if let Some(beginning) = error.downcast_ref::<InstantiationError<Arc<Ticket>>>() {
         let error = &beginning.error;
+        server.counts.failed();
         let full = error.is::<Exhausted>() || error.is::<wasmtime::PoolConcurrencyLimitError>();
         server.site.report(&Outcome::from_error(error, None, &server.site.denials));
         return if full { Refusal::TooMany } else { Refusal::Failed };

@@ -20,7 +20,8 @@ use super::super::limits::Meter;
 use super::super::state::{self, ComponentState};
 use super::super::stdio::Lines;
 use super::super::wasi;
-use super::leash::{Leash, Ticket};
+use super::counts::Counts;
+use super::leash::{Ear, End, Leash, Ticket};
 use super::life::{Life, Place};
 use super::site::{Site, Use};
 
@@ -30,6 +31,7 @@ pub(super) struct Instances {
     site: Arc<Site>,
     life: Arc<Life>,
     used: Use,
+    counts: Counts,
 }
 
 impl Instances {
@@ -38,8 +40,9 @@ impl Instances {
         site: Arc<Site>,
         life: Arc<Life>,
         used: Use,
+        counts: Counts,
     ) -> Instances {
-        Instances { proxy, site, life, used }
+        Instances { proxy, site, life, used, counts }
     }
 
     pub fn engine(&self) -> &Engine {
@@ -72,10 +75,12 @@ impl HandlerState for Instances {
     async fn instantiate(&self) -> Result<Instance<ComponentState, Watch, Worker>> {
         let place = self.life.instances.take().await.ok_or(Ended)?;
         let (number, leash) = self.life.leash();
+        self.counts.instance_began();
         let state = Worker {
             site: self.site.clone(),
             life: self.life.clone(),
             used: self.used,
+            counts: self.counts.clone(),
             number,
             leash: leash.clone(),
             _place: place,
@@ -113,18 +118,24 @@ impl WorkerExpiration for Watch {
         status: WorkerStatus,
         since: Instant,
     ) -> Poll<()> {
-        let Some(end) = self.leash.end(status, since, self.after, context.waker()) else {
-            return Poll::Pending;
-        };
-        if end > Instant::now() {
-            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end.into())));
-            if timer.deadline() != end.into() {
-                timer.as_mut().reset(end.into());
+        loop {
+            let Some(end) = self.leash.end(status, since, self.after, context.waker()) else {
+                return Poll::Pending;
+            };
+            let (now, moment) = (Instant::now(), end.moment());
+            if moment > now {
+                let timer =
+                    self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(moment.into())));
+                // One that goes off too early is set anew then: the end moves on with each request.
+                if timer.deadline() > moment.into() || timer.deadline() <= now.into() {
+                    timer.as_mut().reset(moment.into());
+                }
+                ready!(timer.as_mut().poll(context));
+            } else if let End::At(_) = end {
+                self.leash.expire();
+                return Poll::Ready(());
             }
-            ready!(timer.as_mut().poll(context));
         }
-        self.leash.expire();
-        Poll::Ready(())
     }
 }
 
@@ -133,6 +144,7 @@ pub(super) struct Worker {
     site: Arc<Site>,
     life: Arc<Life>,
     used: Use,
+    counts: Counts,
     number: u64,
     leash: Arc<Leash>,
     _place: Place,
@@ -160,7 +172,7 @@ impl WorkerState for Worker {
         _: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
         ticket.take(self.leash.clone());
-        Box::pin(async move { ticket.hear().await })
+        Box::pin(Ear::of(ticket).hear())
     }
 
     fn drop(&self, mut store: Store<ComponentState>, result: Result<()>) {
@@ -169,6 +181,7 @@ impl WorkerState for Worker {
         if self.leash.has_expired() {
             return;
         }
+        self.counts.failed();
         let site = self.site.clone();
         let mut outcome = Outcome::from_error(&error, None, &site.denials);
         match &site.dump {
@@ -186,6 +199,7 @@ impl WorkerState for Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         self.life.give_back(self.number);
+        self.counts.instance_ended();
     }
 }
 

@@ -42,6 +42,7 @@ impl Leash {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Changes what ends the instance soon, or at once.
     fn change(&self, change: impl FnOnce(&mut State)) {
         let waker = {
             let mut state = self.state();
@@ -51,6 +52,19 @@ impl Leash {
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+
+    /// One more request. Its instance finds out when it is polled next: most are, and a poll for this alone costs as much as some
+    /// requests do.
+    fn open(&self) {
+        self.state().open += 1;
+    }
+
+    /// One request less, of which nobody need hear at once either.
+    fn close(&self) {
+        let mut state = self.state();
+        state.open = state.open.saturating_sub(1);
+        state.closed = Some(Instant::now());
     }
 
     /// The instance goes as soon as it has nothing to answer.
@@ -80,34 +94,52 @@ impl Leash {
         self.state().expired
     }
 
-    /// The moment at which the instance has to go, as things stand; `None`: it may stay. `after` is how long it may go on
-    /// when all was answered. Wakes `waker` when things have changed.
-    pub fn end(
-        &self,
-        status: WorkerStatus,
-        since: Instant,
-        after: Duration,
-        waker: &Waker,
-    ) -> Option<Instant> {
+    /// The moment at which the instance has to go, or this has to be asked again; `None`: it may stay. `after` is how long it may
+    /// go on when all was answered. Wakes `waker` when the end has come nearer.
+    pub fn end(&self, status: WorkerStatus, since: Instant, after: Duration, waker: &Waker) -> Option<End> {
         let mut state = self.state();
         if !state.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
             state.waker = Some(waker.clone());
         }
         if state.cut {
-            return Some(since);
+            return Some(End::At(since));
         }
-        let after_the_last = || state.closed.map_or(since, |closed| closed.max(since)).checked_add(after);
+        let later = |moment: Instant, by| moment.checked_add(by).map(End::At);
+        let after_the_last = || later(state.closed.map_or(since, |closed| closed.max(since)), after);
         match status {
-            WorkerStatus::Idle if state.draining => Some(since),
-            WorkerStatus::Idle => since.checked_add(IDLE),
-            WorkerStatus::PostReturn if state.open > 0 => None,
-            WorkerStatus::PostReturn if state.forsaken => Some(since),
+            WorkerStatus::Idle if state.draining => Some(End::At(since)),
+            WorkerStatus::Idle => {
+                // Whoever did not wait any more is of the past: what comes next has nothing to do with it.
+                (state.called_off, state.forsaken) = (None, false);
+                later(since, IDLE)
+            }
+            // That the last was answered is not told.
+            WorkerStatus::PostReturn if state.open > 0 => {
+                Instant::now().checked_add(after).map(End::NotBefore)
+            }
+            WorkerStatus::PostReturn if state.forsaken => Some(End::At(since)),
             WorkerStatus::PostReturn => after_the_last(),
             WorkerStatus::Requests if state.called_off.is_some() => {
-                state.called_off.and_then(|at| at.checked_add(HEARING))
+                state.called_off.and_then(|at| later(at, HEARING))
             }
             WorkerStatus::Requests if state.open == 0 => after_the_last(),
             WorkerStatus::Requests => None,
+        }
+    }
+}
+
+/// What is known of an instance's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    At(Instant),
+    /// It is to be looked at again then.
+    NotBefore(Instant),
+}
+
+impl End {
+    pub fn moment(self) -> Instant {
+        match self {
+            End::At(moment) | End::NotBefore(moment) => moment,
         }
     }
 }
@@ -124,6 +156,34 @@ struct Held {
     leash: Option<Arc<Leash>>,
     over: bool,
     called_off: bool,
+    /// The instance has begun to answer, and listens for nothing any more.
+    answered: bool,
+}
+
+/// The instance's ear for whether a request is called off; it is dropped when the answer has begun.
+pub(super) struct Ear(Arc<Ticket>);
+
+impl Ear {
+    pub fn of(ticket: Arc<Ticket>) -> Ear {
+        Ear(ticket)
+    }
+
+    /// Returns when the request was called off, which the instance has heard by then.
+    pub async fn hear(self) {
+        loop {
+            let notified = self.0.called_off.notified();
+            if self.0.is_heard() {
+                return;
+            }
+            notified.await;
+        }
+    }
+}
+
+impl Drop for Ear {
+    fn drop(&mut self) {
+        self.0.state().answered = true;
+    }
 }
 
 impl Ticket {
@@ -135,7 +195,7 @@ impl Ticket {
     pub fn take(&self, leash: Arc<Leash>) {
         let mut state = self.state();
         if !state.over {
-            leash.change(|leash| leash.open += 1);
+            leash.open();
         }
         state.leash = Some(leash);
     }
@@ -162,27 +222,17 @@ impl Ticket {
             return;
         }
         (state.over, state.called_off) = (true, called_off);
-        if let Some(leash) = &state.leash {
+        let Some(leash) = &state.leash else { return };
+        leash.close();
+        if called_off {
+            let answered = state.answered;
             leash.change(|leash| {
-                let now = Instant::now();
-                leash.open = leash.open.saturating_sub(1);
-                leash.closed = Some(now);
-                if called_off {
-                    leash.called_off.get_or_insert(now);
-                    leash.forsaken = true;
+                leash.forsaken = true;
+                // Nobody would hear it.
+                if !answered {
+                    leash.called_off.get_or_insert_with(Instant::now);
                 }
             });
-        }
-    }
-
-    /// Returns when it was called off, which the instance has heard by then.
-    pub async fn hear(&self) {
-        loop {
-            let notified = self.called_off.notified();
-            if self.is_heard() {
-                return;
-            }
-            notified.await;
         }
     }
 
@@ -206,7 +256,10 @@ mod tests {
     const AFTER: Duration = Duration::from_secs(60);
 
     fn end(leash: &Leash, status: WorkerStatus, since: Instant) -> Option<Instant> {
-        leash.end(status, since, AFTER, Waker::noop())
+        match leash.end(status, since, AFTER, Waker::noop()) {
+            Some(End::At(end)) => Some(end),
+            Some(End::NotBefore(_)) | None => None,
+        }
     }
 
     #[test]
@@ -238,13 +291,37 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_called_off_when_it_was_answered_ends_no_later_request() {
+        let (leash, since) = (Arc::new(Leash::default()), Instant::now());
+        let (one, other) = (Arc::new(Ticket::default()), Ticket::default());
+        one.take(leash.clone());
+        // The instance listens until it has begun to answer.
+        assert!(tokio::time::timeout(Duration::from_millis(1), Ear::of(one.clone()).hear()).await.is_err());
+        other.take(leash.clone());
+        one.call_off();
+        assert_eq!(end(&leash, WorkerStatus::Requests, since), None);
+        other.close();
+        assert_eq!(
+            end(&leash, WorkerStatus::PostReturn, since),
+            Some(since),
+            "nobody reads what the first still writes"
+        );
+        assert_eq!(end(&leash, WorkerStatus::Idle, since), Some(since + IDLE));
+        let third = Ticket::default();
+        third.take(leash.clone());
+        third.close();
+        assert!(end(&leash, WorkerStatus::PostReturn, since).is_some_and(|end| end > since));
+    }
+
+    #[tokio::test]
     async fn an_instance_that_hears_finishes_its_other_requests() {
         let (leash, since) = (Arc::new(Leash::default()), Instant::now());
-        let (one, other) = (Ticket::default(), Ticket::default());
+        let (one, other) = (Arc::new(Ticket::default()), Ticket::default());
+        let ear = Ear::of(one.clone());
         one.take(leash.clone());
         other.take(leash.clone());
         one.call_off();
-        one.hear().await;
+        ear.hear().await;
         assert_eq!(end(&leash, WorkerStatus::Requests, since), None);
         other.close();
         assert_eq!(end(&leash, WorkerStatus::PostReturn, since), Some(since));

@@ -10,7 +10,7 @@ use super::leash::Leash;
 
 /// Asks a server to take no more connections, to answer what it was asked, and to end. Clones ask the same one.
 #[derive(Debug, Clone)]
-pub struct Drain(Arc<watch::Sender<bool>>);
+pub(super) struct Drain(Arc<watch::Sender<bool>>);
 
 impl Default for Drain {
     fn default() -> Self {
@@ -112,6 +112,10 @@ impl Life {
             *phase = before.max(to);
             *phase != before
         });
+    }
+
+    pub fn is_draining(&self) -> bool {
+        *self.phase.borrow() >= Phase::Draining
     }
 
     pub async fn draining(&self) {

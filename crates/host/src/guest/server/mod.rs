@@ -8,7 +8,9 @@ mod access;
 mod admission;
 mod answer;
 mod connection;
+mod counts;
 mod exchange;
+mod handle;
 mod instances;
 mod leash;
 mod life;
@@ -16,6 +18,7 @@ mod question;
 mod refusal;
 mod site;
 mod stream;
+mod tally;
 mod threads;
 mod timer;
 
@@ -35,7 +38,7 @@ use super::interfaces::{self, PROVIDED};
 use super::state::ComponentState;
 use super::{Outcome, PrepareError};
 use crate::engine::Flavour;
-pub use life::Drain;
+pub use handle::Handle;
 use site::Server;
 pub(super) use site::Site;
 
@@ -74,8 +77,8 @@ impl Linked {
 pub(super) struct Prepared(Arc<Server>);
 
 impl Prepared {
-    pub fn new(linked: Linked, site: Site, drain: Drain) -> Prepared {
-        Prepared(Server::new(linked, site, drain))
+    pub fn new(linked: Linked, site: Site, handle: Handle) -> Prepared {
+        Prepared(Server::new(linked, site, handle))
     }
 
     /// What outlives a server whose future was dropped, for a moment.

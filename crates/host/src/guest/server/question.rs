@@ -2,15 +2,16 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::sync::watch;
-use tokio::time::{Sleep, sleep};
+use tokio::time::sleep;
 use wasmtime_wasi_http::Error;
 
+use super::super::wait::Wait;
 use super::refusal::Refusal;
 
 /// Where a body says what is wrong with it, so that the client hears it, whatever the guest makes of the error.
@@ -41,13 +42,13 @@ pub(super) struct Question {
     /// Bytes that may still come.
     room: u64,
     patience: Duration,
-    waiting: Option<Pin<Box<Sleep>>>,
+    wait: Wait,
     complaint: Complaint,
 }
 
 impl Question {
     pub fn new(body: Incoming, most: Option<u64>, patience: Duration, complaint: Complaint) -> Question {
-        Question { body, room: most.unwrap_or(u64::MAX), patience, waiting: None, complaint }
+        Question { body, room: most.unwrap_or(u64::MAX), patience, wait: Wait::default(), complaint }
     }
 }
 
@@ -60,7 +61,7 @@ impl Body for Question {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
-            self.waiting = None;
+            self.wait.over();
             let length =
                 frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()).map_or(0, Bytes::len);
             let Some(room) = self.room.checked_sub(length as u64) else {
@@ -71,8 +72,7 @@ impl Body for Question {
             return Poll::Ready(frame.map(|frame| frame.map_err(Error::from)));
         }
         let patience = self.patience;
-        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(patience)));
-        std::task::ready!(waiting.as_mut().poll(context));
+        ready!(self.wait.poll(context, || sleep(patience)));
         self.complaint.make(Refusal::TooSlow);
         Poll::Ready(Some(Err(Error::ConnectionReadTimeout)))
     }

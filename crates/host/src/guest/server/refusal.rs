@@ -1,10 +1,10 @@
 //! Answers that the host gives in its guest's place: plain text, one sentence.
 
-use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full};
 use wasmtime_wasi_http::WasiBody;
+
+use super::super::body::whole;
 
 /// Why a request is not the guest's, or not any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,8 +52,7 @@ impl Refusal {
 
     /// `http2` has no connection of its own to a request.
     pub fn response(self, http2: bool) -> Response<WasiBody> {
-        let body = Full::new(Bytes::from_static(self.sentence().as_bytes()));
-        let mut response = Response::new(body.map_err(|never| match never {}).boxed_unsync());
+        let mut response = Response::new(whole(self.sentence().as_bytes()));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));

@@ -17,8 +17,10 @@ use super::super::network::Gate;
 use super::super::stdio::Stdio;
 use super::Linked;
 use super::admission::Admission;
+use super::counts::Counts;
+use super::handle::Handle;
 use super::instances::Instances;
-use super::life::{Drain, Life};
+use super::life::Life;
 
 /// Requests of one instance, and how many of them at once, when the pod says nothing: guests of WASI 0.2 are made for one
 /// request, those of 0.3 for many.
@@ -65,17 +67,20 @@ pub(super) struct Server {
     pub admission: Admission,
     pub life: Arc<Life>,
     pub site: Arc<Site>,
+    pub counts: Counts,
 }
 
 impl Server {
-    pub fn new(linked: Linked, site: Site, drain: Drain) -> Arc<Server> {
+    pub fn new(linked: Linked, site: Site, handle: Handle) -> Arc<Server> {
+        let Handle { drain, counts } = handle;
         let (http, site) = (*site.grants.http(), Arc::new(site));
         let used = Use::of(&site.grants, linked.release);
         let instances = http.max_instances.get();
         let life = Arc::new(Life::new(drain, connections(&site.grants), instances));
-        let handler = ProxyHandler::new(Instances::new(linked.proxy, site.clone(), life.clone(), used));
+        let instances_made = Instances::new(linked.proxy, site.clone(), life.clone(), used, counts.clone());
+        let handler = ProxyHandler::new(instances_made);
         let admission = Admission::new(instances.saturating_mul(used.at_once), http.timeout);
-        Arc::new(Server { handler, admission, life, site })
+        Arc::new(Server { handler, admission, life, site, counts })
     }
 
     pub fn engine(&self) -> Engine {

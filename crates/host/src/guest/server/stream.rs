@@ -1,10 +1,11 @@
 //! A client's bytes, as hyper reads and writes them. What hyper has left is in the hands of [`linger`]: a client that is still
 //! sending would not hear the last answer if its connection just vanished (RFC 9112, 9.6).
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -17,28 +18,33 @@ const MOST: usize = 1 << 20;
 
 /// One connection. Clones are the same one, of which one at a time reads or writes.
 #[derive(Clone)]
-pub(super) struct Stream(Arc<TcpStream>);
+pub(super) struct Stream(Arc<Mutex<TcpStream>>);
 
 impl Stream {
     pub fn new(stream: TcpStream) -> Stream {
-        Stream(Arc::new(stream))
+        Stream(Arc::new(Mutex::new(stream)))
+    }
+
+    fn tcp(&self) -> MutexGuard<'_, TcpStream> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Takes and forgets what the client sends, until it has hung up, as it was asked to.
-pub(super) async fn linger(Stream(stream): Stream) {
-    if hang_up(&stream).is_err() {
+pub(super) async fn linger(mut stream: Stream) {
+    if hang_up(&stream.tcp()).is_err() {
         return;
     }
     let forget = async {
         let (mut forgotten, mut bytes) = (0, [0; 4096]);
-        while forgotten < MOST && stream.readable().await.is_ok() {
-            match stream.try_read(&mut bytes) {
-                Ok(0) => return,
-                Ok(length) => forgotten += length,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => return,
+        while forgotten < MOST {
+            let mut buffer = ReadBuf::new(&mut bytes);
+            let read = poll_fn(|context| Pin::new(&mut stream).poll_read(context, &mut buffer)).await;
+            let length = buffer.filled().len();
+            if read.is_err() || length == 0 {
+                return;
             }
+            forgotten += length;
         }
     };
     // Who goes on and on is hung up on.
@@ -56,39 +62,13 @@ impl AsyncRead for Stream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        loop {
-            ready!(self.0.poll_read_ready(context))?;
-            match self.0.try_read(buffer.initialize_unfilled()) {
-                Ok(length) => {
-                    buffer.advance(length);
-                    return Poll::Ready(Ok(()));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
-    }
-}
-
-impl Stream {
-    fn poll_try<T>(
-        &self,
-        context: &mut Context<'_>,
-        mut write: impl FnMut(&TcpStream) -> io::Result<T>,
-    ) -> Poll<io::Result<T>> {
-        loop {
-            ready!(self.0.poll_write_ready(context))?;
-            match write(&self.0) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                written => return Poll::Ready(written),
-            }
-        }
+        Pin::new(&mut *self.tcp()).poll_read(context, buffer)
     }
 }
 
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_try(context, |stream| stream.try_write(bytes))
+        Pin::new(&mut *self.tcp()).poll_write(context, bytes)
     }
 
     fn poll_write_vectored(
@@ -96,7 +76,7 @@ impl AsyncWrite for Stream {
         context: &mut Context<'_>,
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.poll_try(context, |stream| stream.try_write_vectored(bytes))
+        Pin::new(&mut *self.tcp()).poll_write_vectored(context, bytes)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -108,6 +88,6 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(hang_up(&self.0))
+        Poll::Ready(hang_up(&self.tcp()))
     }
 }

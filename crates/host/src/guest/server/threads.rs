@@ -1,19 +1,24 @@
 //! The threads of a server in a process of its own: all of them work for the one container.
 
 use std::io;
+use std::time::Duration;
 
 use grants::Cpu;
 use tokio::runtime::{Builder, Runtime};
 use wasmtime::Engine;
 
-use crate::memory::heap::Charge;
+use crate::memory::heap::{self, Charge};
 use crate::tenants::ticker;
+
+/// Between two epochs: so long a request may compute while others of the same container wait.
+const TICK: Duration = Duration::from_millis(10);
 
 /// As many threads as the quota lets run at once, and a clock that ticks for `engine` while any of them is at work.
 pub(super) fn runtime(cpu: Cpu, engine: Engine) -> io::Result<Runtime> {
     let mut runtime = match count(cpu) {
         1 => Builder::new_current_thread(),
         several => {
+            heap::for_many_threads();
             let mut runtime = Builder::new_multi_thread();
             // What they allocate is the container's, as what this thread does.
             let account = Charge::of_this_thread();
@@ -24,7 +29,7 @@ pub(super) fn runtime(cpu: Cpu, engine: Engine) -> io::Result<Runtime> {
             runtime
         }
     };
-    ticker::start(move || engine.increment_epoch())?;
+    ticker::start(TICK, move || engine.increment_epoch())?;
     runtime.on_before_task_poll(|_| ticker::working()).on_after_task_poll(|_| ticker::idle());
     runtime.enable_all().build()
 }
