@@ -16,7 +16,8 @@ use crate::address::Address;
 use crate::callers::Callers;
 use crate::events::Events;
 use crate::manager::{self, Manager};
-use crate::observe::{metrics, traces};
+use crate::observe::metrics::{self, Census};
+use crate::observe::traces;
 use crate::service::forgotten::end_forgotten;
 use crate::service::whole::whole;
 use crate::service::{Service, diagnosis, sandbox};
@@ -95,9 +96,14 @@ async fn serve(listener: UnixListener, setting: &Setting, address: Arc<Address>)
     server = server.register_service(diagnosis::methods(service.clone()));
     observe(setting, &service);
     tokio::spawn(end_forgotten(Arc::downgrade(&service), setting.bundle.clone()));
+    if let Some(manager) = &setting.manager {
+        let service = Arc::downgrade(&service);
+        let expect = move |arrival| service.upgrade().map(|service| service.expect(&arrival)).is_some();
+        tokio::spawn(manager::arrivals(manager.slots.clone(), expect));
+    }
     server.start().await.context("cannot serve the task service")?;
     match &setting.manager {
-        Some(manager) => manager.finished(&setting.socket, || service.is_empty()).await?,
+        Some(manager) => manager.finished(&setting.socket, || service.count()).await?,
         None => {
             service.finished().await;
             callers.hang_up().await;
@@ -117,7 +123,15 @@ fn observe(setting: &Setting, service: &Arc<Service>) {
     let mode = if setting.manager.is_some() { Mode::Shared } else { Mode::Normal };
     if setting.observe.metrics.includes(mode) {
         let service = Arc::downgrade(service);
-        let census = move || service.upgrade().map(|service| service.census()).unwrap_or_default();
+        let census = move || {
+            let service = service.upgrade();
+            async move {
+                match service {
+                    Some(service) => service.census().await,
+                    None => Census::default(),
+                }
+            }
+        };
         if let Err(error) = metrics::serve(setting.name(), census) {
             tracing::warn!(error = format!("{error:#}"), "nobody can ask for metrics");
         }

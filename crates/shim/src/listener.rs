@@ -3,27 +3,20 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use crate::netns;
 
 /// Connections that may wait to be taken; the kernel's own bound (`net.core.somaxconn`) may be lower.
 const WAITING: i32 = 4096;
 
 /// Listens on `port` of a network namespace, for IPv4 and, where the node has it, for IPv6.
 pub fn open(netns: OwnedFd, port: u16) -> Result<OwnedFd> {
-    // A thread that has gone into another namespace is of no use for anything else.
-    let opening = std::thread::Builder::new().name("listener".into()).spawn(move || {
-        move_into_link_name_space(netns.as_fd(), Some(LinkNameSpaceType::Network))
-            .map_err(io::Error::from)
-            .and_then(|()| in_this_network(port))
-    });
-    let opened = opening.context("cannot start a thread")?.join();
-    let opened = opened.map_err(|_| anyhow::anyhow!("the thread that listens failed"))?;
-    opened.with_context(|| {
+    netns::within(netns, move || Ok(in_this_network(port)?)).with_context(|| {
         format!(
             "the container serves HTTP and cannot listen on port {port} of its pod: where another container has it, choose \
              another by the annotation run.wasm/http-port"

@@ -1,10 +1,11 @@
 //! Which network namespace a container's host belongs in.
 
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use anyhow::{Context, Result};
 use grants::{ContainerType, NetNs, identity};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::mount::unshare_network;
 use crate::task::bundle::Bundle;
@@ -35,21 +36,35 @@ impl Network {
     }
 }
 
+/// Does something in a network namespace.
+pub fn within<T: Send + 'static>(
+    netns: OwnedFd,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    apart(move || {
+        move_into_link_name_space(netns.as_fd(), Some(LinkNameSpaceType::Network))
+            .context("cannot enter the pod's network namespace")?;
+        work()
+    })
+}
+
+/// Does something on a thread that is thrown away: it leaves this process' own network namespace for good.
+fn apart<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let thread = std::thread::Builder::new().name("netns".into()).spawn(work);
+    let done = thread.context("cannot start a thread")?.join();
+    done.unwrap_or_else(|_| anyhow::bail!("the thread in another network namespace failed"))
+}
+
 impl Network {
     /// A descriptor of the namespace, made now where it is a new one.
     pub fn descriptor(self) -> Result<OwnedFd> {
         match self {
             Network::Pod(netns) => Ok(netns),
             Network::Node => Ok(File::open(OWN).context("cannot open the node's network namespace")?.into()),
-            Network::New => {
-                // On a thread that is thrown away: it has left this process' own for good.
-                let thread = std::thread::Builder::new().name("netns".into()).spawn(|| -> Result<OwnedFd> {
-                    unshare_network().context("cannot make a network namespace")?;
-                    Ok(File::open(OWN)?.into())
-                });
-                let made = thread.context("cannot start a thread")?.join();
-                made.unwrap_or_else(|_| anyhow::bail!("the thread that makes a network namespace failed"))
-            }
+            Network::New => apart(|| {
+                unshare_network().context("cannot make a network namespace")?;
+                Ok(File::open(OWN)?.into())
+            }),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The task service, v2 and v3 alike: finds the task, calls it, answers. Every RPC is answered.
 
+mod census;
 pub mod diagnosis;
 pub mod forgotten;
 mod raw;
@@ -44,17 +45,20 @@ use crate::events::{Events, timestamp};
 use crate::group::Groups;
 use crate::heap;
 use crate::logging;
-use crate::manager::{Notes, Slots};
+use crate::manager::{Arrival, Notes, Slots};
 use crate::native::Pods;
-use crate::observe::metrics::{self, Census, State};
+use crate::observe::metrics;
 use crate::observe::{self, Stage, Subject};
 use crate::record::{self, Record, Records};
 use crate::stats;
 use crate::stdio::Urls;
 use crate::task::bundle::Bundle;
 use crate::task::{
-    Context, Exec, Order, Phase, Program, Task, Work, create, end, end_soon, signal_ends, start_exec,
+    Context, Exec, Looks, Order, Phase, Program, Task, Work, create, end, end_soon, signal_ends, start_exec,
 };
+
+/// What a sandbox that runs ends with when it is taken away.
+const KILLED: u32 = 128 + libc::SIGKILL.unsigned_abs();
 
 /// Where containerd says its namespace with a call.
 pub const NAMESPACE: &str = "containerd-namespace-ttrpc";
@@ -79,7 +83,8 @@ pub struct Service {
 impl Service {
     pub fn new(setting: &Setting, events: Events, address: Arc<Address>) -> Service {
         let context = Context {
-            containerd: Registry::new(setting.grpc_address.clone()),
+            containerd: Arc::new(Registry::new(setting.grpc_address.clone())),
+            looks: Looks::default(),
             events,
             address: setting.grpc_address.clone().unwrap_or_default(),
             pods: Pods::default(),
@@ -100,9 +105,15 @@ impl Service {
         self.done.notified().await;
     }
 
-    /// Whether there is no task, nor one that is being created.
-    pub fn is_empty(&self) -> bool {
-        self.tasks().is_empty()
+    /// How many tasks there are, with those that are being created.
+    pub fn count(&self) -> usize {
+        self.tasks().len()
+    }
+
+    /// Prepares for a container that will be created soon.
+    pub fn expect(&self, arrival: &Arrival) {
+        let Arrival { namespace, id, bundle } = arrival;
+        self.context.looks.begin(&self.context.containerd, namespace, id, bundle);
     }
 
     /// Ends what does not end with the last task: the hosts of trust groups.
@@ -117,35 +128,9 @@ impl Service {
         if self.slots.is_some() { Mode::Shared } else { Mode::Normal }
     }
 
-    /// What there is to count.
-    pub fn census(&self) -> Census {
-        let mut census = Census::default();
-        let tasks: Vec<Arc<Task>> = self.tasks().values().flatten().cloned().collect();
-        for task in tasks {
-            let (mode, host) = match &task.work {
-                Work::Sandbox => continue,
-                Work::Container(container) => (metrics::word(self.mode()), Some(container)),
-                Work::Native(_) => (metrics::NATIVE, None),
-            };
-            let state = match task.phase() {
-                Phase::Created => "created",
-                Phase::Running if host.is_some_and(|container| container.is_paused()) => "paused",
-                Phase::Running => "running",
-                Phase::Ended(_) => "stopped",
-            };
-            census.containers.push(State { mode, state });
-            if let (Some(container), false) = (host, state == "stopped") {
-                census.hosts.push(container.pid().cast_signed());
-            }
-        }
-        census.hosts.sort_unstable();
-        census.hosts.dedup();
-        census
-    }
-
     /// A shim without a task has nothing more to do. A manager decides for itself.
     fn finish_when_empty(&self) {
-        if self.slots.is_none() && self.is_empty() {
+        if self.slots.is_none() && self.count() == 0 {
             self.address.withdraw();
             self.done.notify_one();
         }
@@ -281,15 +266,21 @@ impl Service {
     }
 
     async fn remove(&self, task: &Task) -> Result<DeleteResponse> {
-        if task.phase() == Phase::Running {
-            return Err(Error::FailedPrecondition(format!("the task {} is running: kill it first", task.id)));
+        match task.phase() {
+            Phase::Running => {
+                Err(Error::FailedPrecondition(format!("the task {} is running: kill it first", task.id)))
+            }
+            _ => self.take_away(task).await,
         }
-        // A task that was created and never started has no end yet.
+    }
+
+    /// Removes a task; ends it where it has no end yet, as one that was created and never started.
+    async fn take_away(&self, task: &Task) -> Result<DeleteResponse> {
+        let runs = task.phase() == Phase::Running;
         match &task.work {
             Work::Container(container) => container.end_by(libc::SIGKILL),
-            Work::Native(native) => native.kill(libc::SIGKILL, false).await?,
-            Work::Sandbox if task.phase() == Phase::Created => end(task, self.events(), 0),
-            Work::Sandbox => {}
+            Work::Native(native) => native.kill(libc::SIGKILL, runs).await?,
+            Work::Sandbox => end(task, self.events(), if runs { KILLED } else { 0 }),
         }
         let end = task.ended().await;
         task.clean().await;

@@ -2,13 +2,11 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use crate::netns::Network;
+use crate::netns::{self, Network};
 use crate::task::bundle::Bundle;
 
 /// Sets what the bundle's spec asks for. Pods ask in the spec of their sandbox.
@@ -19,18 +17,15 @@ pub fn apply(bundle: &Bundle) -> Result<()> {
     }
     match Network::of(bundle)? {
         Network::Pod(netns) => {
-            // `/proc/sys/net` is that of the thread that looks: this one enters the namespace and ends with its work.
-            let set = std::thread::spawn(move || set(&netns, &parameters));
-            set.join().unwrap_or_else(|_| anyhow::bail!("the thread that sets the parameters failed"))
+            // `/proc/sys/net` is that of the thread that looks.
+            netns::within(netns, move || set(&parameters))
         }
         // The grants refuse parameters of other networks.
         Network::Node | Network::New => Ok(()),
     }
 }
 
-fn set(netns: &OwnedFd, parameters: &[(String, String)]) -> Result<()> {
-    move_into_link_name_space(netns.as_fd(), Some(LinkNameSpaceType::Network))
-        .context("cannot enter the pod's network namespace")?;
+fn set(parameters: &[(String, String)]) -> Result<()> {
     for (file, value) in parameters {
         let file = Path::new("/proc/sys").join(file);
         let mut open = File::options();

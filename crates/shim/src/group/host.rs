@@ -307,7 +307,10 @@ impl SharedHost {
     fn route(&self, reply: Reply) -> Result<()> {
         let mut state = self.state();
         let id = match &reply {
-            Reply::Ready { id, .. } | Reply::Refused { id, .. } | Reply::Denied { id, .. } => id.clone(),
+            Reply::Ready { id, .. }
+            | Reply::Refused { id, .. }
+            | Reply::Denied { id, .. }
+            | Reply::Served { id, .. } => id.clone(),
             Reply::Exited(exit) => exit.id.clone(),
             Reply::Used { id, usage } => {
                 for waiting in state.measured.remove(id).into_iter().flatten() {

@@ -152,6 +152,11 @@ impl Seat {
         self.host.process().send(&Request::Drain { id: self.id.clone() }, &[])
     }
 
+    /// Asks what a guest that serves has done; the answer is a reply as any other.
+    pub fn count(&self) -> Result<()> {
+        self.host.process().send(&Request::Count { id: self.id.clone() }, &[])
+    }
+
     /// Ends the guest. Its exit is a reply as any other.
     pub fn kill(&self) {
         if let Err(error) = self.host.process().send(&Request::Kill { id: self.id.clone() }, &[]) {

@@ -3,6 +3,7 @@
 //! It is started by the first `start` that needs it and ends when it has had nothing to do for a while. A `start` that
 //! finds it holds a slot in it, by a file, from before the address is printed until Create: between the two it cannot end.
 
+mod arrivals;
 mod notes;
 mod placement;
 mod slots;
@@ -16,6 +17,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{heap, start};
 
+pub use arrivals::{Arrival, arrivals};
 pub use notes::Notes;
 pub use placement::{forget, leave, settle};
 pub use slots::Slots;
@@ -46,19 +48,24 @@ impl Manager {
 
     /// Returns when it has had nothing to do for as long as the node's config says. Then its socket is gone, and whoever
     /// needs a manager starts another one.
-    pub async fn finished(&self, socket: &Path, is_empty: impl Fn() -> bool) -> Result<()> {
+    pub async fn finished(&self, socket: &Path, tasks: impl Fn() -> usize) -> Result<()> {
         let pause = LOOK.min(self.idle_exit).max(SHORTEST_LOOK);
         let mut idle = Duration::ZERO;
+        let (mut before, mut trimmed) = (0, 0);
         loop {
             tokio::time::sleep(pause).await;
-            idle = if is_empty() { idle + pause } else { Duration::ZERO };
-            if idle == pause {
+            let now = tasks();
+            // Nobody has come or gone for a while: what that took is given back.
+            if now == before && now != trimmed {
                 heap::trim();
+                trimmed = now;
             }
+            before = now;
+            idle = if now == 0 { idle + pause } else { Duration::ZERO };
             if idle >= self.idle_exit {
                 // Whoever looks for a manager holds this lock until it has a slot.
                 let _locked = start::lock(socket.parent().unwrap_or(Path::new("/")))?;
-                if is_empty() && self.slots.are_free() {
+                if tasks() == 0 && self.slots.are_free() {
                     fs::remove_file(socket).context("cannot remove the socket")?;
                     self.slots.close();
                     tracing::info!("ends: it had nothing to do");

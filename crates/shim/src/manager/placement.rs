@@ -39,7 +39,6 @@ pub fn forget(name: &str) {
     if let Ok(dirs) = cgroup::directories(&own(name)) {
         remove_within(LETTING_ITSELF_GO, &dirs);
     }
-    slots.give_all_back();
     slots.close();
 }
 

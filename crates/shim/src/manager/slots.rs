@@ -1,6 +1,6 @@
 //! Slots: who has been told a manager's address and has not come yet.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::STATE;
+use super::{Arrival, STATE};
 
 /// How long containerd may take from `start` to Create: its own deadlines are shorter.
 const LONGEST: Duration = Duration::from_secs(300);
@@ -34,8 +34,24 @@ impl Slots {
         folder.is_dir().then_some(Slots(folder))
     }
 
+    pub fn folder(&self) -> &Path {
+        &self.0
+    }
+
+    /// Who has taken the slot of this name.
+    pub fn arrival(&self, name: &OsStr) -> Option<Arrival> {
+        let (namespace, id) = name.to_str()?.split_once('@')?;
+        let bundle = PathBuf::from(OsString::from_vec(fs::read(self.0.join(name)).ok()?));
+        Some(Arrival { namespace: namespace.to_owned(), id: id.to_owned(), bundle })
+    }
+
+    #[cfg(test)]
+    pub fn in_folder(folder: PathBuf) -> Slots {
+        Slots(folder)
+    }
+
     fn file(&self, namespace: &str, id: &str) -> PathBuf {
-        // Neither has a slash, and an id may have any of the other characters.
+        // Neither has a slash, and a namespace no other character than letters, digits, `.`, `_` and `-`.
         self.0.join(format!("{namespace}@{id}"))
     }
 
@@ -76,18 +92,10 @@ impl Slots {
         taken.count() == 0
     }
 
-    /// Gives all of them back: their manager was killed, and containerd does not clean up after a task whose shim it has not
-    /// reached. Whoever still comes finds nobody, or a manager that has begun since.
-    pub fn give_all_back(&self) {
-        for slot in fs::read_dir(&self.0).into_iter().flatten().flatten() {
-            // One is given back by whoever comes first.
-            drop(fs::remove_file(slot.path()));
-        }
-    }
-
-    /// Removes the folder at the manager's end.
+    /// Removes the folder at the manager's end. One that was killed has slots in it still: containerd does not clean up after a
+    /// task whose shim it has not reached. Whoever still comes finds nobody, or a manager that has begun since.
     pub fn close(&self) {
-        drop(fs::remove_dir(&self.0));
+        drop(fs::remove_dir_all(&self.0));
         drop(self.0.parent().map(fs::remove_dir));
     }
 }
@@ -106,7 +114,7 @@ mod tests {
         }
         slots.give_back("k8s.io", "b@c");
         assert!(!slots.are_free());
-        slots.give_all_back();
+        slots.close();
         assert!(slots.are_free());
         slots.take("k8s.io", "e", &folder.path().join("gone")).expect("a slot");
         assert!(slots.are_free(), "its bundle is gone");

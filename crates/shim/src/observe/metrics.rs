@@ -23,6 +23,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 
 use super::Stage;
+use super::servers::{Server, Servers};
 
 /// Where the sockets are, one a shim.
 const FOLDER: &str = "/run/run-wasm/metrics";
@@ -47,6 +48,7 @@ struct Metrics {
     hosts: Gauge,
     host_memory: Gauge,
     shim_memory: Gauge,
+    servers: Servers,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -84,6 +86,8 @@ pub struct Census {
     pub containers: Vec<State>,
     /// The pids of their hosts, each once.
     pub hosts: Vec<i32>,
+    /// What containers have done that serve.
+    pub servers: Vec<Server>,
 }
 
 impl Metrics {
@@ -99,6 +103,7 @@ impl Metrics {
             hosts: Gauge::default(),
             host_memory: Gauge::default(),
             shim_memory: Gauge::default(),
+            servers: Servers::default(),
             registry: Registry::default(),
         };
         registry.register("creates", "Containers that were to be created", metrics.creates.clone());
@@ -120,10 +125,11 @@ impl Metrics {
         registry.register_with_unit("hosts_memory", memory, Unit::Bytes, metrics.host_memory.clone());
         let memory = "Anonymous memory of this shim";
         registry.register_with_unit("shim_memory", memory, Unit::Bytes, metrics.shim_memory.clone());
+        registry.register_collector(Box::new(metrics.servers.clone()));
         Metrics { registry, ..metrics }
     }
 
-    fn text(&self, census: &Census) -> Result<String> {
+    fn text(&self, census: Census) -> Result<String> {
         self.containers.clear();
         for state in &census.containers {
             self.containers.get_or_create(state).inc();
@@ -131,6 +137,7 @@ impl Metrics {
         self.hosts.set(i64::try_from(census.hosts.len())?);
         self.host_memory.set(census.hosts.iter().map(|pid| anonymous(&pid.to_string())).sum());
         self.shim_memory.set(anonymous("self"));
+        self.servers.set(census.servers);
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
@@ -202,7 +209,10 @@ fn place(name: &str) -> PathBuf {
 }
 
 /// Begins to count, and answers on the socket from now on. `census` says what there is.
-pub fn serve(name: &str, census: impl Fn() -> Census + Send + Sync + 'static) -> Result<()> {
+pub fn serve<F>(name: &str, census: impl Fn() -> F + Send + Sync + 'static) -> Result<()>
+where
+    F: Future<Output = Census> + Send + 'static,
+{
     let place = place(name);
     // The folder is root's alone, and so is what is in it.
     DirBuilder::new().recursive(true).mode(0o700).create(FOLDER)?;
@@ -218,7 +228,7 @@ pub fn serve(name: &str, census: impl Fn() -> Census + Send + Sync + 'static) ->
             let census = census.clone();
             // One who is slow, or talks nonsense, only harms itself.
             tokio::spawn(tokio::time::timeout(PATIENCE, async move {
-                if let Err(error) = answer(client, metrics, &*census).await {
+                if let Err(error) = answer(client, metrics, census()).await {
                     tracing::debug!(error = format!("{error:#}"), "metrics were not told");
                 }
             }));
@@ -230,7 +240,7 @@ pub fn serve(name: &str, census: impl Fn() -> Census + Send + Sync + 'static) ->
 async fn answer(
     mut client: UnixStream,
     metrics: &Metrics,
-    census: &(impl Fn() -> Census + ?Sized),
+    census: impl Future<Output = Census>,
 ) -> Result<()> {
     let mut request = Vec::new();
     // Whatever is asked, the answer is the same.
@@ -238,7 +248,7 @@ async fn answer(
         anyhow::ensure!(request.len() < REQUEST, "a request of more than {REQUEST} bytes");
         anyhow::ensure!(client.read_buf(&mut request).await? > 0, "half a request");
     }
-    let text = metrics.text(&census())?;
+    let text = metrics.text(census.await)?;
     let mut answer = String::new();
     write!(
         answer,
@@ -295,8 +305,8 @@ mod tests {
         metrics.creates.get_or_create(&Created { mode: "normal", result: "created" }).inc();
         denied(&metrics, &[(host::protocol::Kind::Connect, 12)].into());
         let running = || State { mode: "shared", state: "running" };
-        let census = Census { containers: vec![running(), running()], hosts: vec![1] };
-        let text = metrics.text(&census).unwrap();
+        let census = Census { containers: vec![running(), running()], hosts: vec![1], servers: Vec::new() };
+        let text = metrics.text(census).unwrap();
         for line in [
             "run_wasm_stage_seconds_bucket{le=\"0.025\",stage=\"create\"} 1",
             "run_wasm_creates_total{mode=\"normal\",result=\"created\"} 1",
@@ -308,6 +318,6 @@ mod tests {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }
         // Those who are gone are counted no more.
-        assert!(!metrics.text(&Census::default()).unwrap().contains("run_wasm_containers{"));
+        assert!(!metrics.text(Census::default()).unwrap().contains("run_wasm_containers{"));
     }
 }

@@ -16,9 +16,10 @@ use oci_spec::runtime::Spec;
 use protobuf::well_known_types::any::Any;
 
 use super::bundle::Bundle;
+use super::look::{Look, Looks};
 use super::{Container, Guest, Home, Server, Task, Work, ending};
 use crate::cgroup::{Cgroup, Cpuset, Limits};
-use crate::containerd::{Containerd, Registry};
+use crate::containerd::Registry;
 use crate::events::Events;
 use crate::group::{self, Groups};
 use crate::host_process::{HOST, HostProcess, Launch, Refused};
@@ -31,11 +32,13 @@ use crate::observe::{self, Stage};
 use crate::sandbox;
 use crate::stdio::{Stdio, Urls};
 use crate::sysctl;
-use crate::wasm::{Cache, Code, ImageFacts, Source, facts, find};
+use crate::wasm::{Cache, Code, Source, find};
 
 /// What is the same for all tasks of a shim.
 pub struct Context {
-    pub containerd: Registry,
+    pub containerd: Arc<Registry>,
+    /// What containerd was asked before a container was created.
+    pub looks: Looks,
     pub events: Events,
     /// containerd's, by which its containers are told from another's.
     pub address: String,
@@ -327,8 +330,12 @@ impl Plan<'_> {
     }
 
     async fn look(&self) -> Result<Look> {
+        let Order { namespace, id, .. } = self.order;
+        if let Some(look) = self.context.looks.take(namespace, id).await {
+            return Ok(look);
+        }
         let asked_for = identity::image_name(self.bundle.spec());
-        Look::up(self.context, &self.order.namespace, &self.order.id, asked_for).await
+        Look::up(&self.context.containerd, namespace, id, asked_for).await
     }
 
     fn jail(&self, sockets: Sockets, open_files: u64) -> Jail {
@@ -395,31 +402,6 @@ async fn take_back(home: Option<&Home>, cgroup: Option<Cgroup>) {
     }
     if let Some(cgroup) = cgroup {
         cgroup.remove().await;
-    }
-}
-
-/// What containerd says about the container's image.
-pub(super) struct Look {
-    pub containerd: Option<Arc<Containerd>>,
-    pub image: Option<String>,
-    pub facts: Option<ImageFacts>,
-}
-
-impl Look {
-    pub async fn up(context: &Context, namespace: &str, id: &str, asked_for: Option<&str>) -> Result<Look> {
-        let Some(containerd) = context.containerd.of(namespace).await? else {
-            return Ok(Look { containerd: None, image: None, facts: None });
-        };
-        let origin = containerd.origin_of(id).await?;
-        let facts = match &origin {
-            Some(origin) => {
-                // containerd 1.7 puts into the spec whichever name it knows the image's config by.
-                let asked_for = origin.asked_for.as_deref().or(asked_for);
-                Some(facts(&containerd, &origin.image, asked_for).await?)
-            }
-            None => None,
-        };
-        Ok(Look { containerd: Some(containerd), image: origin.map(|origin| origin.image.name), facts })
     }
 }
 

@@ -22,7 +22,8 @@ use oci_spec::runtime::Process;
 
 use super::bundle::Bundle;
 use super::container::lock;
-use super::create::{self, Look};
+use super::create;
+use super::look::Look;
 use super::progress::{End, Phase, Progress};
 use super::{Container, Context, Guest, Home, Program, Task, Work};
 use crate::error::Error;
@@ -286,7 +287,7 @@ impl Plan<'_> {
 
     /// Wasm of the container's image or files that is not what it was started with.
     async fn other_wasm(&self, grants: &Grants, policy: &grants::Policy) -> Result<Place> {
-        let look = Look::up(self.context, &self.task.namespace, &self.task.id, None).await?;
+        let look = Look::up(&self.context.containerd, &self.task.namespace, &self.task.id, None).await?;
         let root = self.root()?;
         let source = find(look.facts.as_ref(), Some(root.as_fd()), grants)?;
         let build = host::engine::Build::of(grants);

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
 
 use anyhow::Result;
-use host::protocol::{Counts, Exit};
+use host::protocol::{Counts, Exit, Served};
 
 use super::container::{Container, lock};
+use super::heard::Heard;
 use super::{Death, Home};
-use crate::denied::Denied;
 use crate::listener;
 use crate::record::Process;
 use crate::stdio::{Stdio, Unread};
@@ -22,6 +23,9 @@ const CRASHED: u8 = 139;
 /// Signals that ask a server to come to its end.
 const ASKS: [i32; 2] = [libc::SIGTERM, libc::SIGINT];
 
+/// How long a host may take to tell what a server has done.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// A loaded program.
 #[derive(Debug)]
 pub struct Guest {
@@ -29,8 +33,7 @@ pub struct Guest {
     stdio: Mutex<Option<Stdio>>,
     /// What it wrote before its end and nobody has read yet.
     unread: Mutex<Option<Unread>>,
-    /// What it was denied, as its host has told so far.
-    denied: Mutex<Denied>,
+    heard: Heard,
     /// The signal that containerd sent to end it; 0 for none.
     ended_by: AtomicI32,
     server: Option<Server>,
@@ -61,7 +64,7 @@ impl Guest {
             home,
             stdio: Mutex::new(Some(stdio)),
             unread: Mutex::default(),
-            denied: Mutex::default(),
+            heard: Heard::default(),
             ended_by: AtomicI32::new(0),
             server: None,
         }
@@ -121,6 +124,13 @@ impl Guest {
         }
     }
 
+    /// What it has done, if it serves and runs, and its host answers in time.
+    pub async fn served(&self) -> Option<Served> {
+        let id = self.server.as_ref()?.runs.get()?;
+        let served = self.heard.served(|| self.home.count(id));
+        tokio::time::timeout(PATIENCE, served).await.ok().flatten()
+    }
+
     /// Tells the terminal its size, in characters. One that is gone with its guest has none: a guest may well end before
     /// containerd has told.
     pub fn resize(&self, width: u32, height: u32) -> Result<()> {
@@ -137,12 +147,12 @@ impl Guest {
 
     /// How many calls of each kind it was denied, at least: its host tells of the 1st, the 10th, the 100th.
     pub(super) fn denied(&self) -> HashMap<String, u64> {
-        lock(&self.denied).counts()
+        self.heard.denied().counts()
     }
 
     /// Waits for its end; its streams are open still. `container` is whose it is.
     pub(super) async fn exit(&self, container: &Container) -> Exit {
-        let exit = match self.home.exit(&self.denied).await {
+        let exit = match self.home.exit(&self.heard).await {
             Some(exit) => self.as_asked(exit),
             None => self.without_a_word(container).await,
         };

@@ -1,13 +1,11 @@
 //! Where a container runs: in a host of its own, or on a seat in one that it shares. Nothing else asks which.
 
 use std::os::fd::BorrowedFd;
-use std::sync::Mutex;
 
 use anyhow::{Result, bail};
 use host::protocol::{Exit, Reply, Request};
 
-use super::container::lock;
-use crate::denied::Denied;
+use super::heard::Heard;
 use crate::group::Seat;
 use crate::host_process::{HostProcess, Launch, Refused, accepted};
 use crate::record::Process;
@@ -85,6 +83,14 @@ impl Home {
         }
     }
 
+    /// Asks what a guest that serves has done; [`Home::exit`] hears the answer.
+    pub fn count(&self, id: &str) -> Result<()> {
+        match self {
+            Home::Own(host) => host.send(&Request::Count { id: id.to_owned() }, &[]),
+            Home::Shared(seat) => seat.count(),
+        }
+    }
+
     /// Ends the guest, and nobody else.
     pub fn kill(&self) {
         match self {
@@ -122,26 +128,27 @@ impl Home {
 
     /// Waits for the end of the container; `None` when the host went without a word.
     ///
-    /// `denied` is kept up to date meanwhile.
-    pub async fn exit(&self, denied: &Mutex<Denied>) -> Option<Exit> {
-        let end = self.hear_out(denied).await.unwrap_or_else(|error| {
+    /// `heard` is kept up to date meanwhile.
+    pub async fn exit(&self, heard: &Heard) -> Option<Exit> {
+        let end = self.hear_out(heard).await.unwrap_or_else(|error| {
             tracing::warn!(error = format!("{error:#}"), "a host broke the protocol");
             None
         });
-        if let Some(calls) = lock(denied).sum(end.as_ref().map(|exit| &exit.denied)) {
+        if let Some(calls) = heard.denied().sum(end.as_ref().map(|exit| &exit.denied)) {
             tracing::warn!("denied calls: {calls}");
         }
         end
     }
 
-    async fn hear_out(&self, denied: &Mutex<Denied>) -> Result<Option<Exit>> {
+    async fn hear_out(&self, heard: &Heard) -> Result<Option<Exit>> {
         loop {
             match self.reply().await? {
                 Some(Reply::Denied { denial, .. }) => {
-                    if let Some(sentence) = lock(denied).take(&denial)? {
+                    if let Some(sentence) = heard.denied().take(&denial)? {
                         tracing::warn!("{sentence}");
                     }
                 }
+                Some(Reply::Served { served, .. }) => heard.counted(&served),
                 Some(Reply::Exited(exit)) => return Ok(Some(exit)),
                 Some(_) => bail!("it answers out of turn"),
                 None => return Ok(None),

@@ -6,7 +6,9 @@ mod create;
 mod ending;
 mod exec;
 mod guest;
+mod heard;
 mod home;
+mod look;
 mod program;
 mod progress;
 
@@ -34,6 +36,7 @@ pub use ending::{end, end_soon, signal_ends};
 pub use exec::{Exec, start as start_exec};
 pub use guest::{Guest, Server};
 pub use home::{Death, Home};
+pub use look::Looks;
 pub use program::Program;
 pub use progress::{End, Phase};
 
