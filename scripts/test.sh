@@ -14,7 +14,7 @@
 #   strict       the strict profile: a hundred runs, one output
 #   faults       broken input, full disks, kill -9 at every step
 #   life         exec, pause, resize, a containerd that is away, in both modes
-#   http         components that serve, in both modes
+#   http         components that serve, in both modes; h2spec
 #   chaos        everything at once in any order, while whatever can fail does, CHAOS_SECONDS (30) each; in both modes
 #   shared       those from containerd to faults in shared mode, and the faults of a manager and its hosts
 #   kubernetes   pods under a real kubelet
@@ -22,12 +22,12 @@
 # A stage that fails does not keep the next from running. The last line is the sum.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-for part in common debian go rust prerequisites containerd kubernetes machine; do . "$here/lib/$part.sh"; done
+for part in common debian go rust prerequisites containerd h2spec kubernetes machine; do . "$here/lib/$part.sh"; done
 cd "$ROOT"
 
 stages=(lint build guests unit fuzz containerd cri sandboxer jail grants escapes strict faults life http chaos shared kubernetes cgroup2)
 longest_file=600
-export CONTAINERD_1_7 CONTAINERD_2_1 CONTAINERD_NEWEST SHIM_DIR=$BUILT GUESTS=$ROOT/target/guests CNI_BIN REGISTRY_BIN BUSYBOX_BIN
+export CONTAINERD_1_7 CONTAINERD_2_1 CONTAINERD_NEWEST SHIM_DIR=$BUILT GUESTS=$ROOT/target/guests CNI_BIN REGISTRY_BIN BUSYBOX_BIN H2SPEC_BIN
 
 stage_lint() {
   cargo fmt --all --check
@@ -113,6 +113,7 @@ stage_life() {
 stage_http() {
   ensure_pod_network
   ensure_registry
+  ensure_h2spec
   e2e http --test-threads=3
   RUN_WASM_TESTS_MODE=shared run_tests --test http -- --test-threads=3
 }

@@ -42,4 +42,5 @@ CONFIG
 account admin admin system:masters
 account controller-manager system:kube-controller-manager
 account scheduler system:kube-scheduler
+account proxy system:kube-proxy
 account kubelet system:node:node system:nodes

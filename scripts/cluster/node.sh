@@ -98,6 +98,9 @@ node() {
   component kubelet --config=etc/kubelet.yaml --kubeconfig=kubeconfig/kubelet --cgroup-root="/$cgroup" \
     --hostname-override=node --node-ip="$address" --v=2
   await 120 kubectl wait --for=condition=Ready --timeout=1s node/node || die "kubelet did not become ready"
+  # Services: nothing but rules of the kernel.
+  component kube-proxy --kubeconfig=kubeconfig/proxy --proxy-mode=nftables --hostname-override=node --cluster-cidr=10.88.0.0/22 \
+    --conntrack-max-per-core=0 --conntrack-tcp-timeout-established=0 --conntrack-tcp-timeout-close-wait=0 --metrics-bind-address=127.0.0.1:10249
   await 60 kubectl get serviceaccount default || die "no service account was made"
   say "the node is ready"
 }

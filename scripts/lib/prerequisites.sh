@@ -3,7 +3,7 @@
 # To compile the workspace.
 BUILD_PACKAGES=(build-essential ca-certificates curl git libseccomp-dev pkg-config protobuf-compiler)
 # To run containers beside ours and to look at them; runc runs the native ones of our own pods, too.
-RUN_PACKAGES=(crun iproute2 jq openssl procps runc util-linux)
+RUN_PACKAGES=(crun iproute2 jq nftables openssl procps runc util-linux)
 
 # ensure_build_tools: the workspace can be compiled.
 ensure_build_tools() {

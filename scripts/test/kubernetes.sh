@@ -3,7 +3,7 @@
 # guests; brings up a cluster of its own and leaves nothing.
 set -euo pipefail
 scripts=$(cd "$(dirname "$0")/.." && pwd)
-for part in common containerd private native-image wasm-image checks; do . "$scripts/lib/$part.sh"; done
+for part in common debian containerd private native-image wasm-image checks; do . "$scripts/lib/$part.sh"; done
 
 work=$(mktemp -d)
 export CLUSTER_DIR=$work/cluster
@@ -22,7 +22,7 @@ ends() {
 
 images() {
   local guest
-  for guest in hello exit trap files sleep; do wasm_image "localhost/$guest:1" "$ROOT/target/guests/$guest.wasm" "$work/$guest.tar"; done
+  for guest in hello exit trap files sleep serve; do wasm_image "localhost/$guest:1" "$ROOT/target/guests/$guest.wasm" "$work/$guest.tar"; done
   native_image localhost/busybox:1 "$BUSYBOX" "$work/busybox.tar"
   "$scripts/cluster.sh" import "$work"/*.tar
 }
@@ -99,6 +99,28 @@ lives() {
   check "and it was not restarted" same "$(field "$1" '.status.containerStatuses[0].restartCount')" 0
 }
 
+# load FILE ARG...: clients of a service while its pods are replaced; what they say goes to FILE.
+load() { "$scripts/cluster.sh" exec wrk --threads 1 --connections 8 --duration 25s --script "$scripts/test/load.lua" "${@:2}" >"$1"; }
+
+# loses FILE: how many of the requests of a load were lost.
+loses() { sed -n 's/^requests sent: \([1-9][0-9]*\), failed: \([0-9]*\)$/\2/p' "$1"; }
+
+# rolls DEPLOYMENT: its pods are replaced while clients ask its service.
+rolls() {
+  local address kept fresh
+  check "$1 is rolled out" kubectl rollout status "deployment/$1" --timeout=60s
+  address=http://$(kubectl get service "$1" -o 'jsonpath={.spec.clusterIP}')/hello
+  load "$work/kept" "$address" & kept=$!
+  load "$work/fresh" --header "Connection: close" "$address" & fresh=$!
+  check "its pods are replaced under load" kubectl rollout restart "deployment/$1"
+  check "one after the other" kubectl rollout status "deployment/$1" --timeout=60s
+  wait $kept $fresh || true
+  cat "$work/kept" "$work/fresh"
+  check "whoever keeps a connection loses no request" same "$(loses "$work/kept")" 0
+  check "whoever makes one for each request loses none" same "$(loses "$work/fresh")" 0
+}
+
+install_packages wrk
 "$scripts/cluster.sh" up
 images
 kubectl apply -f - <"$scripts/test/pods.yaml"
@@ -116,6 +138,9 @@ check "a native pod beside them ends as Succeeded" ends native Succeeded
 check "the native pod's log is what it printed" same "$(kubectl logs native)" "hello from a native pod"
 lives living
 lives living-shared
+kubectl apply -f - <"$scripts/test/web.yaml"
+rolls web
+rolls web-shared
 kubectl apply -f - <"$scripts/test/mixed.yaml"
 check "a guest beside native containers runs" await 60 runs mixed guest
 check "a guest reads what a native init container wrote" await 30 has_ended mixed reader
@@ -125,7 +150,7 @@ check "a process is executed in a native sidecar" same "$(kubectl exec mixed --c
 check "a debugger sees the processes of a native sidecar" contains "$(debugged sidecar)" "sleep 4321"
 check "a debugger of a guest is refused" contains "$(debugged guest)" "a Wasm container has none to see"
 check "a guest goes on beside them" runs mixed guest
-check "the pods can be deleted" kubectl delete -f "$scripts/test/pods.yaml" -f "$scripts/test/mixed.yaml" --grace-period=2 --timeout=30s
+check "the pods can be deleted" kubectl delete -f "$scripts/test/pods.yaml" -f "$scripts/test/mixed.yaml" -f "$scripts/test/web.yaml" --grace-period=2 --timeout=30s
 "$scripts/cluster.sh" down
 check "nothing of the cluster stays behind" same "$(traces)" ""
 checks_result

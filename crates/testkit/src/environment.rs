@@ -23,3 +23,8 @@ pub fn guest(file: &str) -> Result<Vec<u8>> {
     std::fs::read(&path)
         .with_context(|| format!("no guest {}: build it by scripts/guests.sh", path.display()))
 }
+
+/// The program that tries HTTP/2 servers for conformance.
+pub fn h2spec() -> Result<PathBuf> {
+    Ok(folder("H2SPEC_BIN")?.join("h2spec"))
+}

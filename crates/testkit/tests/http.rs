@@ -5,6 +5,8 @@
 mod client;
 #[path = "http/clients.rs"]
 mod clients;
+#[path = "http/conformance.rs"]
+mod conformance;
 #[path = "http/ends.rs"]
 mod ends;
 #[path = "http/failures.rs"]
@@ -13,6 +15,10 @@ mod failures;
 mod instances;
 #[path = "http/languages.rs"]
 mod languages;
+#[path = "http/observed.rs"]
+mod observed;
+#[path = "http/outgoing.rs"]
+mod outgoing;
 #[path = "http/pods.rs"]
 mod pods;
 #[path = "http/serving.rs"]

@@ -84,6 +84,6 @@ fn a_shim_that_is_killed_makes_its_pod_not_ready_and_leaves_nothing() -> Result<
         }
         eventually("the pod is not ready", 30, || Ok(!pod.is_ready().unwrap_or(true)))?;
         ensure!(sleep.end()?.exit_code != 0);
-        pod.remove()
+        pod.remove_at_last()
     })
 }

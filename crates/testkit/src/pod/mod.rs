@@ -17,6 +17,7 @@ use crate::cri::{
 use crate::leaks::{PODS, remove_pod_cgroup};
 use crate::mode;
 use crate::node::Node;
+use crate::patience::eventually;
 
 pub use container::{PodContainer, PodContainerSpec};
 
@@ -193,6 +194,22 @@ impl<'a> Pod<'a> {
 
     /// Stops and removes it with all its containers.
     pub fn remove(self) -> Result<()> {
+        self.take_away()
+    }
+
+    /// As `remove`, and as a kubelet does it: again, where that fails. A shim that was killed is still being cleaned up after
+    /// when CRI says that its containers have ended, and for so long containerd fails to ask it.
+    pub fn remove_at_last(self) -> Result<()> {
+        let mut refused = None;
+        let removed = eventually("the pod is taken away", 30, || {
+            refused = self.take_away().err();
+            Ok(refused.is_none())
+        });
+        removed
+            .map_err(|late| refused.map_or(late, |refused| refused.context("the pod is taken away in 30 s")))
+    }
+
+    fn take_away(&self) -> Result<()> {
         self.node.cri().about::<Nothing>("StopPodSandbox", &self.id)?;
         self.node.cri().about::<Nothing>("RemovePodSandbox", &self.id)?;
         remove_pod_cgroup(self.node.nest().name(), &format!("pod{}", self.uid))

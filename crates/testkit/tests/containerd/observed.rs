@@ -1,38 +1,13 @@
 //! Metrics and traces of shims, where the node's config asks for them.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Context;
 use testkit::peers::{Collector, Span};
-use testkit::{Containerd, eventually, mode};
-
-/// The sockets with metrics.
-fn sockets(daemon: &Containerd) -> Vec<PathBuf> {
-    let folder = fs::read_dir(daemon.nest().see("/run/run-wasm/metrics"));
-    folder.into_iter().flatten().flatten().map(|entry| entry.path()).collect()
-}
-
-/// The text at the only socket.
-fn metrics(daemon: &Containerd) -> Result<String> {
-    let sockets = sockets(daemon);
-    let [socket] = sockets.as_slice() else { anyhow::bail!("not one socket: {sockets:?}") };
-    let mut stream = UnixStream::connect(socket)?;
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: node\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let (head, text) = answer.split_once("\r\n\r\n").context("half an answer")?;
-    ensure!(head.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("# EOF\n"), "{answer}");
-    Ok(text.to_owned())
-}
-
-/// The value of a line.
-fn value(text: &str, name: &str) -> Option<f64> {
-    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
-}
+use testkit::{eventually, metrics, mode};
 
 testkit::stories! {
     fn metrics_of_a_shim_are_at_a_socket_of_roots_where_the_node_asks_for_it(daemon) {
@@ -40,7 +15,7 @@ testkit::stories! {
         let mut sleep = run("sleep.wasm", "sleeper").spawn()?;
         sleep.says("sleeping")?;
         let word = if mode::is_shared() { "shared" } else { "normal" };
-        let text = metrics(daemon)?;
+        let text = metrics::text(daemon)?;
         for (name, least) in [
             (format!("run_wasm_containers{{mode=\"{word}\",state=\"running\"}}"), 1.0),
             (format!("run_wasm_creates_total{{mode=\"{word}\",result=\"created\"}}"), 1.0),
@@ -51,9 +26,9 @@ testkit::stories! {
             ("run_wasm_hosts_memory_bytes".to_owned(), 4096.0),
             ("run_wasm_shim_memory_bytes".to_owned(), 4096.0),
         ] {
-            assert!(value(&text, &name) >= Some(least), "{name} in\n{text}");
+            assert!(metrics::value(&text, &name) >= Some(least), "{name} in\n{text}");
         }
-        let socket = sockets(daemon).pop().context("no socket")?;
+        let socket = metrics::sockets(daemon).pop().context("no socket")?;
         assert_eq!(fs::metadata(&socket)?.permissions().mode() & 0o777, 0o600);
         let folder = socket.parent().context("no folder")?;
         assert_eq!(fs::metadata(folder)?.permissions().mode() & 0o777, 0o700);
@@ -62,13 +37,13 @@ testkit::stories! {
             run("trap.wasm", "trap").outcome()?;
             let denied = run("sockets.wasm", "denied").args(["connect", "127.0.0.1:80"]).outcome()?;
             assert_eq!(denied.code, 1, "{denied}");
-            let text = metrics(daemon)?;
-            assert_eq!(value(&text, "run_wasm_exits_total{class=\"trap\"}"), Some(1.0), "{text}");
-            assert_eq!(value(&text, "run_wasm_denied_calls_total{kind=\"socket\"}"), Some(1.0), "{text}");
+            let text = metrics::text(daemon)?;
+            assert_eq!(metrics::value(&text, "run_wasm_exits_total{class=\"trap\"}"), Some(1.0), "{text}");
+            assert_eq!(metrics::value(&text, "run_wasm_denied_calls_total{kind=\"socket\"}"), Some(1.0), "{text}");
         }
         // Nonsense harms nobody; the shim may hang up before it has read all of it.
         drop(UnixStream::connect(&socket)?.write_all(&[b'x'; 20_000]));
-        metrics(daemon)?;
+        metrics::text(daemon)?;
         sleep.kill("SIGKILL")?;
         sleep.outcome()?;
         eventually("the socket goes with its shim", 30, || Ok(!socket.exists()))?;
@@ -77,7 +52,7 @@ testkit::stories! {
     fn a_shim_of_the_normal_mode_has_no_socket_unless_the_node_asks_for_it(daemon) {
         let mut sleep = daemon.run("sleep.wasm").spawn()?;
         sleep.says("sleeping")?;
-        assert_eq!(sockets(daemon).len(), usize::from(mode::is_shared()));
+        assert_eq!(metrics::sockets(daemon).len(), usize::from(mode::is_shared()));
         sleep.kill("SIGKILL")?;
         sleep.outcome()?;
     }

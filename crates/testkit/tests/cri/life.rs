@@ -7,7 +7,7 @@ testkit::pod_stories! {
     fn a_restarted_containerd_finds_its_pods_again(node) {
         let pod = node.pod("survivor").run()?;
         let ticker = pod.guest("ticker", "ticker.wasm")?.start()?;
-        let sleeper = pod.guest("sleeper", "sleep.wasm")?.args(["2"]).start()?;
+        let sleeper = pod.guest("sleeper", "sleep.wasm")?.args(["6"]).start()?;
         let ended = pod.guest("ended", "exit.wasm")?.args(["7"]).start()?;
         ticker.says("tick 1\n")?;
         sleeper.says("sleeping\n")?;

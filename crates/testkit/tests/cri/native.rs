@@ -381,7 +381,7 @@ testkit::pod_stories! {
                 Ok(!node.nest().processes()?.iter().any(|it| it.command_line.contains("sleep") || it.command_line.contains(" hold ")))
             })?;
             eventually("the pod is not ready", 30, || Ok(!pod.is_ready()?))?;
-            pod.remove()?;
+            pod.remove_at_last()?;
         }
     }
 
@@ -403,7 +403,7 @@ testkit::pod_stories! {
             })?;
             eventually("CRI hears of its end", 30, || Ok(container.status()?.state() == ContainerState::Exited))?;
             eventually("and of its pod's", 30, || Ok(!pod.is_ready()?))?;
-            pod.remove()?;
+            pod.remove_at_last()?;
             eventually("nothing runs on", 30, || Ok(!node.nest().processes()?.iter().any(|it| it.command_line.contains("4321") || it.command_line.contains("runc"))))?;
         }
     }

@@ -63,8 +63,8 @@ pub fn rest(stream: &mut TcpStream) -> Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Reads one answer and leaves the connection as it is.
-pub fn read(stream: &mut TcpStream) -> Result<Answer> {
+/// What comes up to an empty line.
+pub fn read_head(stream: &mut TcpStream) -> Result<String> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         match byte(stream)? {
@@ -73,6 +73,12 @@ pub fn read(stream: &mut TcpStream) -> Result<Answer> {
             None => bail!("the server hung up within a head: {head}"),
         }
     }
+    Ok(head)
+}
+
+/// Reads one answer and leaves the connection as it is.
+pub fn read(stream: &mut TcpStream) -> Result<Answer> {
+    let head = read_head(stream)?;
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).context("no status")?;
     let mut answer = Answer { status, head: head.to_ascii_lowercase(), ..Answer::default() };
     if let Some(length) = field(&answer.head, "content-length").and_then(|length| length.parse().ok()) {
@@ -94,17 +100,11 @@ pub fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 /// `None`: the connection ended before the last piece.
 fn pieces(stream: &mut TcpStream, answer: &mut Answer) -> Result<Option<()>> {
     loop {
-        let Some(size) = line(stream)? else { return Ok(None) };
-        let size = usize::from_str_radix(&size, 16).with_context(|| format!("no size: {size}"))?;
-        if size == 0 {
-            break;
+        match next_piece(stream)? {
+            None => return Ok(None),
+            Some(piece) if piece.is_empty() => break,
+            Some(piece) => answer.body += &piece,
         }
-        let mut piece = vec![0; size + 2];
-        if stream.read_exact(&mut piece).is_err() {
-            return Ok(None);
-        }
-        piece.truncate(size);
-        answer.body += &String::from_utf8_lossy(&piece);
     }
     loop {
         match line(stream)? {
@@ -117,11 +117,22 @@ fn pieces(stream: &mut TcpStream, answer: &mut Answer) -> Result<Option<()>> {
 
 /// One piece of a body in pieces.
 pub fn piece(stream: &mut TcpStream) -> Result<String> {
-    let size = line(stream)?.context("the server hung up")?;
-    let mut piece = vec![0; usize::from_str_radix(&size, 16)? + 2];
-    stream.read_exact(&mut piece)?;
-    piece.truncate(piece.len() - 2);
-    Ok(String::from_utf8_lossy(&piece).into_owned())
+    next_piece(stream)?.context("the server hung up")
+}
+
+/// The next one, of which the last is empty; `None`: the connection ended before.
+fn next_piece(stream: &mut TcpStream) -> Result<Option<String>> {
+    let Some(size) = line(stream)? else { return Ok(None) };
+    let size = usize::from_str_radix(&size, 16).with_context(|| format!("no size: {size}"))?;
+    if size == 0 {
+        return Ok(Some(String::new()));
+    }
+    let mut piece = vec![0; size + 2];
+    if stream.read_exact(&mut piece).is_err() {
+        return Ok(None);
+    }
+    piece.truncate(size);
+    Ok(Some(String::from_utf8_lossy(&piece).into_owned()))
 }
 
 fn line(stream: &mut TcpStream) -> Result<Option<String>> {

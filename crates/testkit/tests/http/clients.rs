@@ -131,4 +131,22 @@ testkit::stories! {
         drop(idle);
         assert_eq!(server.outcome()?.code, 0);
     }
+
+    fn more_idle_connections_than_there_is_memory_for_wait_with_the_kernel(daemon) {
+        let mut server = daemon.run("serve.wasm").host_network().memory(64 << 20).spawn()?;
+        let nest = daemon.nest();
+        let mut idle = Vec::new();
+        for _ in 0..3000 {
+            let mut stream = connect(nest)?;
+            stream.write_all(b"GET /hello HTTP/1.1\r\nHost: a\r\n")?;
+            idle.push(stream);
+        }
+        // Whoever comes now has a turn when one of them goes.
+        let mut last = connect(nest)?;
+        last.write_all(b"GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")?;
+        drop(idle);
+        assert_eq!(read(&mut last)?.status, 200);
+        server.kill("SIGTERM")?;
+        assert_eq!(server.outcome()?.code, 0);
+    }
 }

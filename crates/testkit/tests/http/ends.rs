@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use testkit::eventually;
 
 use crate::BOTH;
-use crate::client::{ADDRESS, connect, get, read};
+use crate::client::{ADDRESS, connect, field, get, read};
 
 testkit::stories! {
     fn a_server_that_is_asked_to_end_answers_what_it_was_asked_and_takes_nothing_more(daemon) {
@@ -21,6 +21,10 @@ testkit::stories! {
             eventually("the port is closed", 60, || {
                 Ok(daemon.nest().in_network(|| TcpStream::connect(ADDRESS))?.is_err())
             })?;
+            // It was about to ask again, and has not heard yet.
+            write!(idle, "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n")?;
+            let last = read(&mut idle)?;
+            assert_eq!((last.status, field(&last.head, "connection")), (200, Some("close")), "{file}");
             assert_eq!(read(&mut at_work)?.body, "slept\n", "{file}");
             let ended = server.outcome()?;
             assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{file}");

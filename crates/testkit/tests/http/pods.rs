@@ -2,10 +2,12 @@
 
 use std::io::Write;
 use std::net::TcpStream;
+use std::sync::{Mutex, PoisonError};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use testkit::until;
 
-use crate::client::read;
+use crate::client::{connect_to, read};
 
 testkit::pod_stories! {
     fn a_server_is_reached_at_its_declared_port_and_neighbours_do_not_share_one(node) {
@@ -19,6 +21,38 @@ testkit::pod_stories! {
         assert_eq!(read(&mut stream)?.body, "hello by 0.2\n");
         let neighbour = testkit::refusal(pod.guest("neighbour", "serve.wasm")?.port(9000, "TCP").start())?;
         assert!(neighbour.contains("port 9000") && neighbour.contains("run.wasm/http-port"), "{neighbour}");
+        server.stop(60)?;
+        assert_eq!(server.end()?.exit_code, 0);
+        pod.remove()?;
+    }
+
+    fn ten_thousand_idle_connections_hold_up_nobody(node) {
+        const IDLE: u64 = 10_000;
+        // A process may have so many descriptors once.
+        static ALONE: Mutex<()> = Mutex::new(());
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let limit = getrlimit(Resource::Nofile);
+        setrlimit(Resource::Nofile, Rlimit { current: limit.current.map(|files| files.max(IDLE + 2000)), ..limit })?;
+        let pod = node.pod("sought").run()?;
+        let server = pod.guest("server", "serve.wasm")?.memory(512 << 20).start()?;
+        let (nest, address) = (node.nest(), format!("{}:8080", pod.ip()?));
+        let mut idle = Vec::new();
+        for number in 0..IDLE {
+            let mut stream = connect_to(nest, &address)?;
+            if number % 2 == 0 {
+                stream.write_all(b"GET /hello HTTP/1.1\r\nHost: a\r\n")?;
+            }
+            idle.push(stream);
+        }
+        let mut last = connect_to(nest, &address)?;
+        last.write_all(b"GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")?;
+        assert_eq!(read(&mut last)?.status, 200);
+        // Those that wait are answered, too, when they go on.
+        for stream in idle.iter_mut().rev().skip(1).step_by(1000) {
+            stream.write_all(b"Connection: close\r\n\r\n")?;
+            assert_eq!(read(stream)?.status, 200);
+        }
+        drop(idle);
         server.stop(60)?;
         assert_eq!(server.end()?.exit_code, 0);
         pod.remove()?;

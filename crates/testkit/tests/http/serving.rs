@@ -1,22 +1,10 @@
 //! What servers answer.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::Write;
 
 use crate::BOTH;
-use crate::client::{connect, connect_to, field, get, http2, piece, read, say};
-
-/// What comes up to an empty line.
-fn head_of(stream: &mut TcpStream) -> anyhow::Result<String> {
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte)?;
-        head.extend(byte.map(char::from));
-    }
-    Ok(head)
-}
+use crate::client::{connect, connect_to, field, get, http2, piece, read, read_head, say};
 
 testkit::stories! {
     fn a_server_answers_with_all_that_its_container_was_given(daemon) {
@@ -47,13 +35,13 @@ testkit::stories! {
             let mut stream = connect(daemon.nest())?;
             write!(stream, "POST /echo HTTP/1.1\r\nHost: test\r\nTE: trailers\r\nTrailer: x-last\r\nTransfer-Encoding: chunked\r\n\r\n")?;
             write!(stream, "5\r\nfirst\r\n")?;
-            let head = head_of(&mut stream)?;
+            let head = read_head(&mut stream)?;
             assert!(head.starts_with("HTTP/1.1 200"), "{head}");
             assert_eq!(piece(&mut stream)?, "first", "before the rest was sent");
             write!(stream, "6\r\nsecond\r\n")?;
             assert_eq!(piece(&mut stream)?, "second");
             write!(stream, "0\r\nx-last: word\r\n\r\n")?;
-            let end = head_of(&mut stream)?;
+            let end = read_head(&mut stream)?;
             assert!(end.starts_with("0\r\n"), "{file}: {end}");
             let many = http2(daemon.nest(), &["/echo/1", "/hello", "/echo/2"], "by HTTP/2")?;
             let echo = (200, "by HTTP/2".to_owned(), "word".to_owned());
