@@ -40,6 +40,7 @@ mod stdio;
 mod sysctl;
 mod task;
 mod terminal;
+mod unread;
 mod wasm;
 
 use std::process::ExitCode;

@@ -390,7 +390,7 @@ impl TaskService for Service {
 
     async fn state(&self, call: &TtrpcContext, request: StateRequest) -> ttrpc::Result<StateResponse> {
         Ok(match self.process(call, &request.id, &request.exec_id)? {
-            Process::First(task) => task.state(),
+            Process::First(task) => task.state().await,
             Process::Exec(exec, task) => exec.state(&task),
         })
     }

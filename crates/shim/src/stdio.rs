@@ -13,10 +13,10 @@ use command_fds::{CommandFdExt, FdMapping};
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
-use tokio::task::JoinHandle;
 
 use crate::stdin::Stdin;
 use crate::terminal::Terminal;
+use crate::unread::{Unread, is_read};
 
 /// How long a logging binary may take until it is ready, and until it has written what it still holds.
 const LOGGER: Duration = Duration::from_secs(10);
@@ -26,9 +26,6 @@ const READER: Duration = Duration::from_secs(10);
 
 /// How long whoever reads the output has for that before it hears of the end.
 const READING: Duration = Duration::from_secs(1);
-
-/// The longest pause between two looks at output that nobody has read yet.
-const LAST_PAUSE: Duration = Duration::from_millis(100);
 
 /// The streams as containerd names them: a path, or `fifo://`, `file://`, `binary://`; empty for none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -133,25 +130,15 @@ impl Stdio {
 
     /// Closes the streams once the guest has ended: readers see their end. A FIFO that holds what nobody has read yet
     /// is closed when it was read: a containerd that is away for a moment finds it all.
-    pub async fn close(mut self) -> Unread {
+    pub async fn close(mut self, unread: &Unread) {
         if let Some(terminal) = self.terminal.take() {
             terminal.drain().await;
         }
         let Stdio { stdout, stderr, held, loggers, .. } = self;
         wait_for_readers(&held).await;
-        let unread = if is_read(&held) {
-            drop((stdout, stderr));
-            Unread(None)
-        } else {
-            Unread(Some(tokio::spawn(async move {
-                let _open_until_read = (stdout, stderr);
-                let mut pause = Duration::from_millis(1);
-                while !is_read(&held) {
-                    tokio::time::sleep(pause).await;
-                    pause = LAST_PAUSE.min(pause * 2);
-                }
-            })))
-        };
+        if !is_read(&held) {
+            unread.keep([stdout, stderr], held);
+        }
         for mut logger in loggers {
             tokio::spawn(async move {
                 if tokio::time::timeout(LOGGER, logger.wait()).await.is_err() {
@@ -160,7 +147,6 @@ impl Stdio {
                 }
             });
         }
-        unread
     }
 
     async fn output(&mut self, url: &str) -> Result<Option<OwnedFd>> {
@@ -233,7 +219,7 @@ async fn wait_for_readers(held: &[OwnedFd]) {
     let mut pause = Duration::from_micros(200);
     while !is_read(held) && tokio::time::Instant::now() < deadline {
         tokio::time::sleep(pause).await;
-        pause = LAST_PAUSE.min(pause * 2);
+        pause = Duration::from_millis(100).min(pause * 2);
     }
 }
 
@@ -250,26 +236,6 @@ async fn writer(path: &Path) -> Result<OwnedFd> {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             opened => return Ok(opened?.into()),
-        }
-    }
-}
-
-/// Whether all that was written has been read.
-fn is_read(readers: &[OwnedFd]) -> bool {
-    readers.iter().all(|reader| rustix::io::ioctl_fionread(reader).is_ok_and(|unread| unread == 0))
-}
-
-/// Output of an ended guest that waits for its reader.
-#[derive(Debug)]
-pub struct Unread(Option<JoinHandle<()>>);
-
-impl Unread {
-    /// Gives it up. The FIFOs are closed when this returns.
-    pub async fn forget(self) {
-        if let Some(waiting) = self.0 {
-            waiting.abort();
-            // Cancelled, which is what was asked for.
-            drop(waiting.await);
         }
     }
 }
@@ -313,7 +279,8 @@ mod tests {
         let stdio = Stdio::open(&urls(&path), "c", "n").await.unwrap();
         drop(first.join().unwrap());
         rustix::io::write(stdio.guest()[1].unwrap(), b"still here").unwrap();
-        let unread = stdio.close().await;
+        let unread = Unread::default();
+        stdio.close(&unread).await;
         let mut text = String::new();
         let mut second = reader(&path).join().unwrap();
         tokio::task::spawn_blocking(move || second.read_to_string(&mut text).map(|_| text))
@@ -334,7 +301,7 @@ mod tests {
         let early = tokio::time::timeout(Duration::from_millis(20), &mut open).await;
         assert!(early.is_err(), "nobody reads yet");
         let late = reader(&path);
-        open.await.unwrap().close().await.forget().await;
+        open.await.unwrap().close(&Unread::default()).await;
         drop(late.join().unwrap());
     }
 
@@ -352,7 +319,7 @@ mod tests {
             let url = format!("file://{}", path.display());
             let stdio = Stdio::open(&Urls { stdout: url, ..Urls::default() }, "c", "n").await.unwrap();
             rustix::io::write(stdio.guest()[1].unwrap(), b"x").unwrap();
-            stdio.close().await.forget().await;
+            stdio.close(&Unread::default()).await;
         }
         assert_eq!(std::fs::read(&path).unwrap(), b"xx");
     }

@@ -13,6 +13,7 @@ use super::process::Process;
 use super::runtime::{Runtime, fresh};
 use crate::cgroup::{self, Cgroup, Usage};
 use crate::stdio::Urls;
+use crate::unread::Unread;
 
 #[derive(Debug)]
 pub struct Native {
@@ -132,6 +133,11 @@ impl Native {
         }
         self.init.close().await;
         NativeEnd { code, oom: self.usage().oom_kills > 0 }
+    }
+
+    /// What is left of its output after its end.
+    pub fn unread(&self) -> &Unread {
+        self.init.unread()
     }
 
     /// Takes away what is left of an ended container, or ends it.

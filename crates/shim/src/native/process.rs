@@ -10,14 +10,14 @@ use super::adopted::{Adopted, adopt_from_now_on};
 use super::console::Console;
 use super::orphans::reap_from_now_on;
 use super::runtime::{Runtime, fresh};
-use crate::stdio::{Stdio, Unread, Urls};
+use crate::stdio::{Stdio, Urls};
+use crate::unread::Unread;
 
 #[derive(Debug)]
 pub struct Process {
     child: Adopted,
     stdio: Mutex<Option<Stdio>>,
-    /// What it wrote and nobody has read yet.
-    unread: Mutex<Option<Unread>>,
+    unread: Unread,
 }
 
 impl Process {
@@ -59,7 +59,7 @@ impl Process {
             child.code().await;
             return Err(error);
         }
-        Ok(Process { child, stdio: Mutex::new(Some(stdio)), unread: Mutex::default() })
+        Ok(Process { child, stdio: Mutex::new(Some(stdio)), unread: Unread::default() })
     }
 
     pub fn pid(&self) -> u32 {
@@ -80,8 +80,7 @@ impl Process {
     pub async fn close(&self) {
         let stdio = lock(&self.stdio).take();
         if let Some(stdio) = stdio {
-            let unread = stdio.close().await;
-            *lock(&self.unread) = Some(unread);
+            stdio.close(&self.unread).await;
         }
     }
 
@@ -95,12 +94,14 @@ impl Process {
         lock(&self.stdio).as_ref().map_or(Ok(()), Stdio::close_stdin)
     }
 
+    /// What is left of its output after its end.
+    pub fn unread(&self) -> &Unread {
+        &self.unread
+    }
+
     /// Gives up output that nobody has read.
     pub async fn clean(&self) {
-        let unread = lock(&self.unread).take();
-        if let Some(unread) = unread {
-            unread.forget().await;
-        }
+        self.unread.forget().await;
     }
 }
 

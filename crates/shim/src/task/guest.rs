@@ -14,7 +14,8 @@ use super::heard::Heard;
 use super::{Death, Home};
 use crate::listener;
 use crate::record::Process;
-use crate::stdio::{Stdio, Unread};
+use crate::stdio::Stdio;
+use crate::unread::Unread;
 
 /// Exit codes of the design's table of ends.
 const KILLED: u8 = 137;
@@ -31,8 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct Guest {
     pub(super) home: Home,
     stdio: Mutex<Option<Stdio>>,
-    /// What it wrote before its end and nobody has read yet.
-    unread: Mutex<Option<Unread>>,
+    unread: Unread,
     heard: Heard,
     /// The signal that containerd sent to end it; 0 for none.
     ended_by: AtomicI32,
@@ -63,7 +63,7 @@ impl Guest {
         Guest {
             home,
             stdio: Mutex::new(Some(stdio)),
-            unread: Mutex::default(),
+            unread: Unread::default(),
             heard: Heard::default(),
             ended_by: AtomicI32::new(0),
             server: None,
@@ -166,21 +166,22 @@ impl Guest {
         exit
     }
 
+    /// What is left of its output after its end.
+    pub(super) fn unread(&self) -> &Unread {
+        &self.unread
+    }
+
     /// Closes the streams, which what has ended needs no more.
     pub(super) async fn close(&self) {
         let stdio = lock(&self.stdio).take();
         if let Some(stdio) = stdio {
-            let unread = stdio.close().await;
-            *lock(&self.unread) = Some(unread);
+            stdio.close(&self.unread).await;
         }
     }
 
     /// Takes away what is left of it: its streams, then the process.
     pub(super) async fn clean(&self) {
-        let unread = lock(&self.unread).take();
-        if let Some(unread) = unread {
-            unread.forget().await;
-        }
+        self.unread.forget().await;
         self.home.end().await;
     }
 

@@ -229,7 +229,12 @@ impl Task {
     }
 
     /// The answer to `State`; CRI re-attaches to the streams from it.
-    pub fn state(&self) -> StateResponse {
+    pub async fn state(&self) -> StateResponse {
+        match &self.work {
+            Work::Sandbox => {}
+            Work::Container(container) => container.guest().unread().wait_for_readers().await,
+            Work::Native(native) => native.unread().wait_for_readers().await,
+        }
         let state = self.state_of(&self.urls, self.pid(), self.phase());
         match self.phase() {
             Phase::Running if self.is_paused() => StateResponse { status: Status::PAUSED.into(), ..state },

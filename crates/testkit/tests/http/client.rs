@@ -39,6 +39,19 @@ pub fn connect(nest: &Nest) -> Result<TcpStream> {
     connect_to(nest, ADDRESS)
 }
 
+/// So many connections that say nothing more, every second of them in the middle of a head.
+pub fn idle(nest: &Nest, address: &str, count: usize) -> Result<Vec<TcpStream>> {
+    let mut idle = Vec::with_capacity(count);
+    for number in 0..count {
+        let mut stream = connect_to(nest, address)?;
+        if number % 2 == 0 {
+            stream.write_all(b"GET /hello HTTP/1.1\r\nHost: a\r\n")?;
+        }
+        idle.push(stream);
+    }
+    Ok(idle)
+}
+
 /// A GET on a connection of its own.
 pub fn get(nest: &Nest, path: &str) -> Result<Answer> {
     say(nest, &format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"))

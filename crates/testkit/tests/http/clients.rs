@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::client::{connect, field, get, read, rest, say};
+use crate::client::{ADDRESS, connect, field, get, idle, read, rest, say};
 
 testkit::stories! {
     fn oversize_heads_and_bodies_are_refused(daemon) {
@@ -118,29 +118,17 @@ testkit::stories! {
     fn a_thousand_idle_connections_hold_up_nobody(daemon) {
         let mut server = daemon.run("serve.wasm").host_network().memory(64 << 20).spawn()?;
         let nest = daemon.nest();
-        let mut idle = Vec::new();
-        for number in 0..1000 {
-            let mut stream = connect(nest)?;
-            if number % 2 == 0 {
-                stream.write_all(b"GET /hello HTTP/1.1\r\nHost: a\r\n")?;
-            }
-            idle.push(stream);
-        }
+        let idle = idle(nest, ADDRESS, 1000)?;
         assert_eq!(get(nest, "/hello")?.status, 200);
         server.kill("SIGTERM")?;
         drop(idle);
         assert_eq!(server.outcome()?.code, 0);
     }
 
-    fn more_idle_connections_than_there_is_memory_for_wait_with_the_kernel(daemon) {
+    fn more_idle_connections_than_there_is_room_for_wait_with_the_kernel(daemon) {
         let mut server = daemon.run("serve.wasm").host_network().memory(64 << 20).spawn()?;
         let nest = daemon.nest();
-        let mut idle = Vec::new();
-        for _ in 0..3000 {
-            let mut stream = connect(nest)?;
-            stream.write_all(b"GET /hello HTTP/1.1\r\nHost: a\r\n")?;
-            idle.push(stream);
-        }
+        let idle = idle(nest, ADDRESS, 3000)?;
         // Whoever comes now has a turn when one of them goes.
         let mut last = connect(nest)?;
         last.write_all(b"GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")?;

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use testkit::until;
 
-use crate::client::{connect_to, read};
+use crate::client::{connect_to, idle, read};
 
 testkit::pod_stories! {
     fn a_server_is_reached_at_its_declared_port_and_neighbours_do_not_share_one(node) {
@@ -27,23 +27,16 @@ testkit::pod_stories! {
     }
 
     fn ten_thousand_idle_connections_hold_up_nobody(node) {
-        const IDLE: u64 = 10_000;
+        const IDLE: usize = 10_000;
         // A process may have so many descriptors once.
         static ALONE: Mutex<()> = Mutex::new(());
         let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let limit = getrlimit(Resource::Nofile);
-        setrlimit(Resource::Nofile, Rlimit { current: limit.current.map(|files| files.max(IDLE + 2000)), ..limit })?;
+        setrlimit(Resource::Nofile, Rlimit { current: limit.current.map(|files| files.max(IDLE as u64 + 2000)), ..limit })?;
         let pod = node.pod("sought").run()?;
         let server = pod.guest("server", "serve.wasm")?.memory(512 << 20).start()?;
         let (nest, address) = (node.nest(), format!("{}:8080", pod.ip()?));
-        let mut idle = Vec::new();
-        for number in 0..IDLE {
-            let mut stream = connect_to(nest, &address)?;
-            if number % 2 == 0 {
-                stream.write_all(b"GET /hello HTTP/1.1\r\nHost: a\r\n")?;
-            }
-            idle.push(stream);
-        }
+        let mut idle = idle(nest, &address, IDLE)?;
         let mut last = connect_to(nest, &address)?;
         last.write_all(b"GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")?;
         assert_eq!(read(&mut last)?.status, 200);

@@ -126,7 +126,7 @@ impl Answer {
                 tally,
                 _place: place,
             };
-            if answer.body.is_end_stream() {
+            if answer.is_end_stream() {
                 answer.claim.close();
             }
             answer
@@ -174,7 +174,7 @@ impl Answer {
         let rest = match self.begun.back() {
             _ if self.announced => self.body.size_hint().exact()?,
             // What is cut off must not look whole.
-            Some(None) if self.claim.has_failed() => return None,
+            _ if self.claim.has_failed() => return None,
             Some(None) => 0,
             _ if self.body.is_end_stream() => 0,
             _ => self.body.size_hint().exact()?,
@@ -231,11 +231,8 @@ impl Body for Answer {
     }
 
     fn is_end_stream(&self) -> bool {
-        match self.begun.front() {
-            Some(None) => !self.claim.has_failed(),
-            Some(Some(_)) => false,
-            None => self.body.is_end_stream(),
-        }
+        let over = self.begun.front().map_or_else(|| self.body.is_end_stream(), Option::is_none);
+        over && !self.claim.has_failed()
     }
 
     fn size_hint(&self) -> SizeHint {
