@@ -20,9 +20,18 @@ const MOST_TICKS: u64 = 50;
 /// How long a guest counts as one that competes, in ticks after it last used all of its turn.
 const COMPETES: u64 = 50;
 
-/// Whether each thread is at work for a guest, as it says itself: hundreds of thousands of times a second, and none of them waits
-/// for another's cache line.
-static AT_WORK: [AtWork; THREADS] = [const { AtWork(AtomicBool::new(false)) }; THREADS];
+/// A thread is slow that has begun fewer pieces of work than this since the last tick and is still at one.
+const SLOW: u64 = 20;
+
+/// For so many ticks.
+const STAYS_SLOW: u64 = 20;
+
+/// What each thread does for guests, as it says itself: hundreds of thousands of times a second, and none of them waits for
+/// another's cache line.
+static WORK: [Work; THREADS] =
+    [const { Work { steps: AtomicU64::new(0), slow: AtomicU64::new(0) } }; THREADS];
+/// So many of these threads there have been.
+static SO_FAR: AtomicUsize = AtomicUsize::new(0);
 /// How many are that have no place there.
 static OTHERS_AT_WORK: AtomicUsize = AtomicUsize::new(0);
 /// The clock stands still, or is about to.
@@ -30,27 +39,45 @@ static PARKED: AtomicBool = AtomicBool::new(false);
 static TICKER: OnceLock<Thread> = OnceLock::new();
 
 #[repr(align(64))]
-struct AtWork(AtomicBool);
+struct Work {
+    /// Counts its beginnings and ends: it is odd while the thread is at work.
+    steps: AtomicU64,
+    /// Until which tick the thread is slow.
+    slow: AtomicU64,
+}
+
+impl Work {
+    fn step(&self, order: Ordering) {
+        // Nobody else writes it.
+        self.steps.store(self.steps.load(Ordering::Relaxed).wrapping_add(1), order);
+    }
+
+    fn is_going_on(&self) -> bool {
+        self.steps.load(Ordering::SeqCst) % 2 == 1
+    }
+}
 
 thread_local! {
-    static NUMBER: usize = {
-        static SO_FAR: AtomicUsize = AtomicUsize::new(0);
-        SO_FAR.fetch_add(1, Ordering::Relaxed)
-    };
+    static NUMBER: usize = SO_FAR.fetch_add(1, Ordering::SeqCst);
 }
 
 /// The how manieth thread of this process this one is, from 0 on, of those that work for guests.
-pub(super) fn this_thread() -> usize {
+pub(crate) fn this_thread() -> usize {
     NUMBER.with(|number| *number)
 }
 
-fn place() -> Option<&'static AtomicBool> {
-    AT_WORK.get(this_thread()).map(|AtWork(place)| place)
+/// Whether the guests of a thread have computed for long: others wait there for more than a moment.
+pub(crate) fn is_slow(thread: usize) -> bool {
+    WORK.get(thread).is_some_and(|work| work.slow.load(Ordering::Relaxed) > NOW.load(Ordering::Relaxed))
+}
+
+/// What the threads do that there have been.
+fn all() -> impl Iterator<Item = &'static Work> {
+    WORK.iter().take(SO_FAR.load(Ordering::SeqCst))
 }
 
 fn anybody_works() -> bool {
-    OTHERS_AT_WORK.load(Ordering::SeqCst) > 0
-        || AT_WORK.iter().any(|AtWork(works)| works.load(Ordering::SeqCst))
+    OTHERS_AT_WORK.load(Ordering::SeqCst) > 0 || all().any(Work::is_going_on)
 }
 static NOW: AtomicU64 = AtomicU64::new(1);
 /// Those who compete. Few: whoever waits for anything does not.
@@ -61,6 +88,7 @@ static LIGHTEST: AtomicU64 = AtomicU64::new(1024);
 pub(crate) fn start(every: Duration, tick: impl Fn() + Send + 'static) -> std::io::Result<()> {
     let ticker = thread::Builder::new().name("ticker".into()).spawn(move || {
         let mut idle = 0;
+        let mut steps = [0; THREADS];
         loop {
             idle = if anybody_works() { 0 } else { idle + 1 };
             if idle > LINGER {
@@ -74,7 +102,9 @@ pub(crate) fn start(every: Duration, tick: impl Fn() + Send + 'static) -> std::i
             }
             thread::sleep(every);
             tick();
-            weigh(NOW.fetch_add(1, Ordering::Relaxed) + 1);
+            let now = NOW.fetch_add(1, Ordering::Relaxed) + 1;
+            find_slow(now, &mut steps);
+            weigh(now);
         }
     })?;
     // Set once: a process has one clock.
@@ -82,10 +112,21 @@ pub(crate) fn start(every: Duration, tick: impl Fn() + Send + 'static) -> std::i
     Ok(())
 }
 
+/// `steps` are those of the last tick.
+fn find_slow(now: u64, steps: &mut [u64; THREADS]) {
+    for (work, before) in all().zip(steps) {
+        let steps = work.steps.load(Ordering::Relaxed);
+        if steps % 2 == 1 && steps.wrapping_sub(*before) < 2 * SLOW {
+            work.slow.store(now + STAYS_SLOW, Ordering::Relaxed);
+        }
+        *before = steps;
+    }
+}
+
 /// This thread begins to work for a guest.
 pub(crate) fn working() {
-    match place() {
-        Some(place) => place.store(true, Ordering::SeqCst),
+    match WORK.get(this_thread()) {
+        Some(work) => work.step(Ordering::SeqCst),
         None => drop(OTHERS_AT_WORK.fetch_add(1, Ordering::SeqCst)),
     }
     if PARKED.load(Ordering::SeqCst)
@@ -96,8 +137,8 @@ pub(crate) fn working() {
 }
 
 pub(crate) fn idle() {
-    match place() {
-        Some(place) => place.store(false, Ordering::Release),
+    match WORK.get(this_thread()) {
+        Some(work) => work.step(Ordering::Release),
         None => drop(OTHERS_AT_WORK.fetch_sub(1, Ordering::SeqCst)),
     }
 }

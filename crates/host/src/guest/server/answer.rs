@@ -16,8 +16,8 @@ use tokio::time::{Instant, sleep_until};
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::super::wait::Wait;
+use super::lanes::Seat;
 use super::leash::Ticket;
-use super::life::Place;
 use super::tally::Tally;
 
 /// How often is looked for the beginning of a body before the head goes without it, and how many frames of it go with the head at
@@ -59,7 +59,7 @@ pub(super) struct Answer {
     /// That of the request; closed when the answer was given.
     claim: Claim,
     tally: Tally,
-    _place: Option<Place>,
+    _seat: Option<Seat>,
 }
 
 /// A ticket in the hand of who waits for the answer: dropped before the answer is over, it is called off.
@@ -111,7 +111,7 @@ impl Answer {
         limits: Limits,
         claim: Claim,
         tally: Tally,
-        place: Option<Place>,
+        seat: Option<Seat>,
     ) -> Response<Answer> {
         let announced = answer.headers().contains_key(CONTENT_LENGTH);
         answer.map(|body| {
@@ -124,7 +124,7 @@ impl Answer {
                 broken: None,
                 claim,
                 tally,
-                _place: place,
+                _seat: seat,
             };
             if answer.is_end_stream() {
                 answer.claim.close();

@@ -16,6 +16,7 @@ use wasmtime_wasi_http::io::TokioIo;
 
 use super::super::tasks::Tasks;
 use super::exchange;
+use super::lanes::Lane;
 use super::life::Place;
 use super::site::Server;
 use super::stream::{Stream, linger};
@@ -65,7 +66,7 @@ pub(super) async fn listen(server: &Arc<Server>, listener: OwnedFd) -> io::Resul
     }
     drop(listener);
     server.life.drain();
-    server.life.over().await;
+    server.over().await;
     Ok(())
 }
 
@@ -98,18 +99,32 @@ async fn take_all(server: &Arc<Server>, listener: &TcpListener) {
 }
 
 fn begin(server: &Arc<Server>, stream: TcpStream, client: SocketAddr, place: Place) {
-    let server = server.clone();
-    tokio::spawn(async move {
-        let _place = place;
+    let (server, connected) = (server.clone(), server.lanes.connect());
+    let lane = connected.lane().clone();
+    let serve = async move |stream| {
+        let (_place, lane) = (place, connected.lane());
         tokio::select! {
             biased;
             () = server.life.killed() => {}
-            () = serve(&server, stream, client) => {}
+            () = serve(&server, lane, stream, client) => {}
         }
-    });
+    };
+    match lane.runtime() {
+        None => drop(tokio::spawn(serve(stream))),
+        // It was taken by another thread's event loop.
+        Some(runtime) => {
+            let stream = stream.into_std();
+            drop(runtime.spawn(async move {
+                // Without a descriptor or memory for it, it is closed.
+                if let Ok(stream) = stream.and_then(TcpStream::from_std) {
+                    serve(stream).await;
+                }
+            }));
+        }
+    }
 }
 
-async fn serve(server: &Arc<Server>, stream: TcpStream, client: SocketAddr) {
+async fn serve(server: &Arc<Server>, lane: &Arc<Lane>, stream: TcpStream, client: SocketAddr) {
     let patience = server.patience().min(PATIENCE);
     // Small answers go at once.
     if stream.set_nodelay(true).is_err() {
@@ -128,10 +143,10 @@ async fn serve(server: &Arc<Server>, stream: TcpStream, client: SocketAddr) {
     let left = stream.clone();
     let stream = TokioIo::new(stream);
     let service = service_fn({
-        let server = server.clone();
+        let (server, lane) = (server.clone(), lane.clone());
         move |request| {
-            let server = server.clone();
-            async move { Ok::<_, Infallible>(exchange::answer(server, client, request).await) }
+            let (server, lane) = (server.clone(), lane.clone());
+            async move { Ok::<_, Infallible>(exchange::answer(server, lane, client, request).await) }
         }
     });
     match speaks_http2 {

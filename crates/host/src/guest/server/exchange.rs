@@ -17,6 +17,7 @@ use super::super::Outcome;
 use super::super::body::whole;
 use super::access::Entry;
 use super::answer::{Answer, Claim, Limits};
+use super::lanes::{Lane, Seat};
 use super::leash::Ticket;
 use super::question::{Complaint, Question};
 use super::refusal::Refusal;
@@ -34,6 +35,7 @@ const BODY: Duration = Duration::from_secs(30);
 /// Answers a request. There is always an answer.
 pub(super) async fn answer(
     server: Arc<Server>,
+    lane: Arc<Lane>,
     client: SocketAddr,
     request: Request<Incoming>,
 ) -> Response<Answer> {
@@ -43,12 +45,12 @@ pub(super) async fn answer(
     let http2 = request.version() == Version::HTTP_2;
     let end = server.site.grants.timeout().and_then(|limit| Instant::now().checked_add(limit));
     let limits = Limits { patience: server.patience(), end };
-    let (response, claim, place) = match ask(&server, limits, request).await {
-        Ok((response, claim, place)) => (response, claim, Some(place)),
+    let (response, claim, seat) = match ask(&server, &lane, limits, request).await {
+        Ok((response, claim, seat)) => (response, claim, Some(seat)),
         Err(refusal) => (refusal.response(http2), Claim::none(), None),
     };
     tally.answered(response.status());
-    let mut response = Answer::new(response, limits, claim, tally, place);
+    let mut response = Answer::new(response, limits, claim, tally, seat);
     response.body_mut().begin().await;
     if !http2 && server.life.is_draining() {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -56,10 +58,11 @@ pub(super) async fn answer(
     response
 }
 
-type Answered = (Response<WasiBody>, Claim, super::life::Place);
+type Answered = (Response<WasiBody>, Claim, Seat);
 
 async fn ask(
     server: &Arc<Server>,
+    lane: &Arc<Lane>,
     limits: Limits,
     mut request: Request<Incoming>,
 ) -> Result<Answered, Refusal> {
@@ -71,10 +74,11 @@ async fn ask(
     // Who is paused, or has used up its CPU quota, waits here: between requests no guest would be asked to.
     tenants::turn().await;
     let place = server.admission.enter().await.ok_or(Refusal::TooMany)?;
+    let seat = server.lanes.seat(lane, place);
     let ticket = Arc::new(Ticket::default());
     let claim = Claim::new(ticket.clone(), request.method() == Method::HEAD);
     // A server that is ended ends its instances, and with them what they were asked.
-    let answer = |request| timeout_at(limits.until(), server.handler.handle(ticket.clone(), request));
+    let answer = |request| timeout_at(limits.until(), seat.answer(lane, ticket.clone(), request));
     let answered = match request.body().is_end_stream() {
         true => answer(request.map(|_| whole(b""))).await,
         false => {
@@ -88,7 +92,7 @@ async fn ask(
         }
     };
     match answered {
-        Ok(Ok(response)) => Ok((response, claim, place)),
+        Ok(Ok(response)) => Ok((response, claim, seat)),
         Ok(Err(error)) => {
             // An instance that ends says so in a moment.
             tokio::task::yield_now().await;

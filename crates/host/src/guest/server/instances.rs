@@ -22,7 +22,7 @@ use super::super::stdio::Lines;
 use super::super::wasi;
 use super::counts::Counts;
 use super::leash::{Ear, End, Leash, Ticket};
-use super::life::{Life, Place};
+use super::life::{Life, Place, Places};
 use super::site::{Site, Use};
 
 /// Makes them.
@@ -30,19 +30,28 @@ pub(super) struct Instances {
     proxy: Arc<ProxyPre<ComponentState>>,
     site: Arc<Site>,
     life: Arc<Life>,
+    places: Places,
     used: Use,
     counts: Counts,
 }
 
 impl Instances {
+    /// `most`: so many at once.
     pub fn new(
         proxy: Arc<ProxyPre<ComponentState>>,
         site: Arc<Site>,
         life: Arc<Life>,
+        most: u32,
         used: Use,
         counts: Counts,
     ) -> Instances {
-        Instances { proxy, site, life, used, counts }
+        let places = Places::new(most);
+        Instances { proxy, site, life, places, used, counts }
+    }
+
+    /// Returns when there is none any more.
+    pub async fn over(&self) {
+        self.places.all_free().await;
     }
 
     pub fn engine(&self) -> &Engine {
@@ -73,7 +82,7 @@ impl HandlerState for Instances {
     type WorkerState = Worker;
 
     async fn instantiate(&self) -> Result<Instance<ComponentState, Watch, Worker>> {
-        let place = self.life.instances.take().await.ok_or(Ended)?;
+        let place = self.places.take().await.ok_or(Ended)?;
         let (number, leash) = self.life.leash();
         self.counts.instance_began();
         let state = Worker {

@@ -62,7 +62,7 @@ impl Places {
     }
 
     /// Waits until all are free.
-    async fn all_free(&self) {
+    pub async fn all_free(&self) {
         drop(self.free.acquire_many(self.all).await);
     }
 }
@@ -72,18 +72,16 @@ pub(super) struct Life {
     drain: Drain,
     phase: watch::Sender<Phase>,
     pub connections: Places,
-    pub instances: Places,
     leashes: Mutex<HashMap<u64, Arc<Leash>>>,
     leashes_so_far: AtomicU64,
 }
 
 impl Life {
-    pub fn new(drain: Drain, connections: u32, instances: u32) -> Life {
+    pub fn new(drain: Drain, connections: u32) -> Life {
         Life {
             drain,
             phase: watch::Sender::new(Phase::Serving),
             connections: Places::new(connections),
-            instances: Places::new(instances),
             leashes: Mutex::default(),
             leashes_so_far: AtomicU64::new(0),
         }
@@ -124,12 +122,6 @@ impl Life {
 
     pub async fn killed(&self) {
         drop(self.phase.subscribe().wait_for(|phase| *phase == Phase::Killed).await);
-    }
-
-    /// Returns when there is neither a connection nor an instance any more.
-    pub async fn over(&self) {
-        self.connections.all_free().await;
-        self.instances.all_free().await;
     }
 
     /// A new instance's leash, with the number by which it is given back.

@@ -12,6 +12,7 @@ mod counts;
 mod exchange;
 mod handle;
 mod instances;
+mod lanes;
 mod leash;
 mod life;
 mod question;
@@ -26,7 +27,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use grants::{Grants, Profile};
+use grants::{Grants, Mode, Profile};
 use tokio::runtime::Runtime;
 use wasmtime::component::Component;
 use wasmtime_wasi_http::handler::ProxyPre;
@@ -47,6 +48,7 @@ pub(super) use site::Site;
 pub(super) struct Linked {
     proxy: Arc<ProxyPre<ComponentState>>,
     release: Release,
+    mode: Mode,
 }
 
 impl Linked {
@@ -69,7 +71,7 @@ impl Linked {
             Release::P3 => PreP3::new(linked).map(ProxyPre::P3),
         });
         let proxy = proxy.map_err(|error| PrepareError::import(&error, PROVIDED))?;
-        Ok(Linked { proxy: Arc::new(proxy), release })
+        Ok(Linked { proxy: Arc::new(proxy), release, mode: flavour.build.mode })
     }
 }
 
@@ -86,9 +88,9 @@ impl Prepared {
         Remains(self.0.clone())
     }
 
-    /// The threads of a server that has a process to itself: as many as its CPU quota lets run at once.
+    /// The event loop of this thread, for a server that has a process to itself; its other threads run from here on.
     pub fn runtime(&self) -> io::Result<Runtime> {
-        threads::runtime(self.0.site.grants.cpu(), self.0.engine())
+        threads::start(&self.0)
     }
 
     /// Serves until it is asked to come to its end.
@@ -110,6 +112,6 @@ impl Remains {
     /// Ends them, and returns when they are gone.
     pub(crate) async fn end(self) {
         self.0.life.kill();
-        self.0.life.over().await;
+        self.0.over().await;
     }
 }

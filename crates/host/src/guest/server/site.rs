@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use grants::Grants;
+use grants::{Grants, Mode};
 use wasmtime::Engine;
-use wasmtime_wasi_http::handler::ProxyHandler;
 
 use super::super::Denials;
 use super::super::coredump::Dump;
@@ -20,7 +19,9 @@ use super::admission::Admission;
 use super::counts::Counts;
 use super::handle::Handle;
 use super::instances::Instances;
+use super::lanes::{Lane, Lanes};
 use super::life::Life;
+use super::threads;
 
 /// Requests of one instance, and how many of them at once, when the pod says nothing: guests of WASI 0.2 are made for one
 /// request, those of 0.3 for many.
@@ -63,7 +64,7 @@ impl Use {
 
 /// A server.
 pub(super) struct Server {
-    pub handler: ProxyHandler<Instances>,
+    pub lanes: Lanes,
     pub admission: Admission,
     pub life: Arc<Life>,
     pub site: Arc<Site>,
@@ -76,15 +77,28 @@ impl Server {
         let (http, site) = (*site.grants.http(), Arc::new(site));
         let used = Use::of(&site.grants, linked.release);
         let instances = http.max_instances.get();
-        let life = Arc::new(Life::new(drain, connections(&site.grants), instances));
-        let instances_made = Instances::new(linked.proxy, site.clone(), life.clone(), used, counts.clone());
-        let handler = ProxyHandler::new(instances_made);
+        let life = Arc::new(Life::new(drain, connections(&site.grants)));
+        let threads = match linked.mode {
+            Mode::Normal => threads::count(site.grants.cpu()),
+            Mode::Shared => 1,
+        };
+        let lanes = Lanes::new(threads, instances, |share| {
+            let (proxy, site, life) = (linked.proxy.clone(), site.clone(), life.clone());
+            let instances = Instances::new(proxy, site, life, share, used, counts.clone());
+            Lane::new(instances, share.saturating_mul(used.at_once))
+        });
         let admission = Admission::new(instances.saturating_mul(used.at_once), http.timeout);
-        Arc::new(Server { handler, admission, life, site, counts })
+        Arc::new(Server { lanes, admission, life, site, counts })
     }
 
     pub fn engine(&self) -> Engine {
-        self.handler.state().engine().clone()
+        self.lanes.first().engine().clone()
+    }
+
+    /// Returns when there is neither a connection nor an instance any more.
+    pub async fn over(&self) {
+        self.life.connections.all_free().await;
+        self.lanes.over().await;
     }
 
     /// How long either side may let the other wait.

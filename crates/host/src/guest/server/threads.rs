@@ -1,44 +1,64 @@
 //! The threads of a server in a process of its own: all of them work for the one container.
 
 use std::io;
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use grants::Cpu;
 use tokio::runtime::{Builder, Runtime};
-use wasmtime::Engine;
 
+use super::site::Server;
 use crate::memory::heap::{self, Charge};
 use crate::tenants::ticker;
 
-/// Between two epochs: so long a request may compute while others of the same container wait.
+/// Between two epochs: so long a request may compute while others of the same thread wait.
 const TICK: Duration = Duration::from_millis(10);
 
-/// As many threads as the quota lets run at once, and a clock that ticks for `engine` while any of them is at work.
-pub(super) fn runtime(cpu: Cpu, engine: Engine) -> io::Result<Runtime> {
-    let mut runtime = match count(cpu) {
-        1 => Builder::new_current_thread(),
-        several => {
-            heap::for_many_threads();
-            let mut runtime = Builder::new_multi_thread();
-            // What they allocate is the container's, as what this thread does.
-            let account = Charge::of_this_thread();
-            runtime.worker_threads(several).thread_name("guests").on_thread_start(move || {
-                // For as long as the thread lives, which is as long as the process.
-                std::mem::forget(account.clone().map(Charge::to));
-            });
-            runtime
-        }
-    };
-    ticker::start(TICK, move || engine.increment_epoch())?;
-    runtime.on_before_task_poll(|_| ticker::working()).on_after_task_poll(|_| ticker::idle());
-    runtime.enable_all().build()
+/// As many as the quota lets run at once.
+pub(super) fn count(cpu: Cpu) -> u32 {
+    let all =
+        thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(u32::MAX));
+    let allowed = cpu.quota.map(|quota| u32::try_from(quota.div_ceil(cpu.period.max(1))).unwrap_or(u32::MAX));
+    allowed.map_or(all, |allowed| allowed.clamp(1, all))
 }
 
-fn count(cpu: Cpu) -> usize {
-    let all = std::thread::available_parallelism().map_or(1, usize::from);
-    let allowed =
-        cpu.quota.map(|quota| usize::try_from(quota.div_ceil(cpu.period.max(1))).unwrap_or(usize::MAX));
-    allowed.map_or(all, |allowed| allowed.clamp(1, all))
+/// Starts a thread for each lane but the first, whose event loop it returns to this thread, and a clock that ticks while any of
+/// them is at work.
+pub(super) fn start(server: &Arc<Server>) -> io::Result<Runtime> {
+    let others = server.lanes.others();
+    if !others.is_empty() {
+        heap::for_many_threads();
+    }
+    let engine = server.engine();
+    ticker::start(TICK, move || engine.increment_epoch())?;
+    let (ready, all_ready) = mpsc::channel();
+    for lane in others {
+        let (server, lane, ready, runtime) = (server.clone(), lane.clone(), ready.clone(), runtime()?);
+        // What it allocates is the container's, as what this thread does.
+        let account = Charge::of_this_thread();
+        thread::Builder::new().name("guests".into()).spawn(move || {
+            let _charge = account.map(Charge::to);
+            lane.is_here(runtime.handle().clone());
+            drop(ready);
+            runtime.block_on(async {
+                server.life.killed().await;
+                server.over().await;
+            });
+        })?;
+    }
+    drop(ready);
+    // They say nothing, and hang up.
+    let _hung_up: Result<(), _> = all_ready.recv();
+    let runtime = runtime()?;
+    server.lanes.first().is_here(runtime.handle().clone());
+    Ok(runtime)
+}
+
+fn runtime() -> io::Result<Runtime> {
+    let mut runtime = Builder::new_current_thread();
+    runtime.on_before_task_poll(|_| ticker::working()).on_after_task_poll(|_| ticker::idle());
+    runtime.enable_all().build()
 }
 
 #[cfg(test)]
