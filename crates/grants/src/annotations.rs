@@ -206,6 +206,7 @@ impl<'a> Annotations<'a> {
             timeout: timeout.unwrap_or(http::DEFAULT_TIMEOUT),
             max_body: self.value(HTTP_MAX_BODY, HTTP_MAX_BODY_EXAMPLE, size)?,
             access_log: access_log.unwrap_or(false),
+            traced: false,
         })
     }
 

@@ -83,7 +83,7 @@ pub fn derive(spec: &Spec, policy: &Policy) -> Result<Grants, GrantError> {
         root: Root { path: root.path().clone(), readonly: root.readonly().unwrap_or(false) },
         mounts,
         egress: egress(&annotations, policy)?,
-        http: annotations.http(listen.ports())?,
+        http: Http { traced: policy.observe.traces.is_some(), ..annotations.http(listen.ports())? },
         listen,
         limits: Limits::read(process, resources, annotations.timeout()?, profile, &policy.limits),
         mode: annotations.mode(&policy.modes)?.or(policy.modes.first().copied()).unwrap_or(Mode::Normal),

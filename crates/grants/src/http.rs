@@ -38,6 +38,8 @@ pub struct Http {
     pub max_body: Option<u64>,
     /// Whether each request is a line on the container's stderr.
     pub access_log: bool,
+    /// Whether requests are told that are part of a trace: the node's own wish.
+    pub traced: bool,
 }
 
 impl Http {

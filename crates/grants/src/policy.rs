@@ -160,6 +160,8 @@ pub struct Observe {
     pub log: LogFormat,
     /// Which shims have a socket with their metrics.
     pub metrics: Metered,
+    /// Where managers tell their metrics besides, by HTTP. `None`: nowhere.
+    pub metrics_address: Option<SocketAddr>,
     /// Where traces go, `http://address:port`, by OTLP over gRPC. `None`: nowhere.
     #[serde(deserialize_with = "endpoint")]
     pub traces: Option<String>,

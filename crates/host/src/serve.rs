@@ -12,7 +12,7 @@ use crate::compile::Limits;
 use crate::engine::Build;
 use crate::guest::{Denials, Outcome};
 use crate::jail;
-use crate::protocol::{Channel, Exit, Payload, Reply, Request, Role, Stdio};
+use crate::protocol::{Channel, Exit, Payload, Reply, Request, Role, Stdio, Traced};
 use crate::{alone, hold, tenants};
 
 /// The most of a reason that travels in a reply; a backtrace beyond it helps nobody.
@@ -129,6 +129,11 @@ impl Voice {
     /// What `serves` needs a listener to be started.
     pub fn ready(&self, serves: bool) {
         tell(&self.channel, &Reply::Ready { id: self.id.clone(), serves });
+    }
+
+    /// What its requests have to say to those who trace them.
+    pub fn traced(&self, spans: Vec<Traced>) {
+        tell(&self.channel, &Reply::Traced { id: self.id.clone(), spans });
     }
 
     pub fn refuse(&self, message: String, stale: bool) {

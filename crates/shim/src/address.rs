@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use crate::observe::metrics;
+use crate::observe::scrape;
 
 /// The socket of a shim that serves one pod.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ impl Address {
     pub fn withdraw(&self) {
         let Some(socket) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
         if let Some(name) = socket.file_name().and_then(|name| name.to_str()) {
-            metrics::forget(name);
+            scrape::forget(name);
         }
         match std::fs::remove_file(&socket) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

@@ -16,7 +16,8 @@ use crate::address::Address;
 use crate::callers::Callers;
 use crate::events::Events;
 use crate::manager::{self, Manager};
-use crate::observe::metrics::{self, Census};
+use crate::observe::metrics::Census;
+use crate::observe::scrape::{self, Scrapes};
 use crate::observe::traces;
 use crate::service::forgotten::end_forgotten;
 use crate::service::whole::whole;
@@ -72,7 +73,7 @@ pub fn run(listener: UnixListener, setting: Setting) -> Result<()> {
     }
     match &setting.manager {
         Some(manager) => {
-            metrics::forget(setting.name());
+            scrape::forget(setting.name());
             manager::leave(&manager.name);
         }
         None => address.withdraw(),
@@ -132,8 +133,12 @@ fn observe(setting: &Setting, service: &Arc<Service>) {
                 }
             }
         };
-        if let Err(error) = metrics::serve(setting.name(), census) {
+        let scrapes = Scrapes::new(census);
+        if let Err(error) = scrapes.on_socket(setting.name()) {
             tracing::warn!(error = format!("{error:#}"), "nobody can ask for metrics");
+        }
+        if let (Some(address), Mode::Shared) = (setting.observe.metrics_address, mode) {
+            scrapes.at(address);
         }
     }
     if let Some(endpoint) = &setting.observe.traces

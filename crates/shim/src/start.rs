@@ -20,7 +20,7 @@ use crate::daemon::{self, Setting};
 use crate::fork::{Side, fork};
 use crate::manager::{self, Manager};
 use crate::node_config;
-use crate::observe::metrics;
+use crate::observe::scrape;
 use crate::sandbox;
 use crate::task::bundle::Bundle;
 
@@ -189,7 +189,7 @@ pub fn remove_stale_socket(socket: &Path) -> bool {
 fn forget(socket: &Path) {
     if let Some(name) = socket.file_name().and_then(|name| name.to_str()) {
         manager::forget(name);
-        metrics::forget(name);
+        scrape::forget(name);
     }
 }
 

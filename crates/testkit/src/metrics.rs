@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
@@ -19,7 +20,16 @@ pub fn sockets(daemon: &Containerd) -> Vec<PathBuf> {
 pub fn text(daemon: &Containerd) -> Result<String> {
     let sockets = sockets(daemon);
     let [socket] = sockets.as_slice() else { anyhow::bail!("not one socket: {sockets:?}") };
-    let mut stream = UnixStream::connect(socket)?;
+    ask(UnixStream::connect(socket)?)
+}
+
+/// The text at an address of the nest; `None` while nobody listens there.
+pub fn text_at(daemon: &Containerd, address: &str) -> Result<Option<String>> {
+    let connected = daemon.nest().in_network(|| TcpStream::connect(address))?;
+    connected.ok().map(ask).transpose()
+}
+
+fn ask(mut stream: impl Read + Write) -> Result<String> {
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: node\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;

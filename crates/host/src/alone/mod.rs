@@ -75,7 +75,8 @@ fn launch(voice: &Voice, place: &Place, stdio: Stdio, roots: bool, fds: Vec<Owne
     let (Payload { grants, names }, [stdin, stdout, stderr], roots) = unpack(stdio, roots, fds)?;
     let code = container_dir(&place.code).join("code");
     let root = Some(container_dir(&place.root).join("root"));
-    let (denials, server) = (voice.denials().clone(), Handle::default());
+    let (denials, told) = (voice.denials().clone(), voice.clone());
+    let server = Handle::new(move |spans| told.traced(spans));
     Ok(Launch { code, root, grants, denials, server, names, stdin, stdout, stderr, roots })
 }
 

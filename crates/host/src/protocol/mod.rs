@@ -7,10 +7,12 @@
 mod channel;
 mod denial;
 mod served;
+mod traced;
 
 pub use channel::{Channel, MAX_PACKET};
 pub use denial::{Counts, Denial, Kind};
 pub use served::{LATENCIES, Served};
+pub use traced::Traced;
 
 use grants::{Cpu, Grants};
 use serde::{Deserialize, Serialize};
@@ -117,6 +119,8 @@ pub enum Reply {
     Used { id: String, usage: Usage },
     /// What the container, which serves, has done so far.
     Served { id: String, served: Box<Served> },
+    /// Requests that the container, which serves, has answered and whose clients trace them: at most [`Traced::MOST`].
+    Traced { id: String, spans: Vec<Traced> },
     /// The host is well, or the container that it cannot get away from.
     Well { stuck: Option<String> },
     /// The container ended.

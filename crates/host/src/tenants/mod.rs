@@ -159,7 +159,8 @@ impl Host {
         let code = container_dir(&place.code).join("code");
         let root = container_dir(&place.root).join("root");
         let denials: Denials = voice.denials().clone();
-        let server = Handle::default();
+        let told = voice.clone();
+        let server = Handle::new(move |spans| told.traced(spans));
         let launch = Launch {
             code,
             root: Some(root),

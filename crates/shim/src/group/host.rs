@@ -310,7 +310,8 @@ impl SharedHost {
             Reply::Ready { id, .. }
             | Reply::Refused { id, .. }
             | Reply::Denied { id, .. }
-            | Reply::Served { id, .. } => id.clone(),
+            | Reply::Served { id, .. }
+            | Reply::Traced { id, .. } => id.clone(),
             Reply::Exited(exit) => exit.id.clone(),
             Reply::Used { id, usage } => {
                 for waiting in state.measured.remove(id).into_iter().flatten() {
@@ -330,6 +331,11 @@ impl SharedHost {
         };
         // One that has left is not told of any more.
         let Some(container) = state.containers.get(&id) else { return Ok(()) };
+        if let Reply::Traced { .. } = reply {
+            // As many as its clients ask for: those for which there is no room are dropped.
+            drop(container.try_send(Box::new(reply)));
+            return Ok(());
+        }
         container.try_send(Box::new(reply)).context("it says more than anybody asked")
     }
 

@@ -1,15 +1,12 @@
-//! Metrics of this shim, in the text format of Prometheus, over HTTP on a Unix socket of root's.
+//! Metrics of this shim, in the text format of Prometheus. [`super::scrape`] tells them.
 //!
 //! Nothing is counted where the node's config does not ask for it.
 
-use std::fmt::Write as _;
-use std::fs::{self, DirBuilder};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::fs;
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use grants::Mode;
 use host::protocol::{Counts, Exit};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -19,18 +16,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{UnixListener, UnixStream};
 
 use super::Stage;
 use super::servers::{Server, Servers};
-
-/// Where the sockets are, one a shim.
-const FOLDER: &str = "/run/run-wasm/metrics";
-
-/// How long a client may take, and the most bytes that it may ask with.
-const PATIENCE: Duration = Duration::from_secs(5);
-const REQUEST: usize = 8 << 10;
 
 /// From a millisecond to half a minute, in seconds.
 const BUCKETS: [f64; 11] = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.0, 10.0, 30.0];
@@ -38,7 +26,7 @@ const BUCKETS: [f64; 11] = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.
 static METRICS: OnceLock<Metrics> = OnceLock::new();
 
 #[derive(Debug)]
-struct Metrics {
+pub(super) struct Metrics {
     registry: Registry,
     creates: Family<Created, Counter>,
     exits: Family<Exited, Counter>,
@@ -129,7 +117,7 @@ impl Metrics {
         Metrics { registry, ..metrics }
     }
 
-    fn text(&self, census: Census) -> Result<String> {
+    pub(super) fn text(&self, census: Census) -> Result<String> {
         self.containers.clear();
         for state in &census.containers {
             self.containers.get_or_create(state).inc();
@@ -203,69 +191,9 @@ pub fn word(mode: Mode) -> &'static str {
     }
 }
 
-/// The socket of the shim whose own has this name; short, as a socket's path may have 107 bytes.
-fn place(name: &str) -> PathBuf {
-    Path::new(FOLDER).join(format!("{}.sock", name.get(..16).unwrap_or(name)))
-}
-
-/// Begins to count, and answers on the socket from now on. `census` says what there is.
-pub fn serve<F>(name: &str, census: impl Fn() -> F + Send + Sync + 'static) -> Result<()>
-where
-    F: Future<Output = Census> + Send + 'static,
-{
-    let place = place(name);
-    // The folder is root's alone, and so is what is in it.
-    DirBuilder::new().recursive(true).mode(0o700).create(FOLDER)?;
-    // What a shim of this name has left that was killed.
-    drop(fs::remove_file(&place));
-    let listener =
-        UnixListener::bind(&place).with_context(|| format!("cannot listen on {}", place.display()))?;
-    fs::set_permissions(&place, PermissionsExt::from_mode(0o600))?;
-    let metrics = METRICS.get_or_init(Metrics::new);
-    let census = Arc::new(census);
-    tokio::spawn(async move {
-        while let Ok((client, _)) = listener.accept().await {
-            let census = census.clone();
-            // One who is slow, or talks nonsense, only harms itself.
-            tokio::spawn(tokio::time::timeout(PATIENCE, async move {
-                if let Err(error) = answer(client, metrics, census()).await {
-                    tracing::debug!(error = format!("{error:#}"), "metrics were not told");
-                }
-            }));
-        }
-    });
-    Ok(())
-}
-
-async fn answer(
-    mut client: UnixStream,
-    metrics: &Metrics,
-    census: impl Future<Output = Census>,
-) -> Result<()> {
-    let mut request = Vec::new();
-    // Whatever is asked, the answer is the same.
-    while !request.windows(4).any(|end| end == b"\r\n\r\n") {
-        anyhow::ensure!(request.len() < REQUEST, "a request of more than {REQUEST} bytes");
-        anyhow::ensure!(client.read_buf(&mut request).await? > 0, "half a request");
-    }
-    let text = metrics.text(census.await)?;
-    let mut answer = String::new();
-    write!(
-        answer,
-        "HTTP/1.1 200 OK\r\nContent-Type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n\
-         Content-Length: {}\r\nConnection: close\r\n\r\n{text}",
-        text.len()
-    )?;
-    client.write_all(answer.as_bytes()).await?;
-    Ok(client.shutdown().await?)
-}
-
-/// Takes the socket away, and the folder with the last one.
-pub fn forget(name: &str) {
-    if fs::remove_file(place(name)).is_ok() {
-        // Fails while there are others.
-        drop(fs::remove_dir(FOLDER));
-    }
+/// Counts from here on.
+pub(super) fn begin() -> &'static Metrics {
+    METRICS.get_or_init(Metrics::new)
 }
 
 #[cfg(test)]

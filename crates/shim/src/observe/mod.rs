@@ -6,6 +6,7 @@
 mod lines;
 pub mod metrics;
 mod otlp;
+pub mod scrape;
 pub mod servers;
 mod stage;
 mod subject;

@@ -2,8 +2,9 @@
 
 use prost::Message;
 
-/// `SPAN_KIND_INTERNAL`.
+/// `SPAN_KIND_INTERNAL` and `SPAN_KIND_SERVER`.
 pub const INTERNAL: i32 = 1;
+pub const SERVER: i32 = 2;
 
 /// `STATUS_CODE_ERROR`.
 const ERROR: i32 = 2;
@@ -88,15 +89,23 @@ pub struct KeyValue {
     pub value: Option<AnyValue>,
 }
 
-/// `AnyValue` with the one of its kinds that is used.
+/// `AnyValue` with those of its kinds that are used: one of them.
 #[derive(Clone, PartialEq, Message)]
 pub struct AnyValue {
     #[prost(string, optional, tag = "1")]
     pub string_value: Option<String>,
+    #[prost(int64, optional, tag = "3")]
+    pub int_value: Option<i64>,
 }
 
 pub fn attribute(key: &str, value: &str) -> KeyValue {
-    KeyValue { key: key.to_owned(), value: Some(AnyValue { string_value: Some(value.to_owned()) }) }
+    let value = AnyValue { string_value: Some(value.to_owned()), int_value: None };
+    KeyValue { key: key.to_owned(), value: Some(value) }
+}
+
+pub fn number(key: &str, value: i64) -> KeyValue {
+    let value = AnyValue { string_value: None, int_value: Some(value) };
+    KeyValue { key: key.to_owned(), value: Some(value) }
 }
 
 /// Who sends.

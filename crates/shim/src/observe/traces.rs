@@ -1,5 +1,5 @@
 //! Traces, by OTLP over gRPC to a collector that the node's config names: of each container what its Create and Start
-//! took, and what that was made of.
+//! took, and what that was made of; of those that serve, the requests that are part of a trace.
 //!
 //! gRPC is what the shim speaks to containerd already: no other HTTP client comes with it. Whoever waits for a collector is
 //! a task of its own; a span for which there is no room is dropped and counted, and no container ever waits.
@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
+use host::protocol::Traced;
 use rustix::rand::{GetRandomFlags, getrandom};
 use tokio::sync::mpsc;
 use tonic::client::Grpc;
@@ -17,10 +18,10 @@ use tonic::transport::{Channel, Endpoint};
 use tonic_prost::ProstCodec;
 
 use super::otlp::{
-    ExportRequest, ExportResponse, ResourceSpans, ScopeSpans, Span, Status, attribute, failed, resource,
-    scope,
+    ExportRequest, ExportResponse, INTERNAL, KeyValue, ResourceSpans, SERVER, ScopeSpans, Span, Status,
+    attribute, failed, number, resource, scope,
 };
-use super::{Stage, current};
+use super::{Stage, Subject, current};
 
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
@@ -81,6 +82,56 @@ pub fn step(stage: Stage, begun: SystemTime, took: Duration, error: impl FnOnce(
         Stage::Create => (create, Vec::new()),
         _ => (random(), create.to_vec()),
     };
+    let start = nanoseconds(begun);
+    let span = Span {
+        trace_id: trace.to_vec(),
+        span_id: span_id.to_vec(),
+        parent_span_id: parent,
+        name: stage.name().to_owned(),
+        kind: INTERNAL,
+        start_time_unix_nano: start,
+        end_time_unix_nano: start.saturating_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX)),
+        attributes: attributes(&subject),
+        status: Some(error().map_or_else(Status::default, failed)),
+    };
+    give(spans, span);
+}
+
+/// Requests that the container which is worked for has answered, parts of its clients' traces. Attributes are those of
+/// OpenTelemetry's conventions for HTTP servers.
+pub fn requests(requests: Vec<Traced>) {
+    let (Some(spans), Some(subject)) = (SPANS.get(), current()) else { return };
+    for request in requests.into_iter().take(Traced::MOST) {
+        let Traced { trace, parent, span, mut method, mut path, status, begun, took } = request;
+        // It is a host that says so.
+        for text in [&mut method, &mut path] {
+            text.truncate(text.floor_char_boundary(Traced::LONGEST));
+        }
+        let mut attributes = attributes(&subject);
+        attributes.extend([
+            attribute("http.request.method", &method),
+            attribute("url.path", &path),
+            attribute("url.scheme", "http"),
+            number("http.response.status_code", status.into()),
+        ]);
+        let failure = (status >= 500).then(|| failed(String::new()));
+        let span = Span {
+            trace_id: trace.to_vec(),
+            span_id: span.to_vec(),
+            parent_span_id: parent.to_vec(),
+            name: method,
+            kind: SERVER,
+            start_time_unix_nano: begun,
+            end_time_unix_nano: begun.saturating_add(took),
+            attributes,
+            status: Some(failure.unwrap_or_default()),
+        };
+        give(spans, span);
+    }
+}
+
+/// Who a container is.
+fn attributes(subject: &Subject) -> Vec<KeyValue> {
     let mut attributes = vec![
         attribute("container.id", &subject.container),
         attribute("containerd.namespace", &subject.namespace),
@@ -88,18 +139,10 @@ pub fn step(stage: Stage, begun: SystemTime, took: Duration, error: impl FnOnce(
     if let Some((namespace, pod)) = subject.pod().and_then(|pod| pod.split_once('/')) {
         attributes.extend([attribute("k8s.namespace.name", namespace), attribute("k8s.pod.name", pod)]);
     }
-    let start = nanoseconds(begun);
-    let span = Span {
-        trace_id: trace.to_vec(),
-        span_id: span_id.to_vec(),
-        parent_span_id: parent,
-        name: stage.name().to_owned(),
-        kind: super::otlp::INTERNAL,
-        start_time_unix_nano: start,
-        end_time_unix_nano: start.saturating_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX)),
-        attributes,
-        status: Some(error().map_or_else(Status::default, failed)),
-    };
+    attributes
+}
+
+fn give(spans: &mpsc::Sender<Span>, span: Span) {
     WAITING.fetch_add(1, Ordering::Relaxed);
     if spans.try_send(span).is_err() {
         WAITING.fetch_sub(1, Ordering::Relaxed);

@@ -8,6 +8,7 @@ use host::protocol::{Exit, Reply, Request};
 use super::heard::Heard;
 use crate::group::Seat;
 use crate::host_process::{HostProcess, Launch, Refused, accepted};
+use crate::observe::traces;
 use crate::record::Process;
 
 /// A container's place in a process.
@@ -149,6 +150,7 @@ impl Home {
                     }
                 }
                 Some(Reply::Served { served, .. }) => heard.counted(&served),
+                Some(Reply::Traced { spans, .. }) => traces::requests(spans),
                 Some(Reply::Exited(exit)) => return Ok(Some(exit)),
                 Some(_) => bail!("it answers out of turn"),
                 None => return Ok(None),

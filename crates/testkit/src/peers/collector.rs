@@ -79,6 +79,8 @@ struct Attribute {
 struct Value {
     #[prost(string, tag = "1")]
     text: String,
+    #[prost(int64, tag = "3")]
+    number: i64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -90,8 +92,16 @@ struct Status {
 impl Span {
     /// An attribute's text; empty where there is none of that name.
     pub fn attribute(&self, key: &str) -> &str {
-        let found = self.attributes.iter().find(|attribute| attribute.key == key);
-        found.and_then(|attribute| attribute.value.as_ref()).map_or("", |value| &value.text)
+        self.value(key).map_or("", |value| &value.text)
+    }
+
+    /// An attribute's number; 0 where there is none of that name.
+    pub fn number(&self, key: &str) -> i64 {
+        self.value(key).map_or(0, |value| value.number)
+    }
+
+    fn value(&self, key: &str) -> Option<&Value> {
+        self.attributes.iter().find(|attribute| attribute.key == key)?.value.as_ref()
     }
 
     /// Why the step failed; empty where it did not.

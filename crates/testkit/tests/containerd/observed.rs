@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 
 use anyhow::Context;
 use testkit::peers::{Collector, Span};
-use testkit::{eventually, metrics, mode};
+use testkit::{eventually, metrics, mode, until};
 
 testkit::stories! {
     fn metrics_of_a_shim_are_at_a_socket_of_roots_where_the_node_asks_for_it(daemon) {
@@ -53,6 +53,23 @@ testkit::stories! {
         let mut sleep = daemon.run("sleep.wasm").spawn()?;
         sleep.says("sleeping")?;
         assert_eq!(metrics::sockets(daemon).len(), usize::from(mode::is_shared()));
+        sleep.kill("SIGKILL")?;
+        sleep.outcome()?;
+    }
+
+    fn a_managers_metrics_are_at_the_address_that_the_node_names_as_well(daemon) {
+        let config = "[observe]\nmetrics-address = \"127.0.0.1:9464\"\n";
+        let mut sleep = daemon.run("sleep.wasm").id("sleeper").config(config).spawn()?;
+        sleep.says("sleeping")?;
+        match mode::is_shared() {
+            true => {
+                let text = until("metrics are told there", 30, || metrics::text_at(daemon, "127.0.0.1:9464"))?;
+                let running = "run_wasm_containers{mode=\"shared\",state=\"running\"}";
+                assert_eq!(metrics::value(&text, running), Some(1.0), "{text}");
+            }
+            // Of many shims none has more to say there than the others.
+            false => assert_eq!(metrics::text_at(daemon, "127.0.0.1:9464")?, None),
+        }
         sleep.kill("SIGKILL")?;
         sleep.outcome()?;
     }

@@ -37,11 +37,12 @@ pub(super) async fn answer(
     server: Arc<Server>,
     lane: Arc<Lane>,
     client: SocketAddr,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Response<Answer> {
     let http = *server.site.grants.http();
     let entry = http.access_log.then(|| Entry::new(server.site.clone(), client, &request));
-    let mut tally = Tally::begin(server.counts.clone(), entry);
+    let trace = if http.traced { server.traces.begin(&mut request) } else { None };
+    let mut tally = Tally::begin(server.counts.clone(), entry, trace);
     let http2 = request.version() == Version::HTTP_2;
     let end = server.site.grants.timeout().and_then(|limit| Instant::now().checked_add(limit));
     let limits = Limits { patience: server.patience(), end };

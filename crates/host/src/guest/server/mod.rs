@@ -22,6 +22,7 @@ mod stream;
 mod tally;
 mod threads;
 mod timer;
+mod traces;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -98,7 +99,9 @@ impl Prepared {
         let Some(listener) = listener else {
             return Outcome::broken("the server was started without a listener".to_owned());
         };
-        match connection::listen(&self.0, listener).await {
+        let end = connection::listen(&self.0, listener).await;
+        self.0.traces.tell();
+        match end {
             Ok(()) => Outcome::exit(0),
             Err(error) => Outcome::broken(format!("the server cannot listen any more: {error}")),
         }

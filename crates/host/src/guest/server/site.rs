@@ -22,6 +22,7 @@ use super::instances::Instances;
 use super::lanes::{Lane, Lanes};
 use super::life::Life;
 use super::threads;
+use super::traces::Traces;
 
 /// Requests of one instance, and how many of them at once, when the pod says nothing: guests of WASI 0.2 are made for one
 /// request, those of 0.3 for many.
@@ -69,11 +70,12 @@ pub(super) struct Server {
     pub life: Arc<Life>,
     pub site: Arc<Site>,
     pub counts: Counts,
+    pub traces: Traces,
 }
 
 impl Server {
     pub fn new(linked: Linked, site: Site, handle: Handle) -> Arc<Server> {
-        let Handle { drain, counts } = handle;
+        let Handle { drain, counts, traces } = handle;
         let (http, site) = (*site.grants.http(), Arc::new(site));
         let used = Use::of(&site.grants, linked.release);
         let instances = http.max_instances.get();
@@ -88,7 +90,7 @@ impl Server {
             Lane::new(instances, share.saturating_mul(used.at_once))
         });
         let admission = Admission::new(instances.saturating_mul(used.at_once), http.timeout);
-        Arc::new(Server { lanes, admission, life, site, counts })
+        Arc::new(Server { lanes, admission, life, site, counts, traces })
     }
 
     pub fn engine(&self) -> Engine {

@@ -6,21 +6,23 @@ use http::StatusCode;
 
 use super::access::Entry;
 use super::counts::Counts;
+use super::traces::Trace;
 
 /// Dropped when the request is over.
 pub(super) struct Tally {
     counts: Counts,
     entry: Option<Entry>,
+    trace: Option<Trace>,
     status: StatusCode,
     began: Instant,
 }
 
 impl Tally {
-    pub fn begin(counts: Counts, entry: Option<Entry>) -> Tally {
+    pub fn begin(counts: Counts, entry: Option<Entry>, trace: Option<Trace>) -> Tally {
         counts.began();
         // What it has if nobody answers: 499 is what others log of a client that went away.
         let status = StatusCode::from_u16(499).unwrap_or(StatusCode::REQUEST_TIMEOUT);
-        Tally { counts, entry, status, began: Instant::now() }
+        Tally { counts, entry, trace, status, began: Instant::now() }
     }
 
     pub fn answered(&mut self, status: StatusCode) {
@@ -41,6 +43,9 @@ impl Drop for Tally {
         self.counts.over(self.status, took);
         if let Some(entry) = &self.entry {
             entry.tell(self.status, took);
+        }
+        if let Some(trace) = self.trace.take() {
+            trace.end(self.status, took);
         }
     }
 }
