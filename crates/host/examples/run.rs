@@ -22,7 +22,7 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
         root: None,
         grants,
         denials: host::guest::Denials::new(|denial| eprintln!("{}", denial.sentence)),
-        server: Default::default(),
+        server: host::guest::Handle::new(|_| {}),
         names: NameFiles::default(),
         roots: None,
         stdin: Some(std::io::stdin().as_fd().try_clone_to_owned()?),

@@ -149,7 +149,7 @@ fn prepare(code: &std::path::Path) -> PrepareError {
         root: None,
         grants: support::granted(serde_json::json!({})),
         denials: host::guest::Denials::new(|_| {}),
-        server: Default::default(),
+        server: host::guest::Handle::new(|_| {}),
         names: Default::default(),
         roots: None,
         stdin: None,

@@ -227,7 +227,7 @@ impl Guest {
             root,
             grants,
             denials: Denials::new(|_| {}),
-            server: Default::default(),
+            server: host::guest::Handle::new(|_| {}),
             names: NameFiles::default(),
             roots: None,
             stdin,

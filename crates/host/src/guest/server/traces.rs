@@ -210,10 +210,14 @@ mod tests {
         ] {
             let mut request = request(&headers);
             assert!(told().0.begin(&mut request).is_none(), "{headers:?}");
-            let left: Vec<_> = request.headers().get_all(TRACEPARENT).iter().map(HeaderValue::as_bytes).collect();
+            let left: Vec<_> =
+                request.headers().get_all(TRACEPARENT).iter().map(HeaderValue::as_bytes).collect();
             assert_eq!(left, headers.iter().map(|header| header.as_bytes()).collect::<Vec<_>>());
         }
-        assert!(told().0.begin(&mut request(&[&long.replacen("00", "01", 1)])).is_some(), "of a later version");
+        assert!(
+            told().0.begin(&mut request(&[&long.replacen("00", "01", 1)])).is_some(),
+            "of a later version"
+        );
     }
 
     #[test]
