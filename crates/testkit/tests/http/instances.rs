@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::TcpStream;
 
+use crate::BOTH;
 use crate::client::{connect, read};
 
 /// What so many requests in a row are told of how many their instance has had.
@@ -34,6 +35,31 @@ testkit::stories! {
             assert_eq!(counts.iter().any(|count| *count > 1), most > 1, "{file} {reuse:?}: {counts:?}");
             server.kill("SIGTERM")?;
             assert_eq!(server.outcome()?.code, 0);
+        }
+    }
+
+    fn a_request_is_answered_by_an_instance_that_is_free_whichever_connection_it_has_come_by(daemon) {
+        for file in BOTH {
+            let run = daemon.run(file).host_network().annotation("run.wasm/http-max-instances", "2");
+            let run = run.annotation("run.wasm/http-reuse", "1000").annotation("run.wasm/http-concurrency", "1");
+            let mut server = run.spawn()?;
+            let mut busy = connect(daemon.nest())?;
+            // One of the two instances answers this and nothing else.
+            write!(busy, "GET /never HTTP/1.1\r\nHost: test\r\n\r\n")?;
+            let mut connections = Vec::new();
+            for _ in 0..5 {
+                connections.push(connect(daemon.nest())?);
+            }
+            for (path, status, body) in [("hello", 200, "hello"), ("echo", 200, "said"), ("trap", 500, ""), ("hello", 200, "hello")] {
+                for stream in &mut connections {
+                    write!(stream, "POST /{path} HTTP/1.1\r\nHost: test\r\nContent-Length: 4\r\n\r\nsaid")?;
+                    let answer = read(stream)?;
+                    assert_eq!(answer.status, status, "{file}: {path}");
+                    assert!(answer.body.starts_with(body), "{file}: {path}: {}", answer.body);
+                }
+            }
+            server.kill("SIGKILL")?;
+            assert_eq!(server.outcome()?.code, 137);
         }
     }
 }
