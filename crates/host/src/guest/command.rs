@@ -5,7 +5,6 @@ use std::sync::Arc;
 use grants::Grants;
 use wasmtime::component::{Component, ComponentExportIndex, Func, Instance, InstancePre, Val};
 use wasmtime::{Result, Store};
-use wasmtime_wasi::WasiCtxBuilder;
 
 use super::coredump::{Dump, Visible};
 use super::export::Call;
@@ -15,6 +14,7 @@ use super::limits::Meter;
 use super::network::Gate;
 use super::state::{self, ComponentState};
 use super::stdio::Stdio;
+use super::wasi::Context;
 use super::{Denials, Outcome, PrepareError, value};
 
 /// A component that is linked, for any container with the same code and the same kinds of grants.
@@ -46,7 +46,7 @@ impl Linked {
         grants: &Grants,
         client: Client,
         gate: Arc<Gate>,
-        wasi: WasiCtxBuilder,
+        wasi: Context,
         stdio: &Stdio,
         dump: Option<Dump>,
     ) -> Result<Command, PrepareError> {

@@ -23,6 +23,7 @@ mod opening;
 mod outcome;
 mod preview1;
 mod random;
+mod root;
 mod server;
 mod socket_creation;
 mod state;
@@ -57,8 +58,10 @@ use coredump::Dump;
 use http::Client;
 use library::Linked;
 use network::{Gate, Names};
+use root::Root;
 use stdio::Stdio;
 use timeout::Ending;
+use wasi::Context;
 
 /// What a guest is started with.
 #[derive(Debug)]
@@ -109,21 +112,26 @@ pub fn prepare(library: &Library, launch: Launch) -> Result<Prepared, PrepareErr
     let names = Arc::new(Names::new(grants.egress(), &names, denials.clone())?);
     let gate = Gate::new(&grants, &names);
     let dump = Dump::of(&grants, root.as_deref());
-    let wasi = wasi::context(&grants, &gate, root.as_deref(), &stdio)?;
+    let wasi = || wasi::context(&grants, &gate, &stdio);
+    let open = || root.as_deref().map(|root| Root::open(root, &grants)).transpose();
     // Of a server it is the limit of each request.
     let timeout = if linked.serves() { None } else { grants.timeout() };
     let client = || Client::new(&grants, names, root.as_deref(), roots.map(File::from));
     let program = match linked.as_ref() {
         Linked::Server(server) => {
-            let (client, stdio, denials) = (client(), stdio.clone(), denials.clone());
+            let (root, client, stdio, denials) = (open()?, client(), stdio.clone(), denials.clone());
             let site = server::Site { grants, client, gate, root, stdio, denials, dump };
             Program::Server(server::Prepared::new(server.clone(), site, handle))
         }
         Linked::Component(component) => {
-            let client = client();
+            let (client, wasi) = (client(), Context { wasi: wasi(), root: open()? });
             Program::Component(component.clone().prepare(&grants, client, gate, wasi, &stdio, dump)?)
         }
-        Linked::Module(module) => Program::Module(module.clone().prepare(&grants, wasi, dump)?),
+        Linked::Module(module) => {
+            let mut wasi = wasi();
+            root.as_deref().map_or(Ok(()), |root| root::preopen(&mut wasi, root, &grants))?;
+            Program::Module(module.clone().prepare(&grants, wasi, dump)?)
+        }
     };
     Ok(Prepared { program, _linked: linked, stdio, denials, timeout, ending: Ending::default() })
 }

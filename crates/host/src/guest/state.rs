@@ -16,13 +16,16 @@ use super::http::Client;
 use super::limits::{self, Meter};
 use super::network::{Gate, Names};
 use super::opening::Room;
+use super::root::Root;
 use super::stdio::Stdio;
 use super::strict::Identities;
+use super::wasi::Context;
 use crate::tenants;
 
 /// Of a component.
 pub(super) struct ComponentState {
     wasi: WasiCtx,
+    root: Option<Root>,
     table: ResourceTable,
     http: WasiHttpCtx,
     client: Client,
@@ -53,7 +56,7 @@ pub(super) fn component(
     grants: &Grants,
     client: Client,
     gate: Arc<Gate>,
-    mut wasi: WasiCtxBuilder,
+    Context { mut wasi, root }: Context,
     stdio: &Stdio,
     meter: Meter,
 ) -> Result<Store<ComponentState>> {
@@ -63,6 +66,7 @@ pub(super) fn component(
     table.set_max_capacity(limits::HANDLES);
     let state = ComponentState {
         wasi: wasi.build(),
+        root,
         table,
         http: WasiHttpCtx::new(),
         client,
@@ -115,6 +119,11 @@ fn make_way<T>(store: &mut Store<T>) {
 }
 
 impl ComponentState {
+    /// Its `/`, and where descriptors of it go.
+    pub(super) fn files(&mut self) -> (Option<&Root>, &mut ResourceTable) {
+        (self.root.as_ref(), &mut self.table)
+    }
+
     /// Who answers for names.
     pub(super) fn names(&self) -> &Arc<Names> {
         self.client.names()

@@ -1,23 +1,23 @@
 //! From grants to WASI: argv, environment, files, sockets, streams.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use grants::{Grants, Mode};
-use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
+use wasmtime_wasi::WasiCtxBuilder;
 
-use super::PrepareError;
 use super::network::{self, Gate};
+use super::root::Root;
 use super::stdio::Stdio;
 use super::{clock, limits, random};
 
-/// The context of a guest, which has what its grants say and `root` as `/`.
-pub(super) fn context(
-    grants: &Grants,
-    gate: &Arc<Gate>,
-    root: Option<&Path>,
-    stdio: &Stdio,
-) -> Result<WasiCtxBuilder, PrepareError> {
+/// What the store of a component is made with.
+pub(super) struct Context {
+    pub wasi: WasiCtxBuilder,
+    pub root: Option<Root>,
+}
+
+/// The context of a guest, which has what its grants say, and no files yet.
+pub(super) fn context(grants: &Grants, gate: &Arc<Gate>, stdio: &Stdio) -> WasiCtxBuilder {
     let mut wasi = WasiCtxBuilder::new();
     wasi.args(grants.args())
         .envs(grants.env())
@@ -33,14 +33,5 @@ pub(super) fn context(
         wasi.max_random_size(limits::per_call(grants.memory_limit(), Mode::Shared) as u64);
     }
     network::allow(&mut wasi, gate);
-    if let Some(root) = root {
-        // The kernel keeps a read-only root read-only, mount by mount. One preopen has one permission for the root and
-        // for the volumes in it: it can say so as well only where none of them is writable.
-        let writable = grants.volumes().iter().any(|volume| !volume.readonly);
-        let permissions =
-            if grants.root().readonly && !writable { FsPerms::ReadOnly } else { FsPerms::ReadWrite };
-        wasi.preopened_dir(root, "/", permissions)
-            .map_err(|error| PrepareError::Root(format!("{error:#}")))?;
-    }
-    Ok(wasi)
+    wasi
 }

@@ -43,8 +43,8 @@ pub struct Guest {
 #[derive(Debug)]
 pub struct Server {
     port: u16,
-    /// That of its pod.
-    netns: OwnedFd,
+    /// That of its pod, until it listens there.
+    netns: Mutex<Option<OwnedFd>>,
     listener: Mutex<Option<OwnedFd>>,
     /// It runs, under this id to its host.
     runs: OnceLock<String>,
@@ -53,8 +53,8 @@ pub struct Server {
 
 impl Server {
     pub fn new(port: u16, netns: OwnedFd) -> Server {
-        let (listener, runs, drained) = (Mutex::default(), OnceLock::new(), AtomicBool::new(false));
-        Server { port, netns, listener, runs, drained }
+        let (netns, listener) = (Mutex::new(Some(netns)), Mutex::default());
+        Server { port, netns, listener, runs: OnceLock::new(), drained: AtomicBool::new(false) }
     }
 }
 
@@ -80,8 +80,10 @@ impl Guest {
     /// # Errors
     /// Its port is taken.
     pub fn listen(&self) -> Result<()> {
-        if let Some(server) = &self.server {
-            *lock(&server.listener) = Some(listener::open(server.netns.try_clone()?, server.port)?);
+        let Some(server) = &self.server else { return Ok(()) };
+        let netns = lock(&server.netns).take();
+        if let Some(netns) = netns {
+            *lock(&server.listener) = Some(listener::open(netns, server.port)?);
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use wasmtime_wasi_io::bindings::wasi::io;
 
 use super::super::network::lookup;
 use super::super::state::ComponentState;
-use super::super::{fair, opening, socket_creation};
+use super::super::{fair, opening, root, socket_creation};
 use super::Interface;
 
 pub(super) const INTERFACES: &[Interface] = &[
@@ -34,9 +34,7 @@ pub(super) const INTERFACES: &[Interface] = &[
     ("wasi:clocks/wall-clock", |l| {
         clocks::wall_clock::add_to_linker::<_, WasiClocks>(l, WasiClocksView::clocks)
     }),
-    ("wasi:filesystem/preopens", |l| {
-        filesystem::preopens::add_to_linker::<_, WasiFilesystem>(l, WasiFilesystemView::filesystem)
-    }),
+    ("wasi:filesystem/preopens", root::p2),
     ("wasi:filesystem/types", |l| {
         filesystem::types::add_to_linker::<_, WasiFilesystem>(l, WasiFilesystemView::filesystem)?;
         opening::p2(l)

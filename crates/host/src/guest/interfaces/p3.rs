@@ -10,7 +10,7 @@ use wasmtime_wasi_http::p3::bindings::http;
 use wasmtime_wasi_http::{WasiHttp, WasiHttpView};
 
 use super::super::network::lookup;
-use super::super::{opening, socket_creation};
+use super::super::{opening, root, socket_creation};
 use super::Interface;
 
 pub(super) const INTERFACES: &[Interface] = &[
@@ -31,9 +31,7 @@ pub(super) const INTERFACES: &[Interface] = &[
     ("wasi:clocks/system-clock", |l| {
         clocks::system_clock::add_to_linker::<_, WasiClocks>(l, WasiClocksView::clocks)
     }),
-    ("wasi:filesystem/preopens", |l| {
-        filesystem::preopens::add_to_linker::<_, WasiFilesystem>(l, WasiFilesystemView::filesystem)
-    }),
+    ("wasi:filesystem/preopens", root::p3),
     ("wasi:filesystem/types", |l| {
         filesystem::types::add_to_linker::<_, WasiFilesystem>(l, WasiFilesystemView::filesystem)?;
         opening::p3(l)

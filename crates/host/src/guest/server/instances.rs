@@ -19,7 +19,7 @@ use super::super::coredump::Visible;
 use super::super::limits::Meter;
 use super::super::state::{self, ComponentState};
 use super::super::stdio::Lines;
-use super::super::wasi;
+use super::super::wasi::{self, Context};
 use super::counts::Counts;
 use super::leash::{Ear, End, Leash, Ticket};
 use super::life::{Life, Place, Places};
@@ -63,10 +63,11 @@ impl Instances {
 
     fn store(&self) -> Result<Store<ComponentState>> {
         let Site { grants, client, gate, root, stdio, .. } = &*self.site;
-        let mut wasi = wasi::context(grants, gate, root.as_deref(), stdio)?;
+        let mut wasi = wasi::context(grants, gate, stdio);
         // Whole lines: others write there, too.
         wasi.stdout(Lines::new(stdio.output.clone())).stderr(Lines::new(stdio.error.clone()));
         let meter = Meter::of_one_of_many(grants.profile());
+        let wasi = Context { wasi, root: root.clone() };
         state::component(self.engine(), grants, client.clone(), gate.clone(), wasi, stdio, meter)
     }
 }

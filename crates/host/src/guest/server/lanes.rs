@@ -15,6 +15,7 @@ use wasmtime::Engine;
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::{ProxyHandler, Request, TrapOrPanicError};
 
+use super::awake::Awake;
 use super::instances::Instances;
 use super::leash::Ticket;
 use super::life::Place;
@@ -34,6 +35,7 @@ struct Thread {
     runtime: Handle,
     /// As the clock knows it.
     number: usize,
+    awake: Option<Awake>,
 }
 
 impl Lane {
@@ -47,10 +49,17 @@ impl Lane {
         self.handler.state().engine()
     }
 
-    /// It is on this thread from here on.
-    pub fn is_here(&self, runtime: Handle) {
+    /// It is on this thread from here on, which `stays_awake` for clients that are about to ask.
+    pub fn is_here(self: &Arc<Self>, runtime: &Handle, stays_awake: bool) {
+        let (number, awake) = (ticker::this_thread(), stays_awake.then(Awake::default));
         // Set once: a server is started once.
-        drop(self.thread.set(Thread { runtime, number: ticker::this_thread() }));
+        drop(self.thread.set(Thread { runtime: runtime.clone(), number, awake }));
+        let lane = self.clone();
+        runtime.spawn(async move {
+            if let Some(awake) = lane.awake() {
+                awake.stay(|| lane.requests() == 0).await;
+            }
+        });
     }
 
     /// The event loop of its own, if it has one.
@@ -69,7 +78,15 @@ impl Lane {
     /// Takes one more request if there is room for it.
     fn takes_one(&self) -> bool {
         let one_more = |requests| (requests < self.room).then_some(requests + 1);
-        self.requests.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
+        let before = self.requests.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        if let (Ok(before), Some(awake)) = (before, self.awake()) {
+            awake.asked(before == 0);
+        }
+        before.is_ok()
+    }
+
+    fn awake(&self) -> Option<&Awake> {
+        self.thread.get()?.awake.as_ref()
     }
 }
 
@@ -175,7 +192,9 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.lane.requests.fetch_sub(1, Ordering::Relaxed);
+        if let (1, Some(awake)) = (self.lane.requests.fetch_sub(1, Ordering::Relaxed), self.lane.awake()) {
+            awake.answered();
+        }
     }
 }
 

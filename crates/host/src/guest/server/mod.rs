@@ -7,6 +7,7 @@
 mod access;
 mod admission;
 mod answer;
+mod awake;
 mod connection;
 mod counts;
 mod exchange;

@@ -1,7 +1,6 @@
 //! What all requests of a server have in common.
 
 use std::num::NonZeroU32;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use super::super::coredump::Dump;
 use super::super::export::Release;
 use super::super::http::Client;
 use super::super::network::Gate;
+use super::super::root::Root;
 use super::super::stdio::Stdio;
 use super::Linked;
 use super::admission::Admission;
@@ -39,7 +39,7 @@ pub(in crate::guest) struct Site {
     pub grants: Grants,
     pub client: Client,
     pub gate: Arc<Gate>,
-    pub root: Option<PathBuf>,
+    pub root: Option<Root>,
     pub stdio: Stdio,
     pub denials: Denials,
     pub dump: Option<Dump>,

@@ -30,6 +30,8 @@ pub(super) fn start(server: &Arc<Server>) -> io::Result<Runtime> {
     if !others.is_empty() {
         heap::for_many_threads();
     }
+    // A quota is there to be answered with.
+    let stay_awake = !others.is_empty() && server.site.grants.cpu().quota.is_none();
     let engine = server.engine();
     ticker::start(TICK, move || engine.increment_epoch())?;
     let (ready, all_ready) = mpsc::channel();
@@ -39,7 +41,7 @@ pub(super) fn start(server: &Arc<Server>) -> io::Result<Runtime> {
         let account = Charge::of_this_thread();
         thread::Builder::new().name("guests".into()).spawn(move || {
             let _charge = account.map(Charge::to);
-            lane.is_here(runtime.handle().clone());
+            lane.is_here(runtime.handle(), stay_awake);
             drop(ready);
             runtime.block_on(async {
                 server.life.killed().await;
@@ -51,7 +53,7 @@ pub(super) fn start(server: &Arc<Server>) -> io::Result<Runtime> {
     // They say nothing, and hang up.
     let _hung_up: Result<(), _> = all_ready.recv();
     let runtime = runtime()?;
-    server.lanes.first().is_here(runtime.handle().clone());
+    server.lanes.first().is_here(runtime.handle(), stay_awake);
     Ok(runtime)
 }
 
