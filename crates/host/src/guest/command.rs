@@ -14,7 +14,7 @@ use super::limits::Meter;
 use super::network::Gate;
 use super::state::{self, ComponentState};
 use super::stdio::Stdio;
-use super::wasi::Context;
+use super::wasi::Wasi;
 use super::{Denials, Outcome, PrepareError, value};
 
 /// A component that is linked, for any container with the same code and the same kinds of grants.
@@ -46,7 +46,7 @@ impl Linked {
         grants: &Grants,
         client: Client,
         gate: Arc<Gate>,
-        wasi: Context,
+        wasi: Wasi,
         stdio: &Stdio,
         dump: Option<Dump>,
     ) -> Result<Command, PrepareError> {

@@ -61,7 +61,7 @@ use network::{Gate, Names};
 use root::Root;
 use stdio::Stdio;
 use timeout::Ending;
-use wasi::Context;
+use wasi::Wasi;
 
 /// What a guest is started with.
 #[derive(Debug)]
@@ -124,7 +124,7 @@ pub fn prepare(library: &Library, launch: Launch) -> Result<Prepared, PrepareErr
             Program::Server(server::Prepared::new(server.clone(), site, handle))
         }
         Linked::Component(component) => {
-            let (client, wasi) = (client(), Context { wasi: wasi(), root: open()? });
+            let (client, wasi) = (client(), Wasi { context: wasi(), root: open()? });
             Program::Component(component.clone().prepare(&grants, client, gate, wasi, &stdio, dump)?)
         }
         Linked::Module(module) => {

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::sync::Arc;
 
 use grants::Grants;
 use rustix::fs::{Mode, OFlags, open};

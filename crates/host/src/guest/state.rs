@@ -19,7 +19,7 @@ use super::opening::Room;
 use super::root::Root;
 use super::stdio::Stdio;
 use super::strict::Identities;
-use super::wasi::Context;
+use super::wasi::Wasi;
 use crate::tenants;
 
 /// Of a component.
@@ -56,7 +56,7 @@ pub(super) fn component(
     grants: &Grants,
     client: Client,
     gate: Arc<Gate>,
-    Context { mut wasi, root }: Context,
+    Wasi { context: mut wasi, root }: Wasi,
     stdio: &Stdio,
     meter: Meter,
 ) -> Result<Store<ComponentState>> {

@@ -11,8 +11,8 @@ use super::stdio::Stdio;
 use super::{clock, limits, random};
 
 /// What the store of a component is made with.
-pub(super) struct Context {
-    pub wasi: WasiCtxBuilder,
+pub(super) struct Wasi {
+    pub context: WasiCtxBuilder,
     pub root: Option<Root>,
 }
 

@@ -19,7 +19,7 @@ use super::super::coredump::Visible;
 use super::super::limits::Meter;
 use super::super::state::{self, ComponentState};
 use super::super::stdio::Lines;
-use super::super::wasi::{self, Context};
+use super::super::wasi::{self, Wasi};
 use super::counts::Counts;
 use super::leash::{Ear, End, Leash, Ticket};
 use super::life::{Life, Place, Places};
@@ -67,7 +67,7 @@ impl Instances {
         // Whole lines: others write there, too.
         wasi.stdout(Lines::new(stdio.output.clone())).stderr(Lines::new(stdio.error.clone()));
         let meter = Meter::of_one_of_many(grants.profile());
-        let wasi = Context { wasi, root: root.clone() };
+        let wasi = Wasi { context: wasi, root: root.clone() };
         state::component(self.engine(), grants, client.clone(), gate.clone(), wasi, stdio, meter)
     }
 }
