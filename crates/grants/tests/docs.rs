@@ -64,12 +64,14 @@ fn the_config_of_the_page_is_read_and_its_defaults_are_the_defaults() {
             && policy.limits.timeout.is_some()
             && policy.limits.coredump.is_some()
             && policy.egress.allow.is_some()
+            && policy.observe.metrics_address.is_some()
             && policy.observe.traces.is_some()
             && !policy.jail.require.is_empty()
     );
     policy.limits.memory = None;
     policy.limits.timeout = None;
     policy.limits.coredump = None;
+    policy.observe.metrics_address = None;
     policy.observe.traces = None;
     policy.jail = Policy::default().jail;
     policy.egress = Policy::default().egress;
