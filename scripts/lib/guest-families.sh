@@ -36,7 +36,7 @@ guest_tools() {
   "$CACHE/$name/guest-tools" "$@"
 }
 
-# --- Rust: `commands` as components and as modules, `components`, `compute` and `serve` as components alone, and two libraries
+# --- Rust: `commands` as components and as modules, `components`, `compute`, `serve` and `configured` as components alone, and two libraries
 
 sources_of_rust() { echo rust; }
 
@@ -45,7 +45,7 @@ files_of_rust() {
   names_in rust/components/src/bin rs | sed 's/$/.wasm/'
   echo compute.wasm
   echo library | both_forms
-  echo serve.wasm
+  printf '%s\n' serve.wasm configured.wasm
 }
 
 build_rust() {

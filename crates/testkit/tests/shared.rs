@@ -14,6 +14,8 @@ mod neighbours;
 mod pods;
 #[path = "shared/pulse.rs"]
 mod pulse;
+#[path = "shared/servers.rs"]
+mod servers;
 #[path = "shared/starts.rs"]
 mod starts;
 #[path = "shared/storm.rs"]

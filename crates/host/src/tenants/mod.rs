@@ -3,7 +3,9 @@
 //! No container has a thread, a process or a cgroup of its own. What the kernel does for a process is done here around
 //! each poll: CPU time is counted and bounded ([`cpu`]), memory charged, sockets made for the right pod ([`tags`]).
 
+mod aside;
 mod cpu;
+mod pace;
 mod pause;
 mod polls;
 pub mod tags;
@@ -71,7 +73,8 @@ impl Host {
         let threads = std::thread::available_parallelism().map_or(1, usize::from).max(FEWEST_THREADS);
         let mut runtime = Builder::new_multi_thread();
         runtime.worker_threads(threads).thread_name("guests").enable_all();
-        polls::hook(&mut runtime, tags);
+        polls::begin(tags);
+        polls::hook(&mut runtime);
         let clock = library.clone();
         ticker::start(ticker::TICK, move || clock.tick())?;
         Ok(Host { channel, library, runtime: runtime.build()?, containers: Arc::default() })
@@ -213,6 +216,18 @@ pub(crate) async fn turn() {
     }
 }
 
+/// A runtime whose one thread works for many containers, none of which keeps it from the others for long.
+pub(crate) fn runtime_of_many() -> io::Result<Runtime> {
+    let mut runtime = aside::runtime();
+    polls::hook(&mut runtime);
+    runtime.enable_all().thread_name("requests").build()
+}
+
+/// Whether the container that this thread works for has kept threads for long at a time of late.
+pub(crate) fn is_slow() -> bool {
+    polls::current().is_some_and(|tenant| tenant.is_slow())
+}
+
 /// What a guest does at the end of its turn: it waits for others, or for its quota, or learns that it is over.
 pub(crate) fn make_way() -> Result<UpdateDeadline> {
     let Some(tenant) = polls::current() else { return Ok(UpdateDeadline::Yield(1)) };
@@ -222,6 +237,7 @@ pub(crate) fn make_way() -> Result<UpdateDeadline> {
         return Ok(UpdateDeadline::YieldCustom(turn, Box::pin(async move { pause.over().await })));
     }
     Ok(match tenant.cpu.wait(polls::running()) {
+        None if tenant.is_slow() && !tenant.is_ended() && polls::step_aside() => UpdateDeadline::Continue(1),
         Some(wait) => UpdateDeadline::YieldCustom(turn, Box::pin(tokio::time::sleep(wait))),
         // A guest that is over is dropped where it waits.
         None => UpdateDeadline::YieldCustom(turn, Box::pin(tokio::task::yield_now())),

@@ -14,6 +14,7 @@ use std::time::Instant;
 use tokio::runtime::Builder;
 use tokio::task::Id;
 
+use super::aside::Aside;
 use super::tags::{self, THREADS, Tags};
 use super::{Tenant, cpu, ticker};
 use crate::memory::heap::{Charge, uncharged};
@@ -92,13 +93,20 @@ struct Work {
     _charge: Charge,
     /// CPU time of this thread when it began, in nanoseconds.
     began: u64,
+    /// At which tick.
+    tick: u64,
+    aside: Option<Aside>,
 }
 
-/// Has the runtime's threads work for containers, whose tags go to `tags`.
-pub(super) fn hook(runtime: &mut Builder, tags: Tags) {
-    // Set once: a process has one such runtime.
+/// The tags of those for whom threads work go to `tags`.
+pub(super) fn begin(tags: Tags) {
+    // Set once: a process is one host.
     let _set_before = TAGS.set(tags);
     LazyLock::force(&BEGIN);
+}
+
+/// Has a runtime's threads work for containers.
+pub(super) fn hook(runtime: &mut Builder) {
     runtime
         .on_task_spawn(|task| {
             if let Some(tenant) = current() {
@@ -132,6 +140,15 @@ pub(super) fn running() -> u64 {
     WORK.with_borrow(|work| work.as_ref().map_or(0, |work| cpu::of_this_thread().saturating_sub(work.began)))
 }
 
+/// Has the guest of this poll step aside, or stay there. Returns whether it may go on with its turn.
+pub(super) fn step_aside() -> bool {
+    if let Some(lasts) = WORK.with_borrow(|work| work.as_ref()?.aside.as_ref().map(Aside::lasts)) {
+        return lasts;
+    }
+    let Some(aside) = Aside::step() else { return false };
+    WORK.with_borrow_mut(|work| work.as_mut().map(|work| work.aside = Some(aside))).is_some()
+}
+
 /// Does something on behalf of a container outside of its tasks: to spawn the first of them.
 pub(super) fn on_behalf_of<T>(tenant: Arc<Tenant>, act: impl FnOnce() -> T) -> T {
     // What this thread did before was for others.
@@ -151,7 +168,7 @@ fn enter(tenant: Arc<Tenant>) {
     // What the thread did since its last poll, to find this one, is this one's.
     let last = LAST.get();
     let began = if last == 0 { cpu::of_this_thread() } else { last };
-    WORK.set(Some(Work { tenant, _charge: charge, began }));
+    WORK.set(Some(Work { tenant, _charge: charge, began, tick: ticker::now(), aside: None }));
 }
 
 fn leave() {
@@ -159,7 +176,9 @@ fn leave() {
     work.tenant.end_if_exhausted();
     let now = cpu::of_this_thread();
     LAST.set(now);
-    work.tenant.cpu.add(now.saturating_sub(work.began));
+    let took = now.saturating_sub(work.began);
+    work.tenant.cpu.add(took);
+    work.tenant.pace.note(work.tick, ticker::now(), took);
     ticker::idle();
     if let Some(thread) = this_thread() {
         thread.tell(0);

@@ -12,7 +12,9 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::sleep;
 
 use super::cpu::Meter;
+use super::pace::Pace;
 use super::pause::Pause;
+use super::ticker;
 use crate::guest::{self, Launch, Library, Outcome, PrepareError};
 use crate::memory::{Account, Exhausted, Then};
 use crate::protocol::Usage;
@@ -28,6 +30,7 @@ pub(crate) struct Tenant {
     /// The container's, as is the next.
     pub(super) cpu: Arc<Meter>,
     pub(super) pause: Arc<Pause>,
+    pub(super) pace: Pace,
     /// When it last used all of its turn, in ticks; 0 when it does not compete with others.
     pub(super) competed: AtomicU64,
     /// What it wanted too much of.
@@ -82,8 +85,8 @@ impl Tenant {
         pause: Arc<Pause>,
         exhausted: Arc<OnceLock<Exhausted>>,
     ) -> Arc<Tenant> {
-        let (competed, cut) = (AtomicU64::new(0), Cut::default());
-        Arc::new(Tenant { tag, account, cpu, pause, competed, exhausted, cut })
+        let (pace, competed, cut) = (Pace::default(), AtomicU64::new(0), Cut::default());
+        Arc::new(Tenant { tag, account, cpu, pause, pace, competed, exhausted, cut })
     }
 
     /// Other limits from here on.
@@ -113,6 +116,11 @@ impl Tenant {
     /// Ends it as soon as its thread can leave it.
     pub fn kill(&self) {
         self.cut.end(Outcome::killed());
+    }
+
+    /// Whether it has kept threads for long at a time of late.
+    pub fn is_slow(&self) -> bool {
+        self.pace.is_slow(ticker::now())
     }
 
     pub fn is_ended(&self) -> bool {

@@ -123,6 +123,11 @@ fn find_slow(now: u64, steps: &mut [u64; THREADS]) {
     }
 }
 
+/// Ticks so far. Time stands still while nobody works.
+pub(super) fn now() -> u64 {
+    NOW.load(Ordering::Relaxed)
+}
+
 /// This thread begins to work for a guest.
 pub(crate) fn working() {
     match WORK.get(this_thread()) {

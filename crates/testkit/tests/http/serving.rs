@@ -29,6 +29,14 @@ testkit::stories! {
         }
     }
 
+    fn a_server_s_environment_is_its_configuration(daemon) {
+        let mut server = daemon.run("configured.wasm").host_network().env("GREETING", "bonjour").spawn()?;
+        assert_eq!(get(daemon.nest(), "/GREETING")?.body, "bonjour");
+        assert_eq!(get(daemon.nest(), "/PARTING")?.body, "");
+        server.kill("SIGTERM")?;
+        assert_eq!(server.outcome()?.code, 0);
+    }
+
     fn a_body_flows_in_both_directions_at_once_and_has_trailers(daemon) {
         for file in BOTH {
             let mut server = daemon.run(file).host_network().spawn()?;

@@ -109,19 +109,14 @@ fn begin(server: &Arc<Server>, stream: TcpStream, client: SocketAddr, place: Pla
             () = serve(&server, lane, stream, client) => {}
         }
     };
-    match lane.runtime() {
-        None => drop(tokio::spawn(serve(stream))),
-        // It was taken by another thread's event loop.
-        Some(runtime) => {
-            let stream = stream.into_std();
-            drop(runtime.spawn(async move {
-                // Without a descriptor or memory for it, it is closed.
-                if let Ok(stream) = stream.and_then(TcpStream::from_std) {
-                    serve(stream).await;
-                }
-            }));
+    // It was taken by another thread's event loop.
+    let stream = stream.into_std();
+    drop(lane.runtime().spawn(async move {
+        // Without a descriptor or memory for it, it is closed.
+        if let Ok(stream) = stream.and_then(TcpStream::from_std) {
+            serve(stream).await;
         }
-    }
+    }));
 }
 
 async fn serve(server: &Arc<Server>, lane: &Arc<Lane>, stream: TcpStream, client: SocketAddr) {

@@ -30,31 +30,41 @@ pub(super) struct Instances {
     proxy: Arc<ProxyPre<ComponentState>>,
     site: Arc<Site>,
     life: Arc<Life>,
-    places: Places,
+    /// Of the lane, and of the server: those that wait between two requests in other lanes are asked for theirs.
+    places: [Places; 2],
     used: Use,
     counts: Counts,
 }
 
 impl Instances {
-    /// `most`: so many at once.
     pub fn new(
         proxy: Arc<ProxyPre<ComponentState>>,
         site: Arc<Site>,
         life: Arc<Life>,
-        most: u32,
+        places: [Places; 2],
         used: Use,
         counts: Counts,
     ) -> Instances {
-        let places = Places::new(most);
         Instances { proxy, site, life, places, used, counts }
     }
 
     /// Returns when there is none any more.
     pub async fn over(&self) {
-        self.places.all_free().await;
+        let [of_lane, _] = &self.places;
+        of_lane.all_free().await;
     }
 
-    pub fn engine(&self) -> &Engine {
+    async fn place(&self) -> Option<[Place; 2]> {
+        let [of_lane, of_server] = &self.places;
+        let in_lane = of_lane.take().await?;
+        if let Some(place) = of_server.try_take() {
+            return Some([place, in_lane]);
+        }
+        self.life.make_room();
+        Some([of_server.take().await?, in_lane])
+    }
+
+    fn engine(&self) -> &Engine {
         match &*self.proxy {
             ProxyPre::P2(proxy) => proxy.engine(),
             ProxyPre::P3(proxy) => proxy.engine(),
@@ -83,7 +93,7 @@ impl HandlerState for Instances {
     type WorkerState = Worker;
 
     async fn instantiate(&self) -> Result<Instance<ComponentState, Watch, Worker>> {
-        let place = self.places.take().await.ok_or(Ended)?;
+        let places = self.place().await.ok_or(Ended)?;
         let (number, leash) = self.life.leash();
         self.counts.instance_began();
         let state = Worker {
@@ -93,7 +103,7 @@ impl HandlerState for Instances {
             counts: self.counts.clone(),
             number,
             leash: leash.clone(),
-            _place: place,
+            _places: places,
         };
         let mut store = self.store()?;
         let begin =
@@ -157,7 +167,7 @@ pub(super) struct Worker {
     counts: Counts,
     number: u64,
     leash: Arc<Leash>,
-    _place: Place,
+    _places: [Place; 2],
 }
 
 impl WorkerState for Worker {

@@ -28,7 +28,7 @@ struct State {
     called_off: Option<Instant>,
     /// A request of it was called off: nothing that comes after is of use to anybody.
     forsaken: bool,
-    draining: bool,
+    leaving: bool,
     cut: bool,
     /// It was made to go.
     expired: bool,
@@ -68,8 +68,8 @@ impl Leash {
     }
 
     /// The instance goes as soon as it has nothing to answer.
-    pub fn drain(&self) {
-        self.change(|state| state.draining = true);
+    pub fn leave(&self) {
+        self.change(|state| state.leaving = true);
     }
 
     /// It goes now.
@@ -107,7 +107,7 @@ impl Leash {
         let later = |moment: Instant, by| moment.checked_add(by).map(End::At);
         let after_the_last = || later(state.closed.map_or(since, |closed| closed.max(since)), after);
         match status {
-            WorkerStatus::Idle if state.draining => Some(End::At(since)),
+            WorkerStatus::Idle if state.leaving => Some(End::At(since)),
             WorkerStatus::Idle => {
                 // Whoever did not wait any more is of the past: what comes next has nothing to do with it.
                 (state.called_off, state.forsaken) = (None, false);
@@ -272,7 +272,7 @@ mod tests {
         ticket.close();
         assert!(end(&leash, WorkerStatus::PostReturn, since).is_some_and(|end| end >= since + AFTER));
         assert_eq!(end(&leash, WorkerStatus::Idle, since), Some(since + IDLE));
-        leash.drain();
+        leash.leave();
         assert_eq!(end(&leash, WorkerStatus::Idle, since), Some(since));
     }
 

@@ -95,7 +95,12 @@ impl Life {
     /// Connections finish what they are at, instances without a request go.
     pub fn drain(&self) {
         self.advance(Phase::Draining);
-        self.leashes().values().for_each(|leash| leash.drain());
+        self.leashes().values().for_each(|leash| leash.leave());
+    }
+
+    /// Instances without a request go, and those with one as soon as they have answered: their places are wanted.
+    pub fn make_room(&self) {
+        self.leashes().values().for_each(|leash| leash.leave());
     }
 
     /// All of it ends now.
@@ -131,7 +136,7 @@ impl Life {
         let mut leashes = self.leashes();
         match *self.phase.borrow() {
             Phase::Serving => {}
-            Phase::Draining => leash.drain(),
+            Phase::Draining => leash.leave(),
             Phase::Killed => leash.cut(),
         }
         leashes.insert(number, leash.clone());

@@ -29,8 +29,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use grants::{Grants, Mode, Profile};
+use grants::{Grants, Profile};
 use tokio::runtime::Runtime;
+use wasmtime::Engine;
 use wasmtime::component::Component;
 use wasmtime_wasi_http::handler::ProxyPre;
 use wasmtime_wasi_http::p2::bindings::ProxyPre as PreP2;
@@ -50,7 +51,6 @@ pub(super) use site::Site;
 pub(super) struct Linked {
     proxy: Arc<ProxyPre<ComponentState>>,
     release: Release,
-    mode: Mode,
 }
 
 impl Linked {
@@ -73,7 +73,14 @@ impl Linked {
             Release::P3 => PreP3::new(linked).map(ProxyPre::P3),
         });
         let proxy = proxy.map_err(|error| PrepareError::import(&error, PROVIDED))?;
-        Ok(Linked { proxy: Arc::new(proxy), release, mode: flavour.build.mode })
+        Ok(Linked { proxy: Arc::new(proxy), release })
+    }
+
+    fn engine(&self) -> &Engine {
+        match &*self.proxy {
+            ProxyPre::P2(proxy) => proxy.engine(),
+            ProxyPre::P3(proxy) => proxy.engine(),
+        }
     }
 }
 

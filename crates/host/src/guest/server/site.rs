@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use grants::{Grants, Mode};
+use grants::Grants;
 use wasmtime::Engine;
 
 use super::super::Denials;
@@ -19,9 +19,8 @@ use super::admission::Admission;
 use super::counts::Counts;
 use super::handle::Handle;
 use super::instances::Instances;
-use super::lanes::{Lane, Lanes};
-use super::life::Life;
-use super::threads;
+use super::lanes::Lanes;
+use super::life::{Life, Places};
 use super::traces::Traces;
 
 /// Requests of one instance, and how many of them at once, when the pod says nothing: guests of WASI 0.2 are made for one
@@ -65,6 +64,7 @@ impl Use {
 
 /// A server.
 pub(super) struct Server {
+    pub engine: Engine,
     pub lanes: Lanes,
     pub admission: Admission,
     pub life: Arc<Life>,
@@ -80,21 +80,19 @@ impl Server {
         let used = Use::of(&site.grants, linked.release);
         let instances = http.max_instances.get();
         let life = Arc::new(Life::new(drain, connections(&site.grants)));
-        let threads = match linked.mode {
-            Mode::Normal => threads::count(site.grants.cpu()),
-            Mode::Shared => 1,
-        };
-        let lanes = Lanes::new(threads, instances, |share| {
-            let (proxy, site, life) = (linked.proxy.clone(), site.clone(), life.clone());
-            let instances = Instances::new(proxy, site, life, share, used, counts.clone());
-            Lane::new(instances, share.saturating_mul(used.at_once))
+        let engine = linked.engine().clone();
+        // A quota is there to be answered with.
+        let may_wait = site.grants.cpu().quota.is_none();
+        let lanes = Lanes::new(instances, used.at_once, may_wait, {
+            let (site, life, counts) = (site.clone(), life.clone(), counts.clone());
+            let (proxy, all) = (linked.proxy, Places::new(instances));
+            move |share| {
+                let places = [Places::new(share), all.clone()];
+                Instances::new(proxy.clone(), site.clone(), life.clone(), places, used, counts.clone())
+            }
         });
         let admission = Admission::new(instances.saturating_mul(used.at_once), http.timeout);
-        Arc::new(Server { lanes, admission, life, site, counts, traces })
-    }
-
-    pub fn engine(&self) -> Engine {
-        self.lanes.first().engine().clone()
+        Arc::new(Server { engine, lanes, admission, life, site, counts, traces })
     }
 
     /// Returns when there is neither a connection nor an instance any more.
