@@ -18,7 +18,7 @@ const REQUESTS: usize = 100;
 const CONNECTIONS: usize = 8;
 
 fn server<'a>(run: Run<'a>, port: u16) -> Run<'a> {
-    run.host_network().annotation("run.wasm/http-port", port.to_string())
+    run.host_network().annotation("run.wasm/http-port", &port.to_string())
 }
 
 fn connect(nest: &Nest, port: u16) -> Result<TcpStream> {
