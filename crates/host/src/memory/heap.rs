@@ -132,18 +132,36 @@ unsafe impl GlobalAlloc for Charging {
     }
 }
 
-/// As long as this lives, what its thread allocates is charged to an account.
+/// As long as this lives and is not suspended, what its thread allocates is charged to an account.
 #[derive(Debug)]
 pub struct Charge {
     account: *const Account,
     before: *const Account,
+    /// While it is suspended: what the account was not told by then, in bytes.
+    suspended: Option<i64>,
 }
 
 impl Charge {
     /// Charges this thread's heap to `account`, until it is dropped: in the opposite order of several.
     pub fn to(account: Arc<Account>) -> Charge {
         let account = Arc::into_raw(account);
-        Charge { account, before: change(account) }
+        Charge { account, before: change(account), suspended: None }
+    }
+
+    /// Charges whom was charged before, for a while: the account need not hear of each pause.
+    pub(crate) fn suspend(&mut self) {
+        if self.suspended.is_none() {
+            self.suspended = Some(UNTOLD.replace(0));
+            CHARGED.set(self.before);
+        }
+    }
+
+    /// Charges the account again, on the same thread and under the same one before.
+    pub(crate) fn resume(&mut self) {
+        if let Some(untold) = self.suspended.take() {
+            change(self.account);
+            UNTOLD.set(untold);
+        }
     }
 
     /// The account that this thread is charged to.
@@ -171,6 +189,7 @@ pub(crate) fn uncharged<T>(act: impl FnOnce() -> T) -> T {
 
 impl Drop for Charge {
     fn drop(&mut self) {
+        self.resume();
         change(self.before);
         // SAFETY: the pointer is `Arc::into_raw`'s of `Charge::to`, and given back once.
         drop(unsafe { Arc::from_raw(self.account) });
@@ -234,5 +253,21 @@ mod tests {
         uncharged(|| {});
         assert_eq!((told(&one), told(&other)), (MOST_UNTOLD - 1, 7));
         charge(1 - MOST_UNTOLD);
+    }
+
+    #[test]
+    fn a_suspended_charge_keeps_what_the_account_does_not_know() {
+        let account = Account::new(None, |_| crate::memory::Then::GoOn);
+        let mut suspended = Charge::to(account.clone());
+        charge(5);
+        suspended.suspend();
+        charge(100);
+        uncharged(|| charge(100));
+        assert_eq!(told(&account), 0);
+        suspended.resume();
+        charge(2);
+        suspended.suspend();
+        drop(suspended);
+        assert_eq!((told(&account), Arc::strong_count(&account)), (7, 1));
     }
 }

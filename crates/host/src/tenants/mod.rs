@@ -16,6 +16,7 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use grants::{Mode, Profile};
 use tokio::runtime::{Builder, Runtime};
@@ -32,8 +33,9 @@ use tenant::Tenant;
 /// So many at least: one that is held up by a slow file must not hold up all.
 const FEWEST_THREADS: usize = 4;
 
-/// A poll that lasts so long, in milliseconds, has lost itself in native code: guests are called back much earlier.
-const STUCK: u64 = 10_000;
+/// A poll that lasts so long has lost itself in native code: guests are called back much earlier.
+const STUCK: Duration = Duration::from_secs(10);
+const STUCK_TICKS: u128 = STUCK.as_millis() / ticker::TICK.as_millis();
 
 /// Serves a trust group until the shim is gone.
 pub(crate) fn serve(channel: &Arc<Channel>, seats: u32, page: OwnedFd) -> io::Result<()> {
@@ -202,7 +204,7 @@ impl Containers {
 
     /// The container that a thread cannot get away from.
     fn stuck(&self) -> Option<String> {
-        let (tag, _) = polls::longest_poll().filter(|(_, lasted)| *lasted > STUCK)?;
+        let (tag, _) = polls::longest_poll().filter(|(_, lasted)| u128::from(*lasted) > STUCK_TICKS)?;
         let containers = self.lock();
         let found = containers.iter().find(|(_, entry)| entry.tenant.tag == tag);
         Some(found.map_or_else(|| "a container that has ended".to_owned(), |(id, _)| id.clone()))

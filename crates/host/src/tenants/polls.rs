@@ -9,7 +9,6 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher as _, BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock, PoisonError, RwLock};
-use std::time::Instant;
 
 use tokio::runtime::Builder;
 use tokio::task::Id;
@@ -30,10 +29,7 @@ const PARTS: usize = 32;
 /// Cache lines of the page of tags.
 const LINES: usize = 64;
 
-/// When this process began to work for others.
-static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
-
-/// Since when each thread polls what it polls, in milliseconds from [`BEGIN`] plus one; 0 when it polls nothing.
+/// Since which tick each thread polls what it polls; 0 when it polls nothing.
 static SINCE: [Since; THREADS] =
     [const { Since { when: AtomicU64::new(0), tag: AtomicU64::new(0) } }; THREADS];
 
@@ -49,8 +45,6 @@ static TAGS: OnceLock<Tags> = OnceLock::new();
 thread_local! {
     static WORK: RefCell<Option<Work>> = const { RefCell::new(None) };
     static THREAD: Cell<Option<Thread>> = const { Cell::new(None) };
-    /// CPU time of this thread when it was last read, in nanoseconds; 0: never. It stands still while the thread does.
-    static LAST: Cell<u64> = const { Cell::new(0) };
 }
 
 /// The hash of a task's number: they are consecutive, and nobody else's to choose.
@@ -87,22 +81,66 @@ struct Thread {
     number: u32,
 }
 
-/// A poll that is under way.
+/// Polls of one container in a row on this thread. What it is to be told of them all, it is told when another has its turn, when
+/// the thread goes to sleep, and with each tick of the clock that has passed.
 struct Work {
     tenant: Arc<Tenant>,
-    _charge: Charge,
-    /// CPU time of this thread when it began, in nanoseconds.
-    began: u64,
-    /// At which tick.
+    charge: Charge,
+    /// CPU time of this thread that the container knows of, in nanoseconds, and at which tick that was.
+    told: u64,
+    tick: u64,
+    /// The poll that is under way.
+    poll: Option<Poll>,
+}
+
+struct Poll {
+    /// At which tick it began.
     tick: u64,
     aside: Option<Aside>,
+}
+
+impl Work {
+    fn begin(tenant: Arc<Tenant>, now: u64) -> Work {
+        let charge = Charge::to(tenant.account.clone());
+        Work { tenant, charge, told: now, tick: ticker::now(), poll: None }
+    }
+
+    fn begin_poll(&mut self) {
+        let tick = ticker::now();
+        if tick != self.tick {
+            self.tell(tick);
+        }
+        self.charge.resume();
+        self.poll = Some(Poll { tick, aside: None });
+    }
+
+    /// Returns whether it was the last one for now.
+    fn end_poll(&mut self) -> bool {
+        let Some(poll) = self.poll.take() else { return false };
+        self.charge.suspend();
+        self.tenant.end_if_exhausted();
+        let tick = ticker::now();
+        if tick != self.tick {
+            let took = self.tell(tick);
+            self.tenant.pace.note(poll.tick, tick, took);
+        }
+        poll.aside.is_some()
+    }
+
+    /// Tells the container what this thread has worked for it. Returns how long that was.
+    fn tell(&mut self, tick: u64) -> u64 {
+        let now = cpu::of_this_thread();
+        let took = now.saturating_sub(self.told);
+        self.tenant.cpu.add(took);
+        (self.told, self.tick) = (now, tick);
+        took
+    }
 }
 
 /// The tags of those for whom threads work go to `tags`.
 pub(super) fn begin(tags: Tags) {
     // Set once: a process is one host.
     let _set_before = TAGS.set(tags);
-    LazyLock::force(&BEGIN);
 }
 
 /// Has a runtime's threads work for containers.
@@ -116,13 +154,22 @@ pub(super) fn hook(runtime: &mut Builder) {
             }
         })
         .on_before_task_poll(|task| {
-            let tenant =
-                part(task.id()).read().unwrap_or_else(PoisonError::into_inner).get(&task.id()).cloned();
-            if let Some(tenant) = tenant {
-                enter(tenant);
+            let tasks = part(task.id()).read().unwrap_or_else(PoisonError::into_inner);
+            let tenant = tasks.get(&task.id());
+            let goes_on = |work: &Option<Work>| {
+                work.as_ref().zip(tenant).is_some_and(|(work, tenant)| Arc::ptr_eq(&work.tenant, tenant))
+            };
+            if WORK.with_borrow(goes_on) {
+                drop(tasks);
+                enter();
+            } else {
+                let tenant = tenant.cloned();
+                drop(tasks);
+                change(tenant);
             }
         })
         .on_after_task_poll(|_| leave())
+        .on_thread_park(|| change(None))
         .on_task_terminate(|task| {
             uncharged(|| {
                 drop(part(task.id()).write().unwrap_or_else(PoisonError::into_inner).remove(&task.id()))
@@ -132,70 +179,86 @@ pub(super) fn hook(runtime: &mut Builder) {
 
 /// Whom this thread works for.
 pub(super) fn current() -> Option<Arc<Tenant>> {
-    WORK.with_borrow(|work| work.as_ref().map(|work| work.tenant.clone()))
+    WORK.with_borrow(|work| work.as_ref().filter(|work| work.poll.is_some()).map(|work| work.tenant.clone()))
 }
 
-/// For how long this thread has worked in this poll, in nanoseconds of CPU.
+/// For how long this thread has worked for the container and has not told it, in nanoseconds of CPU.
 pub(super) fn running() -> u64 {
-    WORK.with_borrow(|work| work.as_ref().map_or(0, |work| cpu::of_this_thread().saturating_sub(work.began)))
+    WORK.with_borrow(|work| work.as_ref().map_or(0, |work| cpu::of_this_thread().saturating_sub(work.told)))
 }
 
 /// Has the guest of this poll step aside, or stay there. Returns whether it may go on with its turn.
 pub(super) fn step_aside() -> bool {
-    if let Some(lasts) = WORK.with_borrow(|work| work.as_ref()?.aside.as_ref().map(Aside::lasts)) {
+    let poll = |work: &Option<Work>| Some(work.as_ref()?.poll.as_ref()?.aside.as_ref()?.lasts());
+    if let Some(lasts) = WORK.with_borrow(poll) {
         return lasts;
     }
     let Some(aside) = Aside::step() else { return false };
-    WORK.with_borrow_mut(|work| work.as_mut().map(|work| work.aside = Some(aside))).is_some()
+    WORK.with_borrow_mut(|work| work.as_mut()?.poll.as_mut().map(|poll| poll.aside = Some(aside))).is_some()
 }
 
 /// Does something on behalf of a container outside of its tasks: to spawn the first of them.
 pub(super) fn on_behalf_of<T>(tenant: Arc<Tenant>, act: impl FnOnce() -> T) -> T {
-    // What this thread did before was for others.
-    LAST.set(0);
-    enter(tenant);
+    change(Some(tenant));
     let result = act();
     leave();
+    change(None);
     result
 }
 
-fn enter(tenant: Arc<Tenant>) {
-    if let Some(thread) = this_thread() {
-        thread.tell(tenant.tag);
+/// Another container's turn, or nobody's.
+fn change(tenant: Option<Arc<Tenant>>) {
+    let before = WORK.take();
+    if before.is_none() && tenant.is_none() {
+        return;
     }
+    let told = before.map(|mut work| {
+        work.tell(ticker::now());
+        work.told
+    });
+    if let Some(tenant) = tenant {
+        // What the thread did since then, to find this one, is its own.
+        let now = told.unwrap_or_else(cpu::of_this_thread);
+        WORK.set(Some(Work::begin(tenant, now)));
+        enter();
+    }
+}
+
+/// A poll begins, of the container whose turn it is.
+fn enter() {
     ticker::working();
-    let charge = Charge::to(tenant.account.clone());
-    // What the thread did since its last poll, to find this one, is this one's.
-    let last = LAST.get();
-    let began = if last == 0 { cpu::of_this_thread() } else { last };
-    WORK.set(Some(Work { tenant, _charge: charge, began, tick: ticker::now(), aside: None }));
+    WORK.with_borrow_mut(|work| {
+        let Some(work) = work else { return };
+        if let Some(thread) = this_thread() {
+            thread.tell(work.tenant.tag);
+        }
+        work.begin_poll();
+    });
 }
 
 fn leave() {
-    let Some(work) = WORK.take() else { return };
-    work.tenant.end_if_exhausted();
-    let now = cpu::of_this_thread();
-    LAST.set(now);
-    let took = now.saturating_sub(work.began);
-    work.tenant.cpu.add(took);
-    work.tenant.pace.note(work.tick, ticker::now(), took);
+    let Some(was_last) = WORK.with_borrow_mut(|work| {
+        let work = work.as_mut().filter(|work| work.poll.is_some())?;
+        Some(work.end_poll())
+    }) else {
+        return;
+    };
     ticker::idle();
     if let Some(thread) = this_thread() {
         thread.tell(0);
     }
+    if was_last {
+        change(None);
+    }
 }
 
-/// The tag of the container whose poll has lasted longest, and for how many milliseconds.
+/// The tag of the container whose poll has lasted longest, and for how many ticks.
 pub(super) fn longest_poll() -> Option<(u32, u64)> {
-    let now = milliseconds();
+    let now = ticker::now();
     let polls =
         SINCE.iter().map(|since| (since.tag.load(Ordering::Relaxed), since.when.load(Ordering::Relaxed)));
     let polls = polls.filter(|(_, since)| *since > 0);
     polls.map(|(tag, since)| (tag as u32, now.saturating_sub(since))).max_by_key(|(_, lasted)| *lasted)
-}
-
-fn milliseconds() -> u64 {
-    u64::try_from(BEGIN.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
 }
 
 /// `None` for a thread beyond those that there is room for: it has no sockets.
@@ -222,7 +285,7 @@ impl Thread {
         }
         if let Some(since) = SINCE.get(self.index) {
             since.tag.store(tag.into(), Ordering::Relaxed);
-            since.when.store(if tag == 0 { 0 } else { milliseconds() }, Ordering::Relaxed);
+            since.when.store(if tag == 0 { 0 } else { ticker::now() }, Ordering::Relaxed);
         }
     }
 }

@@ -131,6 +131,7 @@ pub(super) fn of_host() -> &'static [Arc<Thread>] {
     static THREADS: OnceLock<Vec<Arc<Thread>>> = OnceLock::new();
     THREADS.get_or_init(|| {
         heap::uncharged(|| {
+            heap::for_many_threads();
             let threads = (0..count(Cpu::default())).map(|_| of_many());
             let told = threads.inspect(|thread| {
                 if let Err(error) = thread {
