@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// A poll is long that takes so much CPU time, in nanoseconds, with what others of the same tick took before it; or so many ticks of
-/// the clock: others may have had the processor in some of them.
-const LONG: u64 = 4_000_000;
+/// A poll is long that takes so much CPU time, in nanoseconds, or so many ticks of the clock: others may have had the processor in
+/// some of them.
+const LONG: u64 = 1_000_000;
 const TICKS: u64 = 10;
 
 /// So many within so many ticks of the clock tell: the first call of much code is long as well.
@@ -24,7 +24,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// A poll that began at one tick and is over at another took so much CPU time.
+    /// A poll that began at one tick and is over at another took so much CPU time, as far as is known.
     pub fn note(&self, began: u64, now: u64, cpu: u64) {
         if cpu < LONG && now.saturating_sub(began) < TICKS {
             return;

@@ -86,9 +86,11 @@ struct Thread {
 struct Work {
     tenant: Arc<Tenant>,
     charge: Charge,
-    /// CPU time of this thread that the container knows of, in nanoseconds, and at which tick that was.
+    /// CPU time of this thread that the container knows of, in nanoseconds, at which tick that was, and how many polls there were
+    /// since then.
     told: u64,
     tick: u64,
+    polls: u64,
     /// The poll that is under way.
     poll: Option<Poll>,
 }
@@ -102,7 +104,7 @@ struct Poll {
 impl Work {
     fn begin(tenant: Arc<Tenant>, now: u64) -> Work {
         let charge = Charge::to(tenant.account.clone());
-        Work { tenant, charge, told: now, tick: ticker::now(), poll: None }
+        Work { tenant, charge, told: now, tick: ticker::now(), polls: 0, poll: None }
     }
 
     fn begin_poll(&mut self) {
@@ -111,6 +113,7 @@ impl Work {
             self.tell(tick);
         }
         self.charge.resume();
+        self.polls += 1;
         self.poll = Some(Poll { tick, aside: None });
     }
 
@@ -121,8 +124,10 @@ impl Work {
         self.tenant.end_if_exhausted();
         let tick = ticker::now();
         if tick != self.tick {
+            // Ticks may be late, and the last of many polls need not be the one that took long.
+            let polls = self.polls.max(1);
             let took = self.tell(tick);
-            self.tenant.pace.note(poll.tick, tick, took);
+            self.tenant.pace.note(poll.tick, tick, took / polls);
         }
         poll.aside.is_some()
     }
@@ -132,7 +137,7 @@ impl Work {
         let now = cpu::of_this_thread();
         let took = now.saturating_sub(self.told);
         self.tenant.cpu.add(took);
-        (self.told, self.tick) = (now, tick);
+        (self.told, self.tick, self.polls) = (now, tick, 0);
         took
     }
 }
