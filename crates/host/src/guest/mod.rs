@@ -98,10 +98,11 @@ pub struct Prepared {
     ending: Ending,
 }
 
+/// A server is one of thousands of idle ones: what else a guest may be takes no room in it.
 enum Program {
-    Component(command::Command),
+    Component(Box<command::Command>),
     Server(server::Prepared),
-    Module(module::Module),
+    Module(Box<module::Module>),
 }
 
 /// Loads, links and checks a guest. Errors are the pod's, or ask for new code ([`PrepareError::Stale`]).
@@ -125,12 +126,13 @@ pub fn prepare(library: &Library, launch: Launch) -> Result<Prepared, PrepareErr
         }
         Linked::Component(component) => {
             let (client, wasi) = (client(), Wasi { context: wasi(), root: open()? });
-            Program::Component(component.clone().prepare(&grants, client, gate, wasi, &stdio, dump)?)
+            let command = component.clone().prepare(&grants, client, gate, wasi, &stdio, dump)?;
+            Program::Component(Box::new(command))
         }
         Linked::Module(module) => {
             let mut wasi = wasi();
             root.as_deref().map_or(Ok(()), |root| root::preopen(&mut wasi, root, &grants))?;
-            Program::Module(module.clone().prepare(&grants, wasi, dump)?)
+            Program::Module(Box::new(module.clone().prepare(&grants, wasi, dump)?))
         }
     };
     Ok(Prepared { program, _linked: linked, stdio, denials, timeout, ending: Ending::default() })
@@ -196,8 +198,8 @@ pub fn run(prepared: Prepared, listener: Option<OwnedFd>) -> Outcome {
 pub(crate) async fn call(prepared: Prepared, listener: Option<OwnedFd>) -> Outcome {
     let Prepared { program, _linked, stdio, denials, .. } = prepared;
     match program {
-        Program::Component(command) => command.run(&stdio, &denials).await,
-        Program::Module(module) => module.run(&stdio, &denials).await,
+        Program::Component(command) => Box::pin(command.run(&stdio, &denials)).await,
+        Program::Module(module) => Box::pin(module.run(&stdio, &denials)).await,
         Program::Server(server) => server.run(listener).await,
     }
 }

@@ -180,7 +180,7 @@ impl Host {
         };
         let (start, started) = oneshot::channel();
         self.containers.lock().insert(id, Entry { tenant: tenant.clone(), start: Some(start), server });
-        let life = tenant.clone().live(voice, self.library.clone(), launch, started);
+        let life = tenant.clone().live(voice, self.library.clone(), Box::new(launch), started);
         polls::on_behalf_of(tenant, || drop(self.runtime.spawn(life)));
     }
 }

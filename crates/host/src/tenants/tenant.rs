@@ -144,10 +144,10 @@ impl Tenant {
         self: Arc<Tenant>,
         voice: Voice,
         library: Arc<Library>,
-        launch: Launch,
+        launch: Box<Launch>,
         started: oneshot::Receiver<Option<OwnedFd>>,
     ) {
-        let outcome = match guest::prepare(&library, launch) {
+        let outcome = match guest::prepare(&library, *launch) {
             Err(error) => return voice.refuse(error.to_string(), matches!(error, PrepareError::Stale(_))),
             Ok(_) if self.is_ended() => {
                 return voice.refuse(self.cut.ended().await.reason.unwrap_or_default(), false);
