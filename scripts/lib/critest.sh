@@ -16,8 +16,8 @@ ensure_critest() {
   cached "$(basename "$CRITEST_BIN")" build_critest
 }
 
-# build_critest FOLDER: it is a test of a Go package. On one processor and with low priority, because it runs beside other work.
+# build_critest FOLDER: it is a test of a Go package.
 build_critest() {
-  (cd "$CRITEST_SOURCE" && GOMAXPROCS=1 CGO_ENABLED=0 nice "$GO" test -c -p 1 -trimpath \
+  (cd "$CRITEST_SOURCE" && CGO_ENABLED=0 "$GO" test -c -trimpath \
     -ldflags "-s -w -X sigs.k8s.io/cri-tools/pkg/version.Version=$CRITEST_VERSION" -o "$1/critest" sigs.k8s.io/cri-tools/cmd/critest)
 }
