@@ -41,7 +41,7 @@ pub use identity::{
 pub use limits::Cpu;
 pub use listen::{Listen, Port};
 pub use mode::Mode;
-pub use mounts::{DropReason, DroppedMount, Volume, VolumeSource};
+pub use mounts::{DropReason, DroppedMount, Volume, VolumeSource, mount_options};
 pub use policy::{JailPart, Policy, PolicyError};
 pub use process::{Entry, User};
 pub use profile::{Clock, Profile, Random};

@@ -182,6 +182,14 @@ impl Kind<'_> {
     }
 }
 
+/// Whether a guest may write. A read-only mount is so with all below it.
+const WRITING: [&str; 3] = ["ro", "rro", "rw"];
+
+/// The options of a bind that are no mistake, as `mountOptions` of the runtime-spec's features (features.md).
+pub fn mount_options() -> impl Iterator<Item = &'static str> {
+    WRITING.into_iter().chain(WITHOUT_EFFECT)
+}
+
 struct Options<'a> {
     kind: Kind<'a>,
     all: Vec<&'a str>,
@@ -202,13 +210,13 @@ impl<'a> Options<'a> {
 
     /// Of `ro` and `rw` the last counts.
     fn readonly(&self) -> bool {
-        let decides = |option: &&&str| matches!(**option, "ro" | "rro" | "rw");
+        let decides = |option: &&&str| WRITING.contains(*option);
         self.all.iter().rfind(decides).is_some_and(|option| *option != "rw")
     }
 
     /// The options that are neither `ro`, `rw` nor without effect.
     fn rest(&self) -> impl Iterator<Item = &'a str> {
-        let known = |option: &&str| matches!(*option, "ro" | "rro" | "rw") || WITHOUT_EFFECT.contains(option);
+        let known = |option: &&str| WRITING.contains(option) || WITHOUT_EFFECT.contains(option);
         self.all.iter().copied().filter(move |option| !known(option))
     }
 }

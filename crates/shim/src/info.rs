@@ -5,6 +5,8 @@ use std::io::Write;
 use anyhow::Result;
 use containerd_client::tonic::codegen::Bytes;
 use containerd_client::types::{RuntimeInfo, RuntimeVersion};
+use oci_spec::runtime::FeaturesBuilder;
+use prost_types::Any;
 
 use crate::RUNTIME;
 
@@ -17,10 +19,23 @@ pub fn info() -> Result<()> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             revision: String::new(),
         }),
+        features: Some(features()?),
         ..Default::default()
     };
     let bytes: Bytes = info.encode_to_vec().into();
     Ok(std::io::stdout().write_all(&bytes)?)
+}
+
+/// What runtimes tell of themselves (the runtime-spec's features.md), as containerd's typeurl has it: CRI finds in it whether a pod
+/// may ask for recursive read-only mounts.
+fn features() -> Result<Any> {
+    let features = FeaturesBuilder::default()
+        .oci_version_min("1.0.0")
+        .oci_version_max("1.2.1")
+        .mount_options(grants::mount_options().map(str::to_owned).collect::<Vec<_>>())
+        .build()?;
+    let type_url = "types.containerd.io/opencontainers/runtime-spec/1/features/Features".to_owned();
+    Ok(Any { type_url, value: serde_json::to_vec(&features)? })
 }
 
 /// Prints the release for people.

@@ -5,13 +5,14 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use image::{Format, ImageBuilder, build::Node as RootfsNode};
 
 use crate::containerd::{Containerd, SOCKET, Version};
 use crate::cri::{
     ContainerStats, ContainerStatsFilter, Cri, Id, ImageRequest, ImageSpec, ImageStatusResponse,
-    ListContainerStatsRequest, ListContainerStatsResponse, Service,
+    ListContainerStatsRequest, ListContainerStatsResponse, Nothing, RuntimeHandlerFeatures, Service,
+    StatusResponse,
 };
 use crate::environment::{folder, guest};
 use crate::mode;
@@ -186,6 +187,15 @@ impl Node {
         let list: ListContainerStatsResponse =
             self.cri.call(Service::Runtime, "ListContainerStats", request)?;
         Ok(list.stats)
+    }
+
+    /// What CRI tells kubelet of a handler.
+    pub fn features(&self, handler: &str) -> Result<RuntimeHandlerFeatures> {
+        let status: StatusResponse = self.cri.call(Service::Runtime, "Status", Nothing {})?;
+        let found = status.runtime_handlers.into_iter().find(|known| known.name == handler);
+        found
+            .and_then(|known| known.features)
+            .with_context(|| format!("nothing is told of handler {handler}"))
     }
 
     /// The pods' shims, among them the manager of those in shared mode.

@@ -27,6 +27,15 @@ fn a_pod_runs_and_goes() -> Result<()> {
 }
 
 #[test]
+fn kubelet_is_told_that_volumes_may_be_read_only_with_all_below_them() -> Result<()> {
+    told(|node| {
+        let features = node.features("run")?;
+        ensure!(features.recursive_read_only_mounts && !features.user_namespaces, "{features:?}");
+        Ok(())
+    })
+}
+
+#[test]
 fn containers_are_in_their_pods_network() -> Result<()> {
     told(|node| {
         let pod = node.pod("server").run()?;

@@ -388,6 +388,29 @@ pub struct Uint64 {
     pub value: u64,
 }
 
+/// The answer to `StatusRequest`, which is [`Nothing`].
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct StatusResponse {
+    #[prost(message, repeated, tag = "3")]
+    pub runtime_handlers: Vec<RuntimeHandler>,
+}
+
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct RuntimeHandler {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(message, optional, tag = "2")]
+    pub features: Option<RuntimeHandlerFeatures>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct RuntimeHandlerFeatures {
+    #[prost(bool, tag = "1")]
+    pub recursive_read_only_mounts: bool,
+    #[prost(bool, tag = "2")]
+    pub user_namespaces: bool,
+}
+
 /// `ImageStatusRequest` and `PullImageRequest`.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct ImageRequest {
