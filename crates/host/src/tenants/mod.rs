@@ -225,9 +225,13 @@ pub(crate) fn runtime_of_many() -> io::Result<Runtime> {
     runtime.enable_all().thread_name("requests").build()
 }
 
-/// Whether the container that this thread works for has kept threads for long at a time of late.
-pub(crate) fn is_slow() -> bool {
-    polls::current().is_some_and(|tenant| tenant.is_slow())
+/// The container that this thread works for has one more request to answer. Returns whether it has kept threads for long at a time of
+/// late.
+pub(crate) fn asked() -> bool {
+    polls::current().is_some_and(|tenant| {
+        tenant.pace.asked();
+        tenant.is_slow()
+    })
 }
 
 /// What a guest does at the end of its turn: it waits for others, or for its quota, or learns that it is over.

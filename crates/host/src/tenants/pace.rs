@@ -10,8 +10,8 @@ use super::ticker::TICK;
 const LONG: u64 = 1_000_000;
 const TICKS: u64 = 10;
 
-/// So much time in long polls, in nanoseconds, within so many ticks tells: the first call of much code is long as well, and so is
-/// at times a poll in which a guest answers many.
+/// So much time in long polls, in nanoseconds, within so many ticks tells, if each request has a long poll's part in it: the first
+/// call of much code is long as well, and so is a poll in which a guest answers many.
 const MUCH: u64 = 50_000_000;
 const WITHIN: u64 = ticks(Duration::from_secs(1));
 
@@ -28,10 +28,17 @@ pub(super) struct Pace {
     /// When the first of the last long polls was, and what they have taken together.
     since: AtomicU64,
     spent: AtomicU64,
+    /// How many requests there were since then.
+    requests: AtomicU64,
     slow_until: AtomicU64,
 }
 
 impl Pace {
+    /// It has one more request to answer.
+    pub fn asked(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// A poll that began at one tick and is over at another took so much CPU time, as far as is known.
     pub fn note(&self, began: u64, now: u64, cpu: u64) {
         let took = now.saturating_sub(began);
@@ -42,9 +49,11 @@ impl Pace {
         if self.since.load(Ordering::Relaxed) + WITHIN < now {
             self.since.store(now, Ordering::Relaxed);
             self.spent.store(0, Ordering::Relaxed);
+            self.requests.store(0, Ordering::Relaxed);
         }
         let took = cpu.max(waited);
-        if self.spent.fetch_add(took, Ordering::Relaxed).saturating_add(took) >= MUCH {
+        let spent = self.spent.fetch_add(took, Ordering::Relaxed).saturating_add(took);
+        if spent >= MUCH.max(self.requests.load(Ordering::Relaxed).saturating_mul(LONG)) {
             self.slow_until.store(now + BELIEVED, Ordering::Relaxed);
         }
     }
@@ -67,6 +76,13 @@ mod tests {
         let now = 20 * WITHIN;
         (0..1000).for_each(|_| pace.note(now, now + 1, LONG - 1));
         assert!(!pace.is_slow(now), "short polls tell nothing");
+        (0..2 * MUCH / LONG).for_each(|_| {
+            pace.asked();
+            pace.asked();
+            pace.note(now, now, LONG);
+        });
+        assert!(!pace.is_slow(now), "many were answered in each");
+        let now = 30 * WITHIN;
         (0..MUCH / LONG).for_each(|_| pace.note(now, now, LONG));
         assert!(pace.is_slow(now + BELIEVED - 1) && !pace.is_slow(now + BELIEVED));
     }

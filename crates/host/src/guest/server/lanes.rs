@@ -191,7 +191,7 @@ impl Lanes {
         let all = self.all();
         let seat = |lane: &Arc<Lane>| Seat { lane: lane.clone(), _place: place };
         if let Some(slow) = &all.slow
-            && tenants::is_slow()
+            && tenants::asked()
             && slow.takes_one(false)
         {
             return seat(slow);
