@@ -1,4 +1,4 @@
-//! The CPU time of a container that shares its threads with others: counted around each poll, bounded by its quota,
+//! The CPU time of a container that shares its threads with others: counted around its polls, bounded by its quota,
 //! weighed against that of the others.
 
 use std::sync::atomic::{AtomicU64, Ordering};

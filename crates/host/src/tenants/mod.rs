@@ -1,7 +1,7 @@
 //! A host of many: the containers of one trust group, as tasks on a few threads.
 //!
 //! No container has a thread, a process or a cgroup of its own. What the kernel does for a process is done here around
-//! each poll: CPU time is counted and bounded ([`cpu`]), memory charged, sockets made for the right pod ([`tags`]).
+//! its polls: CPU time is counted and bounded ([`cpu`]), memory charged, sockets made for the right pod ([`tags`]).
 
 mod aside;
 mod cpu;

@@ -112,15 +112,18 @@ testkit::stories! {
         nap.says("sleeping")?;
         let twice = daemon.exec(sleep.id()).id("twice").args(["nap", "0"]).outcome()?;
         assert!(twice.code != 0 && twice.stderr.contains("exists"), "{twice}");
-        let id = sleep.id().to_owned();
         sleep.kill("SIGKILL")?;
+        sleep.outcome()?;
+        nap.outcome()?;
+        // Of one that nobody deletes the shim is asked.
+        let log = daemon.nest().folder().join("ended.log");
+        let id = daemon.run("sleep.wasm").args(["3600"]).detach(&log)?;
+        daemon.ctr(["task", "kill", "--signal", "SIGKILL", &id])?.success()?;
         let gone = until("the task is gone", 60, || {
             let exec = daemon.exec(&id).args(["nap", "0"]).outcome()?;
             Ok((exec.code != 0).then_some(exec))
         })?;
-        // Who ran it may have deleted it by then: ctr itself finds out.
-        assert!(gone.stderr.contains(&id) || gone.stderr.contains("no running task"), "{gone}");
-        sleep.outcome()?;
-        nap.outcome()?;
+        assert!(gone.stderr.contains(&id), "{gone}");
+        assert_eq!(daemon.delete(&id)?, 137);
     }
 }

@@ -1,15 +1,6 @@
 //! A server that answers with what wasi:config has of the key in the path.
 
-wit_bindgen::generate!({
-    inline: "
-        package wasi:config@0.2.0-rc.1;
-        interface store {
-            variant error { upstream(string), io(string) }
-            get: func(key: string) -> result<option<string>, error>;
-        }
-        world guest { import store; }
-    ",
-});
+wit_bindgen::generate!({ path: "../wit/config.wit" });
 
 use wasi::config::store;
 use wasip2::exports::http::incoming_handler::Guest as Handler;

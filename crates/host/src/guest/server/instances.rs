@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::Sleep;
 use wasmtime::component::GuestTaskId;
-use wasmtime::{Engine, Result, Store, StoreContextMut};
+use wasmtime::{Result, Store, StoreContextMut};
 use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::handler::{
     HandlerState, Instance, Proxy, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
@@ -21,6 +21,7 @@ use super::super::state::{self, ComponentState};
 use super::super::stdio::Lines;
 use super::super::wasi::{self, Wasi};
 use super::counts::Counts;
+use super::engine_of;
 use super::leash::{Ear, End, Leash, Ticket};
 use super::life::{Life, Place, Places};
 use super::site::{Site, Use};
@@ -64,13 +65,6 @@ impl Instances {
         Some([of_server.take().await?, in_lane])
     }
 
-    fn engine(&self) -> &Engine {
-        match &*self.proxy {
-            ProxyPre::P2(proxy) => proxy.engine(),
-            ProxyPre::P3(proxy) => proxy.engine(),
-        }
-    }
-
     fn store(&self) -> Result<Store<ComponentState>> {
         let Site { grants, client, gate, root, stdio, .. } = &*self.site;
         let mut wasi = wasi::context(grants, gate, stdio);
@@ -78,7 +72,7 @@ impl Instances {
         wasi.stdout(Lines::new(stdio.output.clone())).stderr(Lines::new(stdio.error.clone()));
         let meter = Meter::of_one_of_many(grants.profile());
         let wasi = Wasi { context: wasi, root: root.clone() };
-        state::component(self.engine(), grants, client.clone(), gate.clone(), wasi, stdio, meter)
+        state::component(engine_of(&self.proxy), grants, client.clone(), gate.clone(), wasi, stdio, meter)
     }
 }
 

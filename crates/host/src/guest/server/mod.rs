@@ -75,12 +75,12 @@ impl Linked {
         let proxy = proxy.map_err(|error| PrepareError::import(&error, PROVIDED))?;
         Ok(Linked { proxy: Arc::new(proxy), release })
     }
+}
 
-    fn engine(&self) -> &Engine {
-        match &*self.proxy {
-            ProxyPre::P2(proxy) => proxy.engine(),
-            ProxyPre::P3(proxy) => proxy.engine(),
-        }
+fn engine_of(proxy: &ProxyPre<ComponentState>) -> &Engine {
+    match proxy {
+        ProxyPre::P2(proxy) => proxy.engine(),
+        ProxyPre::P3(proxy) => proxy.engine(),
     }
 }
 

@@ -14,7 +14,6 @@ use super::super::http::Client;
 use super::super::network::Gate;
 use super::super::root::Root;
 use super::super::stdio::Stdio;
-use super::Linked;
 use super::admission::Admission;
 use super::counts::Counts;
 use super::handle::Handle;
@@ -22,6 +21,7 @@ use super::instances::Instances;
 use super::lanes::Lanes;
 use super::life::{Life, Places};
 use super::traces::Traces;
+use super::{Linked, engine_of};
 
 /// Requests of one instance, and how many of them at once, when the pod says nothing: guests of WASI 0.2 are made for one
 /// request, those of 0.3 for many.
@@ -80,7 +80,7 @@ impl Server {
         let used = Use::of(&site.grants, linked.release);
         let instances = http.max_instances.get();
         let life = Arc::new(Life::new(drain, connections(&site.grants)));
-        let engine = linked.engine().clone();
+        let engine = engine_of(&linked.proxy).clone();
         // A quota is there to be answered with.
         let may_wait = site.grants.cpu().quota.is_none();
         let lanes = Lanes::new(instances, used.at_once, may_wait, {

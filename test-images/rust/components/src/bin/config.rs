@@ -1,16 +1,6 @@
 //! `config KEY...`: what wasi:config has of each key, then all keys that it has.
 
-wit_bindgen::generate!({
-    inline: "
-        package wasi:config@0.2.0-rc.1;
-        interface store {
-            variant error { upstream(string), io(string) }
-            get: func(key: string) -> result<option<string>, error>;
-            get-all: func() -> result<list<tuple<string, string>>, error>;
-        }
-        world guest { import store; }
-    ",
-});
+wit_bindgen::generate!({ path: "../wit/config.wit" });
 
 use wasi::config::store;
 
