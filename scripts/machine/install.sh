@@ -15,7 +15,7 @@ debootstrap --variant=minbase --include=dbus,iproute2,kmod,procps,systemd-sysv,u
 echo "MODULES=list" >"$root/etc/initramfs-tools/conf.d/machine"
 printf '%s\n' virtio_pci virtio_blk ext4 >>"$root/etc/initramfs-tools/modules"
 mount -t proc proc "$root/proc"
-chroot "$root" apt-get -qq install --no-install-recommends -y initramfs-tools zstd linux-image-cloud-amd64
+chroot "$root" apt-get -qq install --no-install-recommends -y initramfs-tools zstd linux-image-cloud-amd64 runc
 umount "$root/proc"
 
 cp "$here/run-product.service" "$root/etc/systemd/system/"

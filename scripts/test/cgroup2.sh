@@ -3,7 +3,7 @@
 # their names: `cgroup2` and `containerd`. Needs the build, the guests and ensure_machine.
 set -euo pipefail
 scripts=$(cd "$(dirname "$0")/.." && pwd)
-for part in common debian containerd machine wasm-image; do . "$scripts/lib/$part.sh"; done
+for part in common debian containerd machine native-image wasm-image; do . "$scripts/lib/$part.sh"; done
 
 # It takes minutes on processors of its own, and was seen to take thirteen on two that ten others used.
 seconds=1200
@@ -22,6 +22,7 @@ product() {
   # The interpreters in Wasm take minutes to compile there.
   find "$ROOT/target/guests" -name '*.wasm' -size -1024k -exec cp -t "$folder/guests" {} +
   for name in hello sleep; do wasm_image "localhost/$name:1" "$ROOT/target/guests/$name.wasm" "$folder/images/$name.tar" >/dev/null; done
+  native_image localhost/busybox:1 "$BUSYBOX" "$folder/images/busybox.tar"
 }
 
 tests=$1

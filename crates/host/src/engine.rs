@@ -63,12 +63,14 @@ pub struct Flavour {
     /// Its code looks up now and then whether it has run for long enough: all code of the shared mode does, and in normal
     /// mode that of servers, where one request must not hold up the others.
     pub interruptible: bool,
+    /// A trap shows all memories and globals of its store. Of no account to the code itself.
+    pub dumps: bool,
 }
 
 impl Flavour {
     /// The flavour of most code of a build.
     pub fn plain(build: Build) -> Flavour {
-        Flavour { build, concurrent: false, interruptible: build.mode == Mode::Shared }
+        Flavour { build, concurrent: false, interruptible: build.mode == Mode::Shared, dumps: false }
     }
 
     /// The same with all that WASI 0.3 needs.
@@ -79,6 +81,11 @@ impl Flavour {
     /// The same for what serves requests: Wasmtime's own way to do so needs concurrency, also for WASI 0.2.
     pub fn serving(build: Build) -> Flavour {
         Flavour { interruptible: true, ..Flavour::concurrent(build) }
+    }
+
+    /// The same for a container that leaves core dumps, or does not.
+    pub fn dumping(self, dumps: bool) -> Flavour {
+        Flavour { dumps, ..self }
     }
 
     /// What its code says of itself.
@@ -99,6 +106,7 @@ impl Flavour {
             .wasm_backtrace_max_frames(Some(BACKTRACE_FRAMES))
             // File and line numbers where the guest brings them. They are read when it traps, not before.
             .wasm_backtrace_details(WasmBacktraceDetails::Enable)
+            .coredump_on_trap(self.dumps)
             .epoch_interruption(self.interruptible);
         if self.build.profile == Profile::Strict {
             determine(&mut config)?;
@@ -158,6 +166,8 @@ impl Engines {
     }
 
     fn make(&self, flavour: Flavour, pool: Option<u32>) -> Result<Engine> {
+        // Few leave dumps, and each pool takes address space for as many as a host has seats.
+        let pool = pool.filter(|_| !flavour.dumps);
         let key = (flavour, pool.is_some());
         let mut engines = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, engine)) = engines.iter().find(|(of, _)| *of == key) {

@@ -2,22 +2,8 @@
 # In the machine: containers whose cgroup is named as the systemd driver of a kubelet names it, `slice:prefix:name`.
 # Needs SHIM_DIR, CONTAINERD_2_1.
 set -uo pipefail
-. "$(dirname "$0")/checks.sh"
-PATH=$SHIM_DIR:$CONTAINERD_2_1:$PATH
-
-slice=/sys/fs/cgroup/pods.slice/pods-pod1.slice
-ctr() { timeout 300 ctr --namespace systemd "$@"; }
-
-# await COMMAND...: until it succeeds; not for ever.
-await() {
-  local _
-  for _ in $(seq 600); do
-    "$@" >/dev/null 2>&1 && return
-    sleep 0.1
-  done
-  echo "  waited for in vain: $*"
-  return 1
-}
+NAMESPACE=systemd
+. "$(dirname "$0")/containerd.sh"
 
 # begin ID ARGUMENT...: a container that sleeps, with limits.
 begin() {
@@ -35,11 +21,6 @@ file() { paste -s -d ' ' "$slice/cri-$1.scope/$2"; }
 limits() { echo "$(file "$1" memory.max), $(file "$1" cpu.max), $(file "$1" cpu.weight), $(file "$1" pids.max), $(file "$1" cpuset.cpus)"; }
 wanted="$((128 << 20)), 25050 50000, 20, max, 1"
 
-property() { systemctl show --property "$2" --value "cri-$1.scope"; }
-pid_of() { ctr task ls | awk -v id="$1" '$1 == id { print $2 }'; }
-is_stopped() { ctr task ls | grep -q "^$1 .*STOPPED"; }
-no_scope() { [ "$(property "$1" LoadState)" = not-found ] && [ ! -e "$slice/cri-$1.scope" ]; }
-
 # rearrange: what a node's systemd does at any time to a slice with containers: another unit comes and goes in it, its own
 # properties change, all unit files are read anew.
 rearrange() {
@@ -49,21 +30,7 @@ rearrange() {
     systemctl daemon-reload
 }
 
-# end ID: kills it, and takes it away.
-end() {
-  ctr task kill --signal SIGKILL "$1" && await is_stopped "$1"
-  ctr task delete "$1"
-  ctr container delete "$1"
-}
-
-cat >/tmp/containerd.toml <<'TOML'
-version = 2
-disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime", "io.containerd.nri.v1.nri"]
-TOML
-containerd --config /tmp/containerd.toml >/tmp/containerd.log 2>&1 &
-daemon=$!
-await ctr version
-for image in "$(dirname "$0")"/images/*.tar; do ctr images import --local "$image" >/dev/null; done
+begin_containerd
 
 check "a container with a systemd path starts" begin c1
 check "systemd knows it as an active scope" same "$(property c1 ActiveState)" active
@@ -91,7 +58,4 @@ check "it ends with its shim, and its scope goes" await no_scope c3
 check "no unit has failed" same "$(systemctl list-units --failed --plain --no-legend 'cri-*')" ""
 check "no scope is left" same "$(find "$slice" -name '*.scope' 2>/dev/null)" ""
 
-kill $daemon
-wait $daemon
-[ "${checks_failed:-1}" = 0 ] || { echo "containerd's log ends with:"; tail -n 30 /tmp/containerd.log; }
-checks_result
+end_containerd

@@ -6,7 +6,7 @@ use grants::Grants;
 use wasmtime::component::{Component, ComponentExportIndex, Func, Instance, InstancePre, Val};
 use wasmtime::{Result, Store};
 
-use super::coredump::{Dump, Visible};
+use super::coredump::Dump;
 use super::export::Call;
 use super::http::Client;
 use super::interfaces::{self, PROVIDED};
@@ -65,7 +65,7 @@ impl Command {
         };
         let mut outcome = Outcome::from_error(&error, self.fuel, denials);
         if let Some(dump) = &self.dump {
-            dump.after(&mut outcome, &error, &mut self.store, &Visible::default()).await;
+            dump.after(&mut outcome, &error, &mut self.store).await;
         }
         outcome
     }

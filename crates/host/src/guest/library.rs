@@ -43,6 +43,7 @@ struct Key {
     profile: Profile,
     clock: Clock,
     random: bool,
+    dumps: bool,
 }
 
 impl Library {
@@ -70,12 +71,12 @@ impl Library {
             profile: grants.profile(),
             clock: grants.clock(),
             random: grants.random() == Random::Deny,
+            dumps: grants.coredump().is_some(),
         };
         if let Some(linked) = self.shelf().get(&key) {
             return Ok(linked.clone());
         }
-        let instances = grants.http().max_instances.get();
-        let linked = Arc::new(match load::load(&self.engines, Build::of(grants), instances, path)? {
+        let linked = Arc::new(match load::load(&self.engines, grants, path)? {
             Code::Component(component, flavour) => {
                 match export::target(&component, grants.entry().function.as_deref())? {
                     Target::Server(release) => {

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use grants::Grants;
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module, Precompiled};
 
@@ -18,22 +19,18 @@ pub(super) enum Code {
 /// Maps code for one engine: a component's, or a module's.
 type Map = fn(&Engine, Flavour, &Path) -> wasmtime::Result<Code>;
 
-/// Maps the code at `path`, a server's for so many `instances` at a time. What does not fit any engine of this build, or is no
-/// code at all, is [`PrepareError::Stale`].
-pub(super) fn load(
-    engines: &Engines,
-    build: Build,
-    instances: u32,
-    path: &Path,
-) -> Result<Code, PrepareError> {
+/// Maps the code at `path` for a container with these grants. What does not fit any engine of its build, or is no code at all,
+/// is [`PrepareError::Stale`].
+pub(super) fn load(engines: &Engines, grants: &Grants, path: &Path) -> Result<Code, PrepareError> {
     std::fs::File::open(path).map_err(PrepareError::Code)?;
-    let plain = Flavour::plain(build);
+    let build = Build::of(grants);
+    let [plain, concurrent, serving] = [Flavour::plain, Flavour::concurrent, Flavour::serving]
+        .map(|flavour| flavour(build).dumping(grants.coredump().is_some()));
     // Most code is a plain component, and to ask first would mean to read the file twice.
     let error = match map(engines, plain, path, component) {
         Ok(component) => return Ok(component),
         Err(error) => error,
     };
-    let (concurrent, serving) = (Flavour::concurrent(build), Flavour::serving(build));
     // An engine with a pool does not even load what needs far more than there is room for.
     let on_demand =
         |flavour, as_what: Map| engines.on_demand(flavour).and_then(|engine| as_what(&engine, flavour, path));
@@ -43,6 +40,7 @@ pub(super) fn load(
         }
         Ok(Some(Precompiled::Component)) => map(engines, concurrent, path, component)
             .or_else(|_| {
+                let instances = grants.http().max_instances.get();
                 let code = component(&engines.serving(serving, instances)?, serving, path)?;
                 if code.fits_a_pool() { Ok(code) } else { on_demand(serving, component) }
             })

@@ -4,7 +4,7 @@ use grants::Grants;
 use wasmtime::{Engine, ExternType, Func, FuncType, Instance, InstancePre, Linker, Result, Store, Val};
 use wasmtime_wasi::{I32Exit, WasiCtxBuilder, p1};
 
-use super::coredump::{Dump, Visible};
+use super::coredump::Dump;
 use super::errors::list;
 use super::opening;
 use super::preview1::{self, PREVIEW1};
@@ -34,8 +34,6 @@ pub(super) struct Module {
     results: Vec<Val>,
     fuel: Option<u64>,
     dump: Option<Dump>,
-    /// Once its start function has returned.
-    instance: Option<Instance>,
 }
 
 impl Linked {
@@ -58,7 +56,7 @@ impl Linked {
         let store = state::module(self.module.module().engine(), grants, wasi);
         let store = store.map_err(|error| PrepareError::Engine(format!("{error:#}")))?;
         let results = vec![Val::I32(0); self.results];
-        Ok(Module { store, linked: self, results, fuel: grants.fuel(), dump, instance: None })
+        Ok(Module { store, linked: self, results, fuel: grants.fuel(), dump })
     }
 }
 
@@ -103,9 +101,7 @@ impl Module {
             Err(error) => {
                 let mut outcome = Outcome::from_error(&error, self.fuel, denials);
                 if let Some(dump) = &self.dump {
-                    let visible = self.instance.map(|instance| Visible::of(&instance, &mut self.store));
-                    let visible = visible.unwrap_or_default();
-                    dump.after(&mut outcome, &error, &mut self.store, &visible).await;
+                    dump.after(&mut outcome, &error, &mut self.store).await;
                 }
                 outcome
             }
@@ -114,7 +110,6 @@ impl Module {
 
     async fn call(&mut self) -> Result<()> {
         let instance = self.linked.module.instantiate_async(&mut self.store).await?;
-        self.instance = Some(instance);
         if self.linked.function != START && instance.get_func(&mut self.store, INITIALIZE).is_some() {
             function(&instance, &mut self.store, INITIALIZE)?
                 .call_async(&mut self.store, &[], &mut [])

@@ -51,8 +51,7 @@ testkit::stories! {
             assert!(trap.code == 134 && trap.stderr.contains("core dump: /dumps/core.wasm, "), "{trap}");
             let dump = fs::read(folder.join("core.wasm"))?;
             assert!(dump.starts_with(b"\0asm\x01\0\0\0") && has(&dump, "corestack"), "{file}");
-            // A module's memory is in it.
-            assert_eq!(has(&dump, "about to trap"), file == "trap.p1.wasm", "{file}");
+            assert!(has(&dump, "about to trap"), "the memory of {file} is in it");
             let metadata = fs::metadata(folder.join("core.wasm"))?;
             assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
             assert_eq!(std::os::unix::fs::MetadataExt::uid(&metadata), 65532);

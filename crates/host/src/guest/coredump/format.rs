@@ -8,7 +8,7 @@ use wasm_encoder::{
     ConstExpr, CoreDumpInstancesSection, CoreDumpModulesSection, CoreDumpSection, CoreDumpStackSection,
     CoreDumpValue, Encode, GlobalSection, GlobalType, HeapType, MemorySection, MemoryType, RefType, ValType,
 };
-use wasmtime::{FrameInfo, Global, Memory, Module, Store, Val, WasmBacktrace};
+use wasmtime::{FrameInfo, Global, Instance, Memory, Module, Store, Val, WasmCoreDump};
 
 /// The data section, in the binary format of Wasm.
 const DATA: u8 = 11;
@@ -26,45 +26,46 @@ const SECTION: u64 = 16;
 pub(super) struct Head(Vec<u8>);
 
 impl Head {
-    pub fn new<T: 'static>(
-        name: &str,
-        trace: &WasmBacktrace,
-        memories: &[Memory],
-        globals: &[Global],
-        store: &mut Store<T>,
-    ) -> Head {
-        let mut dump = wasm_encoder::Module::new();
-        dump.section(&CoreDumpSection::new(name));
-        let mut modules: Vec<(ModuleKey, String)> = Vec::new();
+    /// `name`: what the guest is called. `seen`: what there is of it in its store.
+    pub fn new<T: 'static>(name: &str, seen: &WasmCoreDump, store: &mut Store<T>) -> Head {
+        let mut modules = CoreDumpModulesSection::new();
+        let mut instances = CoreDumpInstancesSection::new();
+        let mut known = Vec::new();
+        for instance in seen.instances() {
+            let module = instance.module(&*store);
+            let unnamed = || format!("<module {}>", known.len());
+            modules.module(&module.name().map_or_else(unnamed, str::to_owned));
+            let index = number(known.len());
+            known.push(ModuleKey::of(module));
+            // An instance is told of under the index of its module.
+            instances.instance(index, exported(instance, seen.memories(), store), []);
+        }
         let mut stack = CoreDumpStackSection::new("main");
-        for frame in trace.frames() {
+        for frame in seen.frames() {
             let key = ModuleKey::of(frame.module());
-            let index = modules.iter().position(|(known, _)| *known == key).unwrap_or_else(|| {
-                let name = frame.module().name();
-                let unnamed = || format!("<module {}>", modules.len());
-                modules.push((key, name.map_or_else(unnamed, str::to_owned)));
-                modules.len() - 1
-            });
+            // Of several instances of a module the trace does not tell which one it was.
+            let index = known.iter().position(|module| *module == key).unwrap_or(known.len());
             let none: [CoreDumpValue; 0] = [];
-            // Of each module one instance is told of, under the same index.
             stack.frame(number(index), frame.func_index(), offset(frame), none, []);
         }
-        let mut names = CoreDumpModulesSection::new();
-        let mut instances = CoreDumpInstancesSection::new();
-        for (index, (_, name)) in modules.iter().enumerate() {
-            names.module(name);
-            // A core module stands alone: what can be seen is its own.
-            let own = |all: usize| 0..if index == 0 { number(all) } else { 0 };
-            instances.instance(number(index), own(memories.len()), own(globals.len()));
-        }
-        dump.section(&names).section(&instances).section(&stack);
-        dump.section(&declared(memories, store)).section(&values(globals, store));
+        let mut dump = wasm_encoder::Module::new();
+        dump.section(&CoreDumpSection::new(name)).section(&modules).section(&instances).section(&stack);
+        dump.section(&declared(seen.memories(), store)).section(&values(seen.globals(), store));
         Head(dump.finish())
     }
 
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }
+}
+
+/// Which of the memories an instance exports. Those that it keeps to itself, and globals, are in the dump as well, but
+/// Wasmtime does not tell whose they are.
+fn exported<T: 'static>(instance: &Instance, memories: &[Memory], store: &mut Store<T>) -> Vec<u32> {
+    let exports = instance.exports(&mut *store).filter_map(|export| export.into_memory());
+    let addresses: Vec<_> = exports.collect::<Vec<_>>().iter().map(|own| own.data_ptr(&*store)).collect();
+    let is_own = |memory: &Memory| addresses.contains(&memory.data_ptr(store));
+    (0..).zip(memories).filter(|(_, memory)| is_own(memory)).map(|(index, _)| index).collect()
 }
 
 /// What tells one module of a guest from another, which may have the same name.

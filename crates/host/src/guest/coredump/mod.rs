@@ -1,7 +1,7 @@
 //! The core dump of a guest that trapped, in the file that its grants name.
 //!
-//! Written piece by piece from the guest's own memory: whoever has a memory limit has no room for a copy. Wasmtime can
-//! collect a dump as well (its feature `coredump`), but only as one piece.
+//! Wasmtime tells what there is ([`WasmCoreDump`]); it is written piece by piece from the guest's own memory, and not as
+//! Wasmtime would, in one piece: whoever has a memory limit has no room for a copy.
 
 mod file;
 mod format;
@@ -11,7 +11,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use grants::{CoreDump, Grants};
-use wasmtime::{Error, Global, Instance, Memory, Store, WasmBacktrace};
+use wasmtime::{Error, Memory, Store, WasmCoreDump};
 
 use super::Outcome;
 use format::{Head, Pieces};
@@ -31,29 +31,6 @@ pub(super) struct Dump {
     name: String,
 }
 
-/// What a store shows of its guest: of a component nothing, its memories are its own.
-#[derive(Debug, Default)]
-pub(super) struct Visible {
-    memories: Vec<Memory>,
-    globals: Vec<Global>,
-}
-
-impl Visible {
-    /// The memories and globals that an instance of a core module exports.
-    pub fn of<T: 'static>(instance: &Instance, store: &mut Store<T>) -> Visible {
-        let exports = instance.exports(&mut *store).map(|export| export.into_extern());
-        let mut visible = Visible::default();
-        for export in exports.collect::<Vec<_>>() {
-            match export {
-                wasmtime::Extern::Memory(memory) => visible.memories.push(memory),
-                wasmtime::Extern::Global(global) => visible.globals.push(global),
-                _ => {}
-            }
-        }
-        visible
-    }
-}
-
 impl Dump {
     /// What was granted to a guest whose `/` this is.
     pub fn of(grants: &Grants, root: Option<&Path>) -> Option<Dump> {
@@ -62,17 +39,11 @@ impl Dump {
     }
 
     /// Writes the dump when `error` is a trap, and has `outcome` say where it is, or why it is not.
-    pub async fn after<T: Send + 'static>(
-        &self,
-        outcome: &mut Outcome,
-        error: &Error,
-        store: &mut Store<T>,
-        visible: &Visible,
-    ) {
-        let (true, Some(trace)) = (outcome.is_trap(), error.downcast_ref::<WasmBacktrace>()) else { return };
-        let head = Head::new(&self.name, trace, &visible.memories, &visible.globals, store);
+    pub async fn after<T: Send + 'static>(&self, outcome: &mut Outcome, error: &Error, store: &mut Store<T>) {
+        let (true, Some(seen)) = (outcome.is_trap(), error.downcast_ref::<WasmCoreDump>()) else { return };
+        let head = Head::new(&self.name, seen, store);
         let path = &self.granted.path;
-        outcome.add(&match self.write(&head, store, &visible.memories).await {
+        outcome.add(&match self.write(&head, store, seen.memories()).await {
             Ok(written) => format!("core dump: {path}, {written}"),
             Err(error) => format!("core dump: none, {path} cannot be written: {error}"),
         });

@@ -15,7 +15,6 @@ use wasmtime_wasi_http::handler::{
 };
 
 use super::super::Outcome;
-use super::super::coredump::Visible;
 use super::super::limits::Meter;
 use super::super::state::{self, ComponentState};
 use super::super::stdio::Lines;
@@ -202,7 +201,7 @@ impl WorkerState for Worker {
             None => site.report(&outcome),
             Some(_) => drop(tokio::spawn(async move {
                 if let Some(dump) = &site.dump {
-                    dump.after(&mut outcome, &error, &mut store, &Visible::default()).await;
+                    dump.after(&mut outcome, &error, &mut store).await;
                 }
                 site.report(&outcome);
             })),
