@@ -30,7 +30,7 @@ lives() {
   check "$id: it stands still when it is paused" eval 'ctr task pause "$id" && await grep -q "frozen 1" "$folder/cgroup.events"'
   check "$id: and goes on" eval 'ctr task resume "$id" && await grep -q "frozen 0" "$folder/cgroup.events"'
   check "$id: its end takes the cgroup away" eval 'end "$id"; await test ! -e "$folder"'
-  check "$id-oom: another starts" begin "$id-oom" "$cgroup" sh -c 'sleep 2; tail -c 1000000000 /dev/zero'
+  check "$id-oom: another starts" begin "$id-oom" "$cgroup" sh -c 'busybox sleep 2; exec busybox tail -c 1000000000 /dev/zero'
   check "$id-oom: the kernel ends it for want of memory" await is_stopped "$id-oom"
   check "$id-oom: as 137" contains "$(ctr task delete "$id-oom" 2>&1)" "exit code 137"
   ctr container delete "$id-oom"
