@@ -1,0 +1,1 @@
+//! OCI registries: pull, push, tags, credentials (OCI Distribution Specification 1.1).
