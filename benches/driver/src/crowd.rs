@@ -1,5 +1,9 @@
 //! Many containers of one kind at once, started by `ctr run --detach`, and what they keep.
 
+use std::collections::HashSet;
+use std::thread;
+use std::time::{Duration, Instant};
+
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::containerd::ctr;
@@ -15,6 +19,10 @@ pub const MACHINES_NETWORK: &str = "network:/proc/1/ns/net";
 /// How many containers one call of ctr removes, and how many calls at a time.
 const REMOVED_BY_ONE: usize = 10;
 const REMOVERS: usize = 8;
+
+/// How long they may take to end, and the pause between two attempts.
+const PATIENCE: Duration = Duration::from_secs(180);
+const STEP: Duration = Duration::from_secs(1);
 
 /// Containers to be: how many of what, and how many `ctr run` at a time start them.
 #[derive(Debug, Clone)]
@@ -83,13 +91,36 @@ impl Crowd {
     }
 }
 
-/// Kills containers and removes them, several at once: the end of each may have to wait, for a reader of its last words.
+/// Kills containers and removes them, several at once: the end of each may have to wait, for a reader of its last words. A peer under
+/// load may not have ended when ctr, which waits for nobody's end for long, wants to delete its task: then once more.
 pub fn remove(ids: &[String]) -> Result<()> {
+    let begin = Instant::now();
+    loop {
+        let removed = try_to_remove(ids);
+        if removed.is_ok() || begin.elapsed() > PATIENCE {
+            return removed;
+        }
+        thread::sleep(STEP);
+    }
+}
+
+fn try_to_remove(ids: &[String]) -> Result<()> {
+    let (tasks, containers) = (listed("tasks", ids)?, listed("containers", ids)?);
+    in_parts(&tasks, &["tasks", "rm", "--force"])?;
+    in_parts(&containers, &["containers", "rm"])
+}
+
+/// Those of `ids` that containerd still has.
+fn listed(what: &str, ids: &[String]) -> Result<Vec<String>> {
+    let there = ctr([what, "ls", "--quiet"])?;
+    let there: HashSet<&str> = there.lines().map(str::trim).collect();
+    Ok(ids.iter().filter(|id| there.contains(id.as_str())).cloned().collect())
+}
+
+fn in_parts(ids: &[String], command: &[&str]) -> Result<()> {
     let parts: Vec<_> = ids.chunks(REMOVED_BY_ONE).collect();
-    let removed = each(&[(); REMOVERS], &parts, |(), part| {
-        let part = part.iter().map(String::as_str);
-        ctr(["tasks", "rm", "--force"].into_iter().chain(part.clone()))?;
-        ctr(["containers", "rm"].into_iter().chain(part))
+    let done = each(&[(); REMOVERS], &parts, |(), part| {
+        ctr(command.iter().copied().chain(part.iter().map(String::as_str)))
     });
-    removed.all().map(drop)
+    done.all().map(drop)
 }

@@ -143,6 +143,11 @@ impl SharedHost {
         &self.process
     }
 
+    /// How many containers it has room for.
+    pub fn seats(&self) -> u32 {
+        self.seats
+    }
+
     pub fn networks(&self) -> &Networks {
         &self.networks
     }

@@ -33,7 +33,7 @@ const OWN_MAPPINGS: u32 = 1500;
 /// The most containers of one host, however large the table is: each has 4 GiB of address space.
 const MOST: u32 = 12_000;
 
-/// Seats of a group's first host. Most groups are small, and a free seat costs the kernel some 400 bytes.
+/// Seats of a group's first host. Most groups are small, and a free seat costs its host some 1,200 bytes and the kernel 800.
 const FIRST: u32 = 512;
 
 /// The least that is worth a host.
@@ -83,8 +83,7 @@ impl Groups {
         if let Some(seat) = self.free_seat(&guest) {
             return Ok(seat);
         }
-        let has_one = self.hosts().contains_key(&guest.group);
-        let seats = if has_one { seats()? } else { seats()?.min(FIRST) };
+        let seats = self.next(&guest.group)?;
         let host = SharedHost::start(&guest, seats, &self.notes)
             .await
             .context("the engine host of this trust group")?;
@@ -104,6 +103,12 @@ impl Groups {
         for host in hosts {
             host.end("the manager ends").await;
         }
+    }
+
+    /// How many seats the next host of a group has: twice as many as its largest, which are all taken.
+    fn next(&self, group: &TrustGroup) -> Result<u32> {
+        let largest = self.hosts().get(group).and_then(|hosts| hosts.iter().map(|host| host.seats()).max());
+        Ok(most()?.min(largest.map_or(FIRST, |seats| seats.saturating_mul(2))))
     }
 
     fn free_seat(&self, guest: &Guest<'_>) -> Option<Seat> {
@@ -136,15 +141,15 @@ fn sit(host: &Arc<SharedHost>, tag: u32, guest: &Guest<'_>) -> Option<Seat> {
     host.sit(tag.to_string(), tag, Claim { memory: guest.memory, shares: guest.shares })
 }
 
-/// How many containers a host has room for, by the kernel's table of mappings.
-fn seats() -> Result<u32> {
+/// How many containers a host has room for at most, by the kernel's table of mappings.
+fn most() -> Result<u32> {
     let file = "/proc/sys/vm/max_map_count";
     let text = fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
-    let most: u32 = text.trim().parse().with_context(|| format!("{file} holds no number"))?;
-    let seats = (most.saturating_sub(OWN_MAPPINGS) / MAPPINGS).min(MOST);
+    let mappings: u32 = text.trim().parse().with_context(|| format!("{file} holds no number"))?;
+    let seats = (mappings.saturating_sub(OWN_MAPPINGS) / MAPPINGS).min(MOST);
     if seats < FEWEST {
         bail!(
-            "vm.max_map_count is {most}, which leaves room for {seats} containers in a shared host: raise it to 65530 or more"
+            "vm.max_map_count is {mappings}, which leaves room for {seats} containers in a shared host: raise it to 65530 or more"
         );
     }
     Ok(seats)
