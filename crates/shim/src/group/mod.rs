@@ -105,10 +105,10 @@ impl Groups {
         }
     }
 
-    /// How many seats the next host of a group has: twice as many as its largest, which are all taken.
+    /// How many seats the next host of a group has.
     fn next(&self, group: &TrustGroup) -> Result<u32> {
         let largest = self.hosts().get(group).and_then(|hosts| hosts.iter().map(|host| host.seats()).max());
-        Ok(most()?.min(largest.map_or(FIRST, |seats| seats.saturating_mul(2))))
+        Ok(seats(largest, most()?))
     }
 
     fn free_seat(&self, guest: &Guest<'_>) -> Option<Seat> {
@@ -141,6 +141,11 @@ fn sit(host: &Arc<SharedHost>, tag: u32, guest: &Guest<'_>) -> Option<Seat> {
     host.sit(tag.to_string(), tag, Claim { memory: guest.memory, shares: guest.shares })
 }
 
+/// Twice as many as those of the group's largest host, which are all taken; never more than `most`.
+fn seats(largest: Option<u32>, most: u32) -> u32 {
+    most.min(largest.map_or(FIRST, |seats| seats.saturating_mul(2)))
+}
+
 /// How many containers a host has room for at most, by the kernel's table of mappings.
 fn most() -> Result<u32> {
     let file = "/proc/sys/vm/max_map_count";
@@ -153,4 +158,19 @@ fn most() -> Result<u32> {
         );
     }
     Ok(seats)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_grows_by_hosts_that_are_twice_as_large_up_to_what_the_kernel_bears() {
+        let mut hosts = Vec::new();
+        while hosts.iter().sum::<u32>() < 20_000 {
+            hosts.push(seats(hosts.last().copied(), 8003));
+        }
+        assert_eq!(hosts, [512, 1024, 2048, 4096, 8003, 8003]);
+        assert_eq!(seats(None, 100), 100, "a small table bounds the first one, too");
+    }
 }
