@@ -64,7 +64,7 @@ impl Head {
 fn exported<T: 'static>(instance: &Instance, memories: &[Memory], store: &mut Store<T>) -> Vec<u32> {
     let exports = instance.exports(&mut *store).filter_map(|export| export.into_memory());
     let addresses: Vec<_> = exports.collect::<Vec<_>>().iter().map(|own| own.data_ptr(&*store)).collect();
-    let is_own = |memory: &Memory| addresses.contains(&memory.data_ptr(store));
+    let is_own = |memory: &Memory| addresses.contains(&memory.data_ptr(&*store));
     (0..).zip(memories).filter(|(_, memory)| is_own(memory)).map(|(index, _)| index).collect()
 }
 
