@@ -12,6 +12,7 @@ pub mod error;
 pub mod inspect;
 pub mod manifest;
 pub mod media;
+pub mod needs;
 pub mod sniff;
 
 pub use build::{Format, ImageBuilder};
@@ -20,4 +21,5 @@ pub use digest::{Digest, Hasher};
 pub use error::ImageError;
 pub use inspect::{Inspection, inspect};
 pub use manifest::{Descriptor, Document, Index, Manifest, Platform, WasmImage};
+pub use needs::Need;
 pub use sniff::{Kind, sniff};

@@ -70,6 +70,18 @@ impl Plan {
         guarded(|| Planner { parts: &parts, wiring }.plan(target))
     }
 
+    /// The same with other names for the components.
+    pub fn renamed(&self, name: impl Fn(&str) -> String) -> Plan {
+        let link = |link: &Link| Link { to: name(&link.to), from: name(&link.from), ..link.clone() };
+        let mut links: Vec<Link> = self.links.iter().map(link).collect();
+        links.sort();
+        Plan {
+            root: name(&self.root),
+            components: self.components.iter().map(|(old, digest)| (name(old), *digest)).collect(),
+            links,
+        }
+    }
+
     /// What tells this composition from all others: the digest of its canonical JSON. A cache's key.
     pub fn digest(&self) -> Digest {
         let links: Vec<_> = self.links.iter().map(|l| [&l.to, &l.import, &l.from, &l.export]).collect();
