@@ -1,10 +1,11 @@
-//! Reading Wasm, and writing results that are whole or absent.
+//! Reading Wasm.
 
-use std::fs::{self, File};
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+pub use builder::project::write_whole;
 use image::Kind;
 
 /// The largest file that is read, in bytes.
@@ -35,29 +36,4 @@ pub fn read_wasm(path: &Path) -> Result<Vec<u8>> {
         ),
         other => bail!("{shown} is {}: give a WebAssembly component or module", other.describe()),
     }
-}
-
-/// Writes a file whole, or not at all. What is no regular file (a pipe, a device) is written into.
-///
-/// # Errors
-/// A sentence with the path.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let context = || format!("cannot write {}", path.display());
-    if path.metadata().is_ok_and(|meta| !meta.is_file()) {
-        return fs::OpenOptions::new()
-            .write(true)
-            .open(path)
-            .and_then(|mut file| file.write_all(bytes))
-            .with_context(context);
-    }
-    let draft = draft_of(path);
-    let written = fs::write(&draft, bytes).and_then(|()| fs::rename(&draft, path));
-    written.inspect_err(|_| drop(fs::remove_file(&draft))).with_context(context)
-}
-
-/// A name beside `path` that no other process uses.
-fn draft_of(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{}.new", std::process::id()));
-    path.with_file_name(name)
 }

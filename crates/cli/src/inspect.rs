@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use serde::Serialize;
 
 use crate::output::{Output, age, cell, list};
 use crate::records::{self, Record, STATE, now};
@@ -36,8 +37,29 @@ impl Args {
     fn file(&self, file: &Path, out: &mut impl Write) -> Result<()> {
         let bytes = crate::files::read_wasm(file)?;
         let seen = image::inspect(&bytes).with_context(|| format!("cannot inspect {}", file.display()))?;
-        self.output.write(out, &seen, ToString::to_string)
+        let needs = image::Need::of(&seen);
+        let may_need = needs
+            .into_iter()
+            .map(|(need, because)| MayNeed { need, because, example: need.example() })
+            .collect();
+        let table = format!("{seen}{}", crate::scaffold::grants(&seen));
+        self.output.write(out, &Looked { seen, may_need }, |_| table)
     }
+}
+
+/// A file, and what a pod that runs it may have to give.
+#[derive(Serialize)]
+struct Looked {
+    #[serde(flatten)]
+    seen: image::Inspection,
+    may_need: Vec<MayNeed>,
+}
+
+#[derive(Serialize)]
+struct MayNeed {
+    need: image::Need,
+    because: String,
+    example: &'static str,
 }
 
 /// A container, and the table of grants that its shim recorded when it was created.

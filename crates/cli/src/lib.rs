@@ -2,14 +2,18 @@
 //!
 //! Results go to stdout, everything else to stderr. Exit code 1 is an error told in a sentence, 2 is wrong usage.
 
+mod build;
+mod compose;
 mod debug;
 mod files;
 mod host;
 mod inspect;
+mod manual;
 mod output;
 mod pack;
 mod ps;
 mod records;
+mod scaffold;
 mod shims;
 mod top;
 
@@ -28,6 +32,12 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Build, compose and pack the project of a folder.
+    Build(build::Args),
+    /// Link components into one.
+    Compose(compose::Args),
+    /// Write what Kubernetes needs to run a component, with the least grants.
+    Scaffold(scaffold::Args),
     /// Tell what a component or module is, imports and exports; or what a container is and was given.
     Inspect(inspect::Args),
     /// Pack Wasm files as an OCI image that `ctr images import` takes.
@@ -38,6 +48,10 @@ enum Command {
     Top(top::Args),
     /// Tell all that the node knows of one container: state, log, denied calls, sockets, threads.
     Debug(debug::Args),
+    /// Write what completes the commands of this program in a shell.
+    Completions(manual::Completions),
+    /// Write the man page of this program, or of one of its commands.
+    Man(manual::Man),
 }
 
 impl Cli {
@@ -47,11 +61,16 @@ impl Cli {
     /// A chain of sentences that names the file or option and the cure.
     pub fn run(self, out: &mut impl Write) -> Result<()> {
         match self.command {
+            Command::Build(args) => args.run(out),
+            Command::Compose(args) => args.run(out),
+            Command::Scaffold(args) => args.run(out),
             Command::Inspect(args) => args.run(out),
             Command::Image(args) => args.run(out),
             Command::Ps(args) => args.run(out),
             Command::Top(args) => args.run(out),
             Command::Debug(args) => args.run(out),
+            Command::Completions(args) => args.run(out),
+            Command::Man(args) => args.run(out),
         }?;
         Ok(out.flush()?)
     }

@@ -68,7 +68,7 @@ impl Args {
                 "an image is no text for a terminal: name a file with --output, or pipe it into `ctr images import -`"
             );
         }
-        let created = source_date_epoch(std::env::var("SOURCE_DATE_EPOCH").ok().as_deref())?;
+        let created = created()?;
         let layout = self.builder()?.created(created).build()?;
         let tar = layout.to_tar(&self.name, created)?;
         if to_stdout {
@@ -111,6 +111,11 @@ fn title(file: &Path) -> Result<String> {
 fn variable(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
     Ok((name.into(), value.into()))
+}
+
+/// The time of creation, in seconds since 1970.
+pub fn created() -> Result<u64> {
+    source_date_epoch(std::env::var("SOURCE_DATE_EPOCH").ok().as_deref())
 }
 
 fn source_date_epoch(value: Option<&str>) -> Result<u64> {

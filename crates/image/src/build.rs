@@ -12,15 +12,18 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+pub use self::canonical::json as canonical_json;
 pub use self::layout::Layout;
 pub use self::rootfs::Node;
+use crate::compose::Plan;
+use crate::config::COMPOSITION;
 use crate::{Digest, ImageError, Kind, inspect, manifest, media, sniff};
 
 /// How Wasm is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {
     /// An OCI image of os `wasip2` (`wasip1` for core modules) and architecture `wasm` with `application/wasm` layers and
-    /// no rootfs: runs everywhere, `ctr run` included.
+    /// no rootfs: runs everywhere, `ctr run` included. With [`ImageBuilder::composition`] the layers are linked where they run.
     #[default]
     Image,
     /// A Wasm OCI artifact as the CNCF lays it out, with the `config` and `rootfs` keys of an image config besides, so that
@@ -43,6 +46,8 @@ pub struct ImageBuilder {
     labels: BTreeMap<String, String>,
     architecture: Option<String>,
     created: u64,
+    composition: Option<Plan>,
+    annotations: BTreeMap<String, String>,
     config: Option<Value>,
 }
 
@@ -123,6 +128,18 @@ impl ImageBuilder {
         self
     }
 
+    /// Links the layers when the image is run: the plan's components are the layers of the same titles. Its root is what runs.
+    pub fn composition(mut self, plan: Plan) -> Self {
+        self.composition = Some(plan);
+        self
+    }
+
+    /// An annotation of the manifest, for registries and people; a container does not see it.
+    pub fn annotation(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.annotations.insert(key.into(), value.into());
+        self
+    }
+
     pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.labels.insert(key.into(), value.into());
         self
@@ -180,6 +197,7 @@ impl ImageBuilder {
     }
 
     fn check(&self) -> Result<(), ImageError> {
+        self.check_composition()?;
         for (name, value) in &self.env {
             if name.is_empty() || name.contains('=') || name.contains('\0') || value.contains('\0') {
                 return Err(refuse(format!(
@@ -225,6 +243,22 @@ impl ImageBuilder {
         Ok(())
     }
 
+    fn check_composition(&self) -> Result<(), ImageError> {
+        let Some(plan) = &self.composition else { return Ok(()) };
+        if self.format != Format::Image {
+            return Err(refuse(
+                "a composition needs the format image: only its layers are linked when they run",
+            ));
+        }
+        for (name, digest) in &plan.components {
+            let layer = self.layers.iter().find(|layer| layer.title == *name);
+            let layer = layer
+                .ok_or_else(|| refuse(format!("its composition has «{name}» and no layer is called so")))?;
+            digest.verify(&layer.bytes).map_err(|error| refuse(format!("{name}: {error}")))?;
+        }
+        Ok(())
+    }
+
     /// `config`: keys besides those of both formats. The layers are named in the config because CRI takes images with one
     /// config for one image ([`crate::Manifest::is_confirmed_by`]).
     fn build_layers(self, config_type: &str, created: &str, mut config: Value) -> Result<Layout, ImageError> {
@@ -246,13 +280,17 @@ impl ImageBuilder {
                 "rootfs": {"type": "layers", "diff_ids": unpacked},
             }),
         );
+        if let Some(plan) = &self.composition {
+            let plan = serde_json::to_value(plan).map_err(|error| refuse(error.to_string()))?;
+            canonical::merge(&mut config, json!({ COMPOSITION: plan }));
+        }
         let config = layout.add(config_type, canonical::json(self.config.unwrap_or(config)), None);
         let layers = self
             .layers
             .into_iter()
             .map(|layer| layout.add(&layer.media_type, layer.bytes, Some(&layer.title)))
             .collect();
-        layout.manifest(config, layers);
+        layout.manifest(config, layers, self.annotations);
         Ok(layout)
     }
 
@@ -272,7 +310,7 @@ impl ImageBuilder {
         });
         let config = layout.add(media::OCI_CONFIG, canonical::json(config), None);
         let layer = layout.add(media::OCI_LAYER_TAR, tar, None);
-        layout.manifest(config, vec![layer]);
+        layout.manifest(config, vec![layer], self.annotations);
         Ok(layout)
     }
 
@@ -291,7 +329,11 @@ impl ImageBuilder {
 
     /// The `config` of an image config: absent rather than empty.
     fn process(&self) -> Value {
-        let default = || self.layers.first().map(|layer| format!("/{}", layer.title)).into_iter().collect();
+        let first = || match &self.composition {
+            Some(plan) => Some(&plan.root),
+            None => self.layers.first().map(|layer| &layer.title),
+        };
+        let default = || first().map(|title| format!("/{title}")).into_iter().collect();
         let entrypoint = self.entrypoint.clone().unwrap_or_else(default);
         let env: Vec<String> = self.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let mut process = json!({});

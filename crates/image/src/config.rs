@@ -2,8 +2,12 @@
 
 use serde::Deserialize;
 
+use crate::compose::Plan;
 use crate::manifest::MAX_DOCUMENT;
 use crate::{Digest, ImageError};
+
+/// The key of [`ImageConfig::composition`].
+pub const COMPOSITION: &str = "run.wasm/composition";
 
 /// What an image config says of its platform and Wasm layers. containerd has already put all else into the OCI runtime
 /// spec.
@@ -16,6 +20,10 @@ pub struct ImageConfig {
     pub layer_digests: Option<Vec<Digest>>,
     /// The title of each layer, in the same order; empty where it has none. Only our own images say it.
     pub layer_titles: Option<Vec<String>>,
+    /// How the Wasm layers are linked when the image is run: the plan's components are the layers of the same titles. Only
+    /// our own images say it.
+    #[serde(rename = "run.wasm/composition")]
+    pub composition: Option<Plan>,
 }
 
 impl ImageConfig {

@@ -4,6 +4,7 @@
 //! CLI, tests) fetch and store. Whatever comes in is taken to be hostile: readers have limits and never panic.
 
 pub mod build;
+pub mod compose;
 pub mod config;
 pub mod digest;
 pub mod entry;
@@ -11,6 +12,7 @@ pub mod error;
 pub mod inspect;
 pub mod manifest;
 pub mod media;
+pub mod needs;
 pub mod sniff;
 
 pub use build::{Format, ImageBuilder};
@@ -19,4 +21,5 @@ pub use digest::{Digest, Hasher};
 pub use error::ImageError;
 pub use inspect::{Inspection, inspect};
 pub use manifest::{Descriptor, Document, Index, Manifest, Platform, WasmImage};
+pub use needs::Need;
 pub use sniff::{Kind, sniff};

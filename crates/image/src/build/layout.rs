@@ -1,5 +1,6 @@
 //! An OCI image layout: blobs by digest, and the manifest that holds them together.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
 
@@ -52,9 +53,17 @@ impl Layout {
         descriptor
     }
 
-    pub(super) fn manifest(&mut self, config: Value, layers: Vec<Value>) {
-        let manifest =
+    pub(super) fn manifest(
+        &mut self,
+        config: Value,
+        layers: Vec<Value>,
+        annotations: BTreeMap<String, String>,
+    ) {
+        let mut manifest =
             json!({"schemaVersion": 2, "mediaType": media::OCI_MANIFEST, "config": config, "layers": layers});
+        if !annotations.is_empty() {
+            canonical::merge(&mut manifest, json!({ "annotations": annotations }));
+        }
         self.manifest = canonical::json(manifest);
         self.blobs.insert(self.digest(), self.manifest.clone());
     }
@@ -64,6 +73,15 @@ impl Layout {
     /// # Errors
     /// [`ImageError::Build`] for a reference that is none.
     pub fn to_tar(&self, reference: &str, mtime: u64) -> Result<Vec<u8>, ImageError> {
+        let files = self.files(reference)?;
+        write(&files, mtime).map_err(|error| refuse(error.to_string()))
+    }
+
+    /// The layout's files by their paths, in order (OCI image layout specification).
+    ///
+    /// # Errors
+    /// [`ImageError::Build`] for a reference that is none.
+    pub fn files(&self, reference: &str) -> Result<BTreeMap<String, Cow<'_, [u8]>>, ImageError> {
         let index = canonical::json(json!({
             "schemaVersion": 2,
             "mediaType": media::OCI_INDEX,
@@ -77,29 +95,29 @@ impl Layout {
                 },
             }],
         }));
-        self.write(&index, mtime).map_err(|error| refuse(error.to_string()))
+        let blobs =
+            self.blobs().map(|(digest, bytes)| (format!("blobs/sha256/{}", digest.hex()), bytes.into()));
+        let mut files: BTreeMap<String, Cow<'_, [u8]>> = blobs.collect();
+        files.insert("index.json".into(), index.into());
+        files.insert("oci-layout".into(), br#"{"imageLayoutVersion":"1.0.0"}"#.as_slice().into());
+        Ok(files)
     }
+}
 
-    fn write(&self, index: &[u8], mtime: u64) -> io::Result<Vec<u8>> {
-        let mut tar = Builder::new(Vec::new());
-        for folder in ["blobs/", "blobs/sha256/"] {
-            let mut header = rootfs::header(mtime);
-            header.set_entry_type(EntryType::Directory);
-            header.set_mode(0o755);
-            tar.append_data(&mut header, folder, io::empty())?;
-        }
-        let mut file = |path: &str, bytes: &[u8]| {
-            let mut header = rootfs::header(mtime);
-            header.set_size(bytes.len() as u64);
-            tar.append_data(&mut header, path, bytes)
-        };
-        for (digest, bytes) in &self.blobs {
-            file(&format!("blobs/sha256/{}", digest.hex()), bytes)?;
-        }
-        file("index.json", index)?;
-        file("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
-        tar.into_inner()
+fn write(files: &BTreeMap<String, Cow<'_, [u8]>>, mtime: u64) -> io::Result<Vec<u8>> {
+    let mut tar = Builder::new(Vec::new());
+    for folder in ["blobs/", "blobs/sha256/"] {
+        let mut header = rootfs::header(mtime);
+        header.set_entry_type(EntryType::Directory);
+        header.set_mode(0o755);
+        tar.append_data(&mut header, folder, io::empty())?;
     }
+    for (path, bytes) in files {
+        let mut header = rootfs::header(mtime);
+        header.set_size(bytes.len() as u64);
+        tar.append_data(&mut header, path, bytes.as_ref())?;
+    }
+    tar.into_inner()
 }
 
 /// The tag of `registry:port/name:tag`. One without a tag is refused: containerd takes names as they are, so that an image

@@ -105,6 +105,40 @@ fn images_of_different_wasm_never_share_a_config() {
 }
 
 #[test]
+fn layers_to_be_linked_travel_with_their_plan() {
+    use crate::compose::{Component, Target, Wiring, compose};
+    let app = wat::parse_str(
+        r#"(component (import "a:b/c" (instance)) (instance $i) (export "wasi:cli/run@0.2.0" (instance $i)))"#,
+    )
+    .unwrap();
+    let dep = wat::parse_str(r#"(component (instance $i) (export "a:b/c" (instance $i)))"#).unwrap();
+    let components =
+        [Component { name: "dep.wasm", bytes: &dep }, Component { name: "app.wasm", bytes: &app }];
+    let wiring = Wiring { root: "app.wasm".into(), ..Wiring::default() };
+    let composed = compose(&components, &wiring, Target::Any).unwrap();
+    let image = || {
+        ImageBuilder::new()
+            .wasm("dep.wasm", dep.clone())
+            .wasm("app.wasm", app.clone())
+            .annotation("org.opencontainers.image.version", "1.0.0")
+            .composition(composed.plan.clone())
+    };
+    let layout = image().build().unwrap();
+    let image_manifest = manifest(&layout);
+    assert_eq!(config(&layout)["config"]["Entrypoint"], json!(["/app.wasm"]));
+    assert_eq!(image_manifest.annotations["org.opencontainers.image.version"], "1.0.0");
+    let config = ImageConfig::parse(layout.blob(&image_manifest.config.digest).unwrap()).unwrap();
+    assert_eq!(image_manifest.is_confirmed_by(&config), Ok(true));
+    assert_eq!(config.composition.unwrap().compose(&components).unwrap(), composed.bytes);
+
+    let other = ImageBuilder::new().wasm("dep.wasm", app.clone()).wasm("app.wasm", app.clone());
+    assert!(refusal(other.composition(composed.plan.clone())).contains("dep.wasm: the content of sha256:"));
+    let missing = ImageBuilder::new().wasm("app.wasm", app.clone()).composition(composed.plan.clone());
+    assert!(refusal(missing).contains("has «dep.wasm» and no layer is called so"));
+    assert!(refusal(image().format(Format::Artifact)).contains("needs the format image"));
+}
+
+#[test]
 fn an_image_that_borrows_a_config_is_refused() {
     let layout =
         |name: &str| ImageBuilder::new().wasm("a", component()).wasm(name, module()).build().unwrap();

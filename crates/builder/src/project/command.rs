@@ -1,0 +1,66 @@
+//! Build commands.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use anyhow::{Context, Error, Result, anyhow};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::Command;
+
+/// How much of what a command says is kept: the end of each stream, in bytes.
+const MAX_OUTPUT: usize = 64 << 10;
+
+/// How a command failed, and what it said.
+#[derive(Debug)]
+pub struct Failure {
+    /// Its stdout, then its stderr.
+    pub output: String,
+    pub error: Error,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure { output: String::new(), error }
+    }
+}
+
+/// Runs `command` by the shell in `folder`, with `SOURCE_DATE_EPOCH`. It is killed when the future is dropped.
+///
+/// # Errors
+/// [`Failure`], also when it ends with another code than 0.
+pub async fn run(command: &str, folder: &Path, created: u64) -> Result<(), Failure> {
+    let shown = || format!("`{}` in {}", command.escape_debug(), folder.display());
+    let mut child = Command::new("sh")
+        .args(["-c", command])
+        .current_dir(folder)
+        .env("SOURCE_DATE_EPOCH", created.to_string())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| format!("cannot run {}", shown()))?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let (stdout, stderr, status) = tokio::join!(tail(stdout), tail(stderr), child.wait());
+    let status = status.with_context(|| format!("cannot wait for {}", shown()))?;
+    if status.success() {
+        return Ok(());
+    }
+    let output = String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned();
+    Err(Failure { output, error: anyhow!("{} failed: {status}", shown()) })
+}
+
+/// The end of all that comes. What cannot be read was not said.
+async fn tail(from: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
+    let mut kept = Vec::new();
+    let Some(mut from) = from else { return kept };
+    let mut piece = [0; 8192];
+    while let Ok(read) = from.read(&mut piece).await {
+        let Some(bytes) = piece.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
+        kept.extend_from_slice(bytes);
+        if let Some(more) = kept.len().checked_sub(MAX_OUTPUT) {
+            kept.drain(..more);
+        }
+    }
+    kept
+}

@@ -1,0 +1,220 @@
+//! Projects by the program: build, compose, scaffold, and what packagers install.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+const APP: &str = r#"(component
+    (import "a:math/add@0.1.0" (instance (export "f" (func))))
+    (import "wasi:http/outgoing-handler@0.2.3" (instance))
+    (import "wasi:filesystem/preopens@0.2.3" (instance))
+    (instance $i) (export "wasi:cli/run@0.2.0" (instance $i)))"#;
+
+const SERVER: &str = r#"(component (instance $i) (export "wasi:http/incoming-handler@0.2.0" (instance $i)))"#;
+
+const MATH: &str = r#"(component
+    (core module $m (func (export "f")))
+    (core instance $c (instantiate $m))
+    (func $f (canon lift (core func $c "f")))
+    (instance $i (export "f" (func $f)))
+    (export "a:math/add@0.1.2" (instance $i)))"#;
+
+const PROJECT: &str = "name = \"calc\"\nversion = \"1.0.0\"\n[components]\napp = \"app.wat\"\nmath = \"math.wat\"\n[graph]\nroot = \"app\"\n";
+
+struct Shell(TempDir);
+
+impl Shell {
+    fn new() -> Shell {
+        let shell = Shell(tempfile::tempdir().unwrap());
+        for (name, text) in
+            [("run.toml", PROJECT), ("app.wat", APP), ("math.wat", MATH), ("server.wat", SERVER)]
+        {
+            fs::write(shell.path(name), text).unwrap();
+        }
+        shell
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn run(&self, words: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_run-wasm"))
+            .args(words)
+            .current_dir(self.0.path())
+            .env_remove("SOURCE_DATE_EPOCH")
+            .output()
+            .unwrap()
+    }
+
+    /// stdout of a command that succeeds.
+    fn ok(&self, words: &[&str]) -> String {
+        let output = self.run(words);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The last line of stderr of a command that fails.
+    fn refused(&self, words: &[&str]) -> String {
+        let output = self.run(words);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        let sentence = text.lines().last().unwrap().to_owned();
+        assert!(output.stdout.is_empty() && sentence.starts_with("error: "), "{text}");
+        sentence
+    }
+}
+
+#[test]
+fn a_project_is_built_printed_and_locked() {
+    let shell = Shell::new();
+    let line = shell.ok(&["build"]);
+    assert!(line.starts_with("localhost/calc:1.0.0@sha256:") && line.lines().count() == 1, "{line}");
+    assert!(shell.path("calc.tar").is_file() && shell.path("run.lock.toml").is_file());
+    assert_eq!(shell.ok(&["build", "--locked", "--output", "oci:out", "--output", "tar:two.tar"]), line);
+    assert_eq!(fs::read(shell.path("calc.tar")).unwrap(), fs::read(shell.path("two.tar")).unwrap());
+    assert!(shell.path("out/oci-layout").is_file());
+    let json: serde_json::Value =
+        serde_json::from_str(&shell.ok(&["build", "--json", "--format", "layers", "."])).unwrap();
+    assert_eq!((&json["image"], &json["written"][0]), (&"localhost/calc:1.0.0".into(), &"./calc.tar".into()));
+    assert!(!line.contains(json["digest"].as_str().unwrap()));
+}
+
+#[test]
+fn a_build_that_fails_says_why_and_writes_nothing() {
+    let shell = Shell::new();
+    fs::write(shell.path("run.toml"), PROJECT.replace("[graph]", "[grahp]")).unwrap();
+    assert_eq!(
+        shell.refused(&["build"]),
+        "error: ./run.toml:6: there is no key «grahp»: did you mean «graph»?"
+    );
+    let file = "name = \"x\"\nversion = \"1.0.0\"\n[components.x]\nbuild = \"echo oh no >&2; false\"\noutput = \"x.wasm\"\n";
+    fs::write(shell.path("run.toml"), file).unwrap();
+    let output = shell.run(&["build", "--quiet"]);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.starts_with("x | oh no\nerror: component «x» was not built: "), "{text}");
+    assert!(shell.refused(&["build", "nowhere"]).contains("there is no nowhere/run.toml"));
+    assert_eq!(shell.run(&["build", "--output", "x.tar"]).status.code(), Some(2));
+    assert_eq!(fs::read_dir(shell.0.path()).unwrap().count(), 4);
+}
+
+#[test]
+fn components_are_linked_without_a_project() {
+    let shell = Shell::new();
+    let line = shell.ok(&["compose", "app.wat", "--plug", "math.wat", "-o", "out.wasm"]);
+    assert!(line.starts_with("out.wasm sha256:"), "{line}");
+    let seen = shell.ok(&["inspect", "out.wasm"]);
+    assert!(seen.contains("wasi:http/outgoing-handler") && !seen.contains("a:math"), "{seen}");
+    let linked = shell.ok(&[
+        "compose",
+        "app.wat",
+        "--plug",
+        "math.wat",
+        "--link",
+        "app:a:math/add=math",
+        "-o",
+        "2.wasm",
+    ]);
+    assert_eq!(linked.replace("2.wasm", "out.wasm"), line);
+    let sentence = shell.refused(&["compose", "app.wat", "-o", "no.wasm"]);
+    assert!(sentence.contains("nothing provides a:math/add@0.1.0 (imported by «app»)"), "{sentence}");
+    assert!(!shell.path("no.wasm").exists());
+    assert!(
+        shell
+            .refused(&["compose", "math.wat", "--world", "server", "-o", "no.wasm"])
+            .contains("wasi:http/proxy")
+    );
+}
+
+#[test]
+fn a_wac_file_says_itself_what_is_linked() {
+    let shell = Shell::new();
+    let text = "package a:out;\nlet math = new a:math { };\nlet app = new a:app { \"a:math/add@0.1.0\": math[\"a:math/add@0.1.2\"], ... };\nexport app...;\n";
+    fs::write(shell.path("out.wac"), text).unwrap();
+    let words =
+        ["compose", "out.wac", "--plug", "a:math=math.wat", "--plug", "a:app=app.wat", "-o", "out.wasm"];
+    shell.ok(&words);
+    assert!(shell.ok(&["inspect", "out.wasm"]).contains("command (wasi:cli/run@0.2.0)"));
+    fs::write(shell.path("out.wac"), text.replace("new a:math", "new a:maths")).unwrap();
+    let sentence = shell.refused(&words);
+    assert!(sentence.starts_with("error: out.wac:2: ") && sentence.contains("a:maths"), "{sentence}");
+    assert!(
+        shell.refused(&["compose", "out.wac", "--plug", "math.wat", "-o", "x.wasm"]).contains("NS:NAME=FILE")
+    );
+}
+
+#[test]
+fn scaffolded_yaml_grants_nothing_and_tells_what_may_be_needed() {
+    let shell = Shell::new();
+    let pod = shell.ok(&["scaffold", "app.wat", "--image", "registry.example/ns/calc:1"]);
+    assert!(pod.starts_with("apiVersion: v1\nkind: Pod\nmetadata:\n  name: calc\n"), "{pod}");
+    assert!(
+        pod.contains(
+            "  #   run.wasm/egress: \"https://api.example.com\"  # wasi:http/outgoing-handler@0.2.3\n"
+        ),
+        "{pod}"
+    );
+    assert!(
+        pod.contains("    image: \"registry.example/ns/calc:1\"\n") && pod.contains("# volumeMounts:"),
+        "{pod}"
+    );
+    assert!(pod.contains("  runtimeClassName: run-wasm\n") && !pod.contains("\n  annotations:"), "{pod}");
+
+    let service = shell.ok(&["scaffold", "server.wat", "--kind", "service"]);
+    assert!(
+        service.contains("kind: Deployment") && service.contains("\n---\napiVersion: v1\nkind: Service\n"),
+        "{service}"
+    );
+    assert!(service.contains("        ports: [{ containerPort: 8080 }]\n"), "{service}");
+    assert!(shell.ok(&["scaffold", "app.wat", "--kind", "job"]).contains("restartPolicy: Never"));
+    assert!(shell.refused(&["scaffold", "app.wat", "--kind", "service"]).contains("serves no HTTP"));
+    assert!(shell.refused(&["scaffold", "server.wat", "--kind", "job"]).contains("never ends"));
+    assert!(shell.refused(&["scaffold", "math.wat"]).contains("nothing that can be run"));
+}
+
+#[test]
+fn an_image_is_scaffolded_by_what_its_layers_are_together() {
+    let shell = Shell::new();
+    for format in ["image", "artifact", "layers"] {
+        shell.ok(&["build", "--format", format, "--output", "oci:out"]);
+        let pod = shell.ok(&["scaffold", "out"]);
+        assert!(
+            pod.contains("image: \"localhost/calc:1.0.0\"") && pod.contains("# wasi:http/outgoing-handler"),
+            "{pod}"
+        );
+    }
+    let blob = fs::read_dir(shell.path("out/blobs/sha256")).unwrap().next().unwrap().unwrap().path();
+    fs::write(blob, "x").unwrap();
+    assert!(shell.refused(&["scaffold", "out"]).contains("pull the image again"));
+}
+
+#[test]
+fn inspect_tells_what_a_pod_may_have_to_give() {
+    let shell = Shell::new();
+    let table = shell.ok(&["inspect", "app.wat"]);
+    assert!(
+        table.contains(
+            "may need   run.wasm/egress: \"https://api.example.com\"  # wasi:http/outgoing-handler@0.2.3\n"
+        ),
+        "{table}"
+    );
+    assert!(shell.ok(&["inspect", "math.wat"]).ends_with("may need   no grant\n"));
+    let json: serde_json::Value =
+        serde_json::from_str(&shell.ok(&["inspect", "--output", "json", "server.wat"])).unwrap();
+    assert_eq!(json["may_need"][0]["need"], "http-port");
+}
+
+#[test]
+fn completions_and_man_pages_are_of_this_program() {
+    let shell = Shell::new();
+    for name in ["bash", "zsh", "fish"] {
+        assert!(shell.ok(&["completions", name]).contains("scaffold"), "{name}");
+    }
+    assert!(shell.ok(&["man"]).contains("run\\-wasm"));
+    assert!(shell.ok(&["man", "build"]).contains("locked"));
+    assert!(shell.refused(&["man", "biuld"]).contains("no command «biuld»"));
+}
