@@ -2,6 +2,7 @@
 //! container of it, which wins.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::identity;
 use crate::listen::{self, Port};
 use crate::mode::Mode;
 use crate::mounts::Volume;
+use crate::plug;
 use crate::profile::{Clock, Profile, Random};
 use crate::units::{self, ByteSize};
 
@@ -31,10 +33,11 @@ const HTTP_REUSE: &str = "http-reuse";
 const HTTP_TIMEOUT: &str = "http-timeout";
 const LISTEN: &str = "listen";
 const MODE: &str = "mode";
+const PLUG: &str = "plug";
 const PROFILE: &str = "profile";
 const RANDOM: &str = "random";
 const TIMEOUT: &str = "timeout";
-const HONOURED: [&str; 15] = [
+const HONOURED: [&str; 16] = [
     CLOCK,
     COREDUMP,
     EGRESS,
@@ -47,12 +50,11 @@ const HONOURED: [&str; 15] = [
     HTTP_TIMEOUT,
     LISTEN,
     MODE,
+    PLUG,
     PROFILE,
     RANDOM,
     TIMEOUT,
 ];
-/// Keys of the design that later releases honour. Taking them in silence would promise what nobody keeps.
-const LATER: [&str; 1] = ["plug"];
 /// Written by kubelet, passed on by containerd (`container_annotations = ["io.kubernetes.container.*"]`).
 const KUBELET_PORTS: &str = "io.kubernetes.container.ports";
 
@@ -69,6 +71,7 @@ const HTTP_REUSE_EXAMPLE: &str = r#"run.wasm/http-reuse: "100""#;
 const HTTP_TIMEOUT_EXAMPLE: &str = r#"run.wasm/http-timeout: "30s""#;
 const LISTEN_EXAMPLE: &str = r#"run.wasm/listen: "8080/tcp, 53/udp""#;
 const MODE_EXAMPLE: &str = r#"run.wasm/mode: "shared""#;
+const PLUG_EXAMPLE: &str = r#"run.wasm/plug: "/deps/math.wasm, /deps/text.wasm""#;
 const PROFILE_EXAMPLE: &str = r#"run.wasm/profile: "strict""#;
 const RANDOM_EXAMPLE: &str = r#"run.wasm/random: "seed:42""#;
 const TIMEOUT_EXAMPLE: &str = r#"run.wasm/timeout: "30s""#;
@@ -184,6 +187,11 @@ impl<'a> Annotations<'a> {
         dump.map(Some).map_err(|why| wrong(name, why, COREDUMP_EXAMPLE))
     }
 
+    /// The components that are linked into the container's own, in this order.
+    pub(crate) fn plugs(&self) -> Result<Vec<PathBuf>, GrantError> {
+        Ok(self.value(PLUG, PLUG_EXAMPLE, plug::paths)?.unwrap_or_default())
+    }
+
     /// How long the guest may run.
     pub(crate) fn timeout(&self) -> Result<Option<Duration>, GrantError> {
         self.value(TIMEOUT, TIMEOUT_EXAMPLE, units::time)
@@ -266,7 +274,7 @@ fn wrong(annotation: &str, why: String, example: &str) -> GrantError {
 }
 
 /// The parts of a comma-separated list; none for an empty text.
-fn list<T>(text: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
+pub(crate) fn list<T>(text: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
     if text.trim().is_empty() {
         return Ok(Vec::new());
     }
@@ -282,9 +290,6 @@ fn check(annotation: &str, key: &str) -> Result<(), GrantError> {
         return Ok(());
     }
     let (annotation, known) = (shown(annotation), HONOURED.join(", "));
-    if LATER.contains(&key) {
-        return Err(GrantError::UnsupportedKey { annotation, key: shown(key), known });
-    }
     let nearest = nearest(key).map(|nearest| format!("{PREFIX}{nearest}"));
     Err(GrantError::UnknownKey { annotation, key: shown(key), nearest, known })
 }
@@ -293,8 +298,7 @@ fn check(annotation: &str, key: &str) -> Result<(), GrantError> {
 fn nearest(key: &str) -> Option<&'static str> {
     const FARTHEST: usize = 3;
     let key = key.to_ascii_lowercase();
-    let distances =
-        HONOURED.iter().chain(&LATER).map(|known| (strsim::damerau_levenshtein(&key, known), *known));
+    let distances = HONOURED.iter().map(|known| (strsim::damerau_levenshtein(&key, known), *known));
     distances
         .min()
         .filter(|(distance, known)| *distance <= FARTHEST && *distance < known.len())

@@ -56,11 +56,6 @@ pub enum GrantError {
     UnknownKey { annotation: String, key: String, nearest: Option<String>, known: String },
 
     #[error(
-        "annotation {annotation}: `{key}` is not supported by this release; remove it (supported: {known})"
-    )]
-    UnsupportedKey { annotation: String, key: String, known: String },
-
-    #[error(
         "the container asks for {asked}, and the strict profile has no network: what comes from it differs from run \
          to run; remove it, or write run.wasm/profile: standard"
     )]

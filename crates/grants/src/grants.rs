@@ -45,6 +45,8 @@ pub struct Grants {
     clock: Clock,
     random: Random,
     coredump: Option<CoreDump>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    plugs: Vec<PathBuf>,
 }
 
 /// The root filesystem.
@@ -91,6 +93,7 @@ pub fn derive(spec: &Spec, policy: &Policy) -> Result<Grants, GrantError> {
         clock: annotations.clock(profile)?,
         random: annotations.random(profile)?,
         coredump,
+        plugs: annotations.plugs()?,
     };
     refuse_network_in_strict(&grants)?;
     Ok(grants)
@@ -135,8 +138,12 @@ impl Grants {
             });
         }
         let args = process::args(process)?;
+        let entry = self.entry.for_exec(&args)?;
+        // Other Wasm is run as it is.
+        let plugs = if entry.path == self.entry.path { self.plugs.clone() } else { Vec::new() };
         Ok(Grants {
-            entry: self.entry.for_exec(&args)?,
+            entry,
+            plugs,
             args,
             env: process::env(process)?,
             cwd: process::cwd(process)?,
@@ -274,6 +281,11 @@ impl Grants {
     /// Where a trap leaves a core dump; `None`: nowhere.
     pub fn coredump(&self) -> Option<&CoreDump> {
         self.coredump.as_ref()
+    }
+
+    /// Components of the image that are linked into the entry: each serves it and those that stand before.
+    pub fn plugs(&self) -> &[PathBuf] {
+        &self.plugs
     }
 
     /// All of it for people: one line a grant. What may be a secret is not in it: values of the environment, and

@@ -18,6 +18,7 @@ mod mode;
 mod mounts;
 pub mod native;
 mod path;
+mod plug;
 pub mod policy;
 mod process;
 mod profile;

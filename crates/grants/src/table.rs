@@ -37,6 +37,9 @@ fn not_given(grants: &Grants) -> Table {
 fn rows(grants: &Grants) -> Table {
     let mut table = Table::default();
     table.row("entry", entry(grants));
+    if !grants.plugs().is_empty() {
+        table.row("plugs", list(grants.plugs().iter().map(|plug| shown(&plug.to_string_lossy())), ", "));
+    }
     table.row("args", args(grants.args()));
     table.row("env", list(grants.env().iter().map(|(name, _)| shown(name)), ", "));
     table.row("cwd", shown(grants.cwd()));

@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::path::Path;
+
 use grants::{Policy, Transport, derive};
 use serde_json::json;
 use support::{annotated, granted, refused, spec};
@@ -49,7 +51,7 @@ fn an_unknown_key_is_an_error_with_the_nearest_right_one() {
         refused(annotated("run.wasm/egres", "a.example.com")),
         "annotation run.wasm/egres: there is no key `egres`, did you mean run.wasm/egress?; this release knows clock, \
          coredump, egress, http-access-log, http-concurrency, http-max-body, http-max-instances, http-port, http-reuse, \
-         http-timeout, listen, mode, profile, random, timeout"
+         http-timeout, listen, mode, plug, profile, random, timeout"
     );
     assert!(refused(annotated("run.wasm/LISTEN", "80")).contains("did you mean run.wasm/listen?"));
     assert!(!refused(annotated("run.wasm/frobnicate", "1")).contains("did you mean"));
@@ -62,11 +64,27 @@ fn an_unknown_key_is_an_error_with_the_nearest_right_one() {
 }
 
 #[test]
-fn a_key_of_a_later_release_is_never_taken_in_silence() {
-    let sentence = refused(annotated("run.wasm/plug", "1"));
-    let begins =
-        "annotation run.wasm/plug: `plug` is not supported by this release; remove it (supported: clock, ";
-    assert!(sentence.starts_with(begins), "{sentence}");
+fn plugs_are_files_in_the_order_in_which_they_are_named() {
+    let grants = granted(annotated("run.wasm/plug", "/deps/b.wasm, /deps//./a.wasm"));
+    assert_eq!(grants.plugs(), [Path::new("/deps/b.wasm"), Path::new("/deps/a.wasm")]);
+    assert!(grants.table().contains("/deps/b.wasm, /deps/a.wasm"), "{}", grants.table());
+    assert!(granted(json!({})).plugs().is_empty());
+    let many = vec!["/a"; 40].join(",");
+    for (value, why) in [
+        ("", "it names no file"),
+        ("deps/a.wasm", "`deps/a.wasm` is not absolute"),
+        ("/deps/../a.wasm", "`/deps/../a.wasm` contains `..`"),
+        ("/a.wasm, /b.wasm, /./a.wasm", "it names `/a.wasm` twice"),
+        ("/a.wasm,,/b.wasm", "`/a.wasm,,/b.wasm` has an empty part between its commas"),
+        (many.as_str(), "it names 40 files; the limit is 31"),
+    ] {
+        assert_eq!(
+            refused(annotated("run.wasm/plug", value)),
+            format!(
+                "annotation run.wasm/plug: {why}; a right one is `run.wasm/plug: \"/deps/math.wasm, /deps/text.wasm\"`"
+            )
+        );
+    }
 }
 
 #[test]

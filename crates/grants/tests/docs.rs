@@ -38,13 +38,14 @@ fn the_annotations_of_the_page_are_granted() {
     assert_eq!((grants.http().port.get(), grants.http().max_body), (8080, Some(10 << 20)));
     assert_eq!(grants.timeout(), Some(Duration::from_secs(300)));
     assert_eq!(grants.coredump().unwrap().path, "/dumps/core.wasm");
+    assert_eq!(grants.plugs().len(), 2);
 }
 
 #[test]
 fn every_annotation_of_the_page_has_a_grammar_and_an_example() {
     let of_table = PAGE.split("`run.wasm/").skip(1).map(|rest| rest.split(['`', ':']).next().unwrap());
     let keys: std::collections::BTreeSet<_> = of_table.filter(|key| !key.contains('<')).collect();
-    assert_eq!(keys.len(), 15, "{keys:?}");
+    assert_eq!(keys.len(), 16, "{keys:?}");
     for key in keys {
         let headings = PAGE.lines().filter(|line| line.starts_with("### "));
         let family = if key.starts_with("http-") { "http-…" } else { key };

@@ -8,6 +8,7 @@ use grants::Profile;
 use wasmtime::Engine;
 
 use crate::engine::{self, Build, Flavour};
+use crate::link::{self, Parts};
 use crate::{concurrency, serving};
 
 /// What a compilation may use.
@@ -57,6 +58,8 @@ pub enum CompileError {
          strict profile runs what is built for WASI 0.2 or 0.1: build it so, or write run.wasm/profile: standard"
     )]
     Concurrent,
+    #[error("its components cannot be linked: {0}")]
+    Link(String),
     #[error("cannot {step}: {source}")]
     Io { step: &'static str, source: io::Error },
     #[error("cannot make the engine: {0}")]
@@ -69,12 +72,26 @@ pub enum CompileError {
 /// it would be run unchecked.
 pub fn compile(
     input: File,
-    mut output: File,
+    output: File,
     build: Build,
     limits: Limits,
 ) -> Result<CompileReport, CompileError> {
-    let bytes = read(input, limits.input)?;
-    let wasm = binary(&bytes)?;
+    compile_bytes(&read(input, limits.input)?, output, build)
+}
+
+/// The same of several components, which are linked first. `input` holds them one after the other.
+pub fn link_and_compile(
+    input: File,
+    parts: &Parts,
+    output: File,
+    build: Build,
+    limits: Limits,
+) -> Result<CompileReport, CompileError> {
+    compile_bytes(&link::link(&read(input, limits.input)?, parts)?, output, build)
+}
+
+fn compile_bytes(bytes: &[u8], mut output: File, build: Build) -> Result<CompileReport, CompileError> {
+    let wasm = binary(bytes)?;
     let kind = kind(&wasm)?;
     let concurrent = kind == Kind::Component && concurrency::is_used_by(&wasm);
     if concurrent && build.profile == Profile::Strict {
@@ -110,7 +127,7 @@ fn read(input: File, limit: u64) -> Result<Vec<u8>, CompileError> {
 }
 
 /// The binary form of what may be text.
-fn binary(bytes: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>, CompileError> {
+pub(crate) fn binary(bytes: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>, CompileError> {
     if bytes.starts_with(b"\0asm") {
         return Ok(bytes.into());
     }

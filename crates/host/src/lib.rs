@@ -15,6 +15,7 @@ pub mod compile;
 mod concurrency;
 pub mod engine;
 pub mod guest;
+pub mod link;
 pub mod memory;
 mod serving;
 pub mod tenants;

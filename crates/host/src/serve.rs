@@ -8,10 +8,11 @@ use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use crate::compile::Limits;
+use crate::compile::{Limits, link_and_compile};
 use crate::engine::Build;
 use crate::guest::{Denials, Outcome};
 use crate::jail;
+use crate::link::Parts;
 use crate::protocol::{Channel, Exit, Payload, Reply, Request, Role, Stdio, Traced};
 use crate::{alone, hold, tenants};
 
@@ -64,21 +65,26 @@ fn close_jail(channel: &Channel) -> io::Result<Option<(Role, Option<OwnedFd>)>> 
 /// What compilers are for.
 fn compile_all(channel: &Channel) -> io::Result<()> {
     while let Some((request, fds)) = channel.receive::<Request>()? {
-        let Request::Compile { build } = request else {
+        let Request::Compile { build, parts } = request else {
             return Err(io::Error::other("a compiler runs nothing"));
         };
-        channel.send(&compile(fds, build), &[])?;
+        channel.send(&compile(fds, build, parts.as_ref()), &[])?;
     }
     Ok(())
 }
 
 /// A compiler that has failed has said so and waits for its end.
-fn compile(fds: Vec<OwnedFd>, build: Build) -> Reply {
+fn compile(fds: Vec<OwnedFd>, build: Build, parts: Option<&Parts>) -> Reply {
     let refused = |message| Reply::Refused { id: String::new(), message, stale: false };
     let Ok([input, output]) = <[OwnedFd; 2]>::try_from(fds) else {
         return refused("a compilation lacks a descriptor".to_owned());
     };
-    match crate::compile::compile(input.into(), output.into(), build, Limits { input: MAX_WASM }) {
+    let (input, output, limits) = (input.into(), output.into(), Limits { input: MAX_WASM });
+    let compiled = match parts {
+        Some(parts) => link_and_compile(input, parts, output, build, limits),
+        None => crate::compile::compile(input, output, build, limits),
+    };
+    match compiled {
         Ok(_) => Reply::Ready { id: String::new(), serves: false },
         Err(error) => refused(cut(error.to_string())),
     }

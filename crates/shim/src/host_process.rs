@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use anyhow::{Context, Result, bail};
 use host::engine::Build;
 use host::jail::Jail;
+use host::link::Parts;
 use host::protocol::{Channel, Place, Reply, Request, Role, Stdio};
 use host::spawn::{Birth, Child, spawn};
 use rustix::process::{PidfdGetfdFlags, Signal, WaitId, WaitIdOptions, pidfd_getfd, waitid};
@@ -168,14 +169,15 @@ impl HostProcess {
         self.send(&Request::Launch { id, place, stdio, roots: launch.roots.is_some(), beside }, &fds)
     }
 
-    /// Compiles what `input` holds into `output`.
+    /// Compiles what `input` holds, alone or in parts, into `output`.
     pub async fn compile(
         &self,
         build: Build,
+        parts: Option<Parts>,
         input: BorrowedFd<'_>,
         output: BorrowedFd<'_>,
     ) -> Result<(), Refused> {
-        if let Err(error) = self.send(&Request::Compile { build }, &[input, output]) {
+        if let Err(error) = self.send(&Request::Compile { build, parts }, &[input, output]) {
             // How it went says more.
             return Err(Refused::Broken(self.unexpected(None).await.context(format!("{error:#}"))));
         }

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::Build;
 use crate::jail::Jail;
+use crate::link::Parts;
 
 /// The number under which a host finds its end of the control channel.
 pub const CONTROL_FD: i32 = 3;
@@ -50,8 +51,9 @@ pub enum Request {
     Count { id: String },
     /// Tell that the host is well; asked of hosts of many.
     Ping,
-    /// Compile. Descriptors: the Wasm to read, the file to write. Answered like a launch, and asked of compilers only.
-    Compile { build: Build },
+    /// Compile. Descriptors: the Wasm to read, the file to write. What consists of `parts` is linked first. Answered like a launch,
+    /// and asked of compilers only.
+    Compile { build: Build, parts: Option<Parts> },
 }
 
 /// What a child process is for.

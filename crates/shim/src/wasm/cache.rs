@@ -155,7 +155,7 @@ impl Cache {
         );
         let draft = File::from(draft.with_context(|| self.trouble())?);
         let input = source.bytes(containerd).await?;
-        let compiling = compiler::compile(&source.digest, build, &input, &draft, &self.policy);
+        let compiling = compiler::compile(&source.digest, build, input, &draft, &self.policy);
         let compiled = observe::stage(Stage::Compile, compiling).await;
         // The compiler knows neither the file's name nor the folder's.
         compiled.with_context(|| if self.is_full() { self.trouble() } else { source.name.clone() })?;

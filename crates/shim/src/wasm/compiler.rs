@@ -10,6 +10,7 @@ use host::jail::Jail;
 use host::protocol::Role;
 use image::Digest;
 
+use super::source::Input;
 use crate::host_process::{COMPILER, HostProcess, Refused};
 use crate::netns::Network;
 
@@ -20,7 +21,7 @@ const OPEN_FILES: u64 = 64;
 pub async fn compile(
     digest: &Digest,
     build: Build,
-    input: &File,
+    Input { file, parts }: Input,
     output: &File,
     limits: &Compile,
 ) -> Result<()> {
@@ -30,7 +31,7 @@ pub async fn compile(
             .enter(jail(limits), &Network::New, None, Role::Compiler, None)
             .await
             .context("the compiler's jail")?;
-        match compiler.compile(build, input.as_fd(), output.as_fd()).await {
+        match compiler.compile(build, parts, file.as_fd(), output.as_fd()).await {
             Ok(()) => Ok(()),
             Err(Refused::Broken(error)) => Err(error.context("the compiler failed")),
             Err(refused) => bail!(refused),
