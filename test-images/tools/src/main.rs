@@ -12,7 +12,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use wasi_preview1_component_adapter_provider::{
-    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER as COMMAND_ADAPTER,
+    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as ADAPTER_NAME,
+    WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER as COMMAND_ADAPTER,
     WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER as REACTOR_ADAPTER,
 };
 use wasmparser::{Parser, Validator, WasmFeatures};
@@ -35,8 +36,8 @@ fn component(module: &[u8], adapter: &[u8]) -> Result<Vec<u8>> {
 }
 
 fn command(input: &str, output: &str) -> Result<()> {
-    let component =
-        component(&read(input)?, COMMAND_ADAPTER).with_context(|| format!("cannot make a component of {input}"))?;
+    let component = component(&read(input)?, COMMAND_ADAPTER)
+        .with_context(|| format!("cannot make a component of {input}"))?;
     write(output, &component)
 }
 
@@ -65,7 +66,9 @@ fn main() -> Result<()> {
         ["wat", input, output] => binary(input, output),
         ["component", input, output] => command(input, output),
         ["reactor", wit, world, input, output] => reactor(wit, world, input, output),
-        ["go", wit, world, module, folder] => wit::World::parse(wit, world)?.bind_go(module, Path::new(folder)),
+        ["go", wit, world, module, folder] => {
+            wit::World::parse(wit, world)?.bind_go(module, Path::new(folder))
+        }
         ["check", ref paths @ ..] => paths.iter().try_for_each(|path| check(path)),
         _ => bail!(
             "usage: guest-tools wat IN OUT | component IN OUT | reactor WIT WORLD IN OUT | go WIT WORLD MODULE FOLDER | \

@@ -17,7 +17,8 @@ impl World {
     /// The world of that name in the package at `path`, a file or a folder.
     pub fn parse(path: &str, name: &str) -> Result<Self> {
         let mut wit = Resolve::default();
-        let (package, _files) = wit.push_path(path).with_context(|| format!("cannot read the WIT in {path}"))?;
+        let (package, _files) =
+            wit.push_path(path).with_context(|| format!("cannot read the WIT in {path}"))?;
         let world = wit.select_world(&[package], Some(name))?;
         Ok(Self { wit, world })
     }
