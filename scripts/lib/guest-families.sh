@@ -28,7 +28,7 @@ build_guest_tools() {
 # guest_tools ARGUMENT...: runs it, built when it is first needed.
 guest_tools() {
   local name
-  name=guests/tools-$(hash_of "$TEST_IMAGES"/tools/{Cargo.toml,Cargo.lock,src/*.rs})
+  name=guests/tools-$(hash_of "$TEST_IMAGES"/tools/{Cargo.toml,Cargo.lock,src/*})
   if [ ! -d "$CACHE/$name" ]; then
     ensure_rust
     cached "$name" build_guest_tools

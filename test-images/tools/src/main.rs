@@ -2,7 +2,7 @@
 //! `guest-tools component IN OUT`: a p1 command to a p2 component.
 //! `guest-tools reactor WIT WORLD IN OUT`: a p1 reactor with the exports of that world to a p2 component.
 //! `guest-tools go WIT WORLD MODULE FOLDER`: the Go of that world into FOLDER, the package `MODULE/FOLDER's name`; it calls
-//! packages `MODULE/export_...`.
+//! packages `MODULE/export_...`, whose functions call `collector.Run`.
 //! `guest-tools check FILE...`: whether each is valid; prints one line for each.
 
 mod wit;

@@ -8,6 +8,8 @@ use wit_bindgen_core::Files;
 use wit_bindgen_core::wit_parser::{Resolve, WorldId};
 use wit_component::{StringEncoding, embed_component_metadata};
 
+const COLLECTOR: &str = include_str!("collector.go");
+
 pub struct World {
     wit: Resolve,
     world: WorldId,
@@ -40,6 +42,7 @@ impl World {
         };
         let mut files = Files::default();
         options.build().generate(&mut self.wit, self.world, &mut files)?;
+        files.push("collector/collector.go", COLLECTOR.as_bytes());
         for (name, text) in files.iter() {
             let file = folder.join(name);
             if let Some(parent) = file.parent() {

@@ -7,12 +7,14 @@ import (
 
 	"go.bytecodealliance.org/pkg/wit/types"
 
+	"run-wasm.example/serve/bindings/collector"
 	"run-wasm.example/serve/bindings/wasi_http_types"
 )
 
 var count = 0
 
 func Handle(request *wasi_http_types.IncomingRequest, out *wasi_http_types.ResponseOutparam) {
+	collector.Run()
 	text := "hello from go\n"
 	switch request.PathWithQuery().SomeOr("") {
 	case "/trap":

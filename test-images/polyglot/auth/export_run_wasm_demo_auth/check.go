@@ -7,6 +7,7 @@ import (
 
 	"go.bytecodealliance.org/pkg/wit/types"
 
+	"run-wasm.example/auth/bindings/collector"
 	"run-wasm.example/auth/bindings/run_wasm_demo_auth"
 	"run-wasm.example/auth/jwt"
 )
@@ -18,6 +19,7 @@ type (
 
 // Check takes the secret from the environment variable JWT_SECRET.
 func Check(token string, now uint64) wit_types.Result[claims, refusal] {
+	collector.Run()
 	secret := os.Getenv("JWT_SECRET")
 	if secret == "" {
 		return wit_types.Err[claims](run_wasm_demo_auth.RefusalNoSecret)
