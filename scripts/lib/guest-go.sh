@@ -2,10 +2,10 @@
 # Guests in Go: its own compiler makes modules of WASI preview 1. Needs lib/common.sh, lib/debian.sh, lib/go.sh and
 # `guest_tools` of lib/guest-families.sh.
 
-# guest_go OUT ARGUMENT...: go build for WASI. What is built does not depend on where; without symbols it has half the size.
-# The bindings need the linker's leave (checklinkname) to ask the runtime for memory before it has started.
+# guest_go OUT ARGUMENT...: go build for WASI. What is built does not depend on where. The linker allows (checklinkname) what
+# the bindings do: they ask the runtime for memory before it has started.
 guest_go() {
-  GOOS=wasip1 GOARCH=wasm GOTOOLCHAIN=local "$GO" build -trimpath -buildvcs=false -ldflags='-s -w -checklinkname=0' -o "$@"
+  GOOS=wasip1 GOARCH=wasm GOTOOLCHAIN=local "$GO" build -trimpath -buildvcs=false -ldflags=-checklinkname=0 -o "$@"
 }
 
 # go_component FOLDER WIT WORLD OUT: the Go module in FOLDER, with bindings to that world, as a component.
