@@ -7,13 +7,15 @@ set -euo pipefail
 . "$ROOT/scripts/lib/debian.sh"
 . "$ROOT/scripts/lib/rust.sh"
 . "$ROOT/scripts/lib/node.sh"
+. "$ROOT/scripts/lib/go.sh"
 . "$ROOT/scripts/lib/guest-rust.sh"
+. "$ROOT/scripts/lib/guest-go.sh"
 . "$ROOT/scripts/lib/guest-families.sh"
 
 # Rust's release and cargo's settings are looked up from here.
 cd "$ROOT"
 
-FAMILIES=(rust rust_p3 wat c javascript python)
+FAMILIES=(rust rust_p3 wat c javascript python go polyglot)
 GUESTS=$ROOT/target/guests
 
 # files_of FAMILY: what it makes, one file a line.
@@ -35,7 +37,7 @@ wanted() {
 state_of() {
   local sources
   mapfile -t sources < <("sources_of_$1" | sed 's,^,test-images/,')
-  find "${sources[@]}" scripts/guests.sh scripts/lib/guest-rust.sh scripts/lib/guest-families.sh rust-toolchain.toml -type f \
+  find "${sources[@]}" scripts/guests.sh scripts/lib/guest-{rust,go,families}.sh rust-toolchain.toml -type f \
     -not -path '*/target/*' -not -path '*/node_modules/*' -not -path '*/__pycache__/*' -print0 |
     sort -z | xargs -0 sha256sum | sha256sum | cut -c 1-16
 }

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # The families of guests. For each: `sources_of_FAMILY` (what it is made from, in test-images), `files_of_FAMILY` (what it
-# makes), and `build_FAMILY FOLDER` (makes it). Needs lib/common.sh, lib/debian.sh, lib/rust.sh, lib/node.sh
-# and lib/guest-rust.sh.
+# makes), and `build_FAMILY FOLDER` (makes it). Needs lib/common.sh, lib/debian.sh, lib/rust.sh, lib/node.sh, lib/go.sh,
+# lib/guest-rust.sh and lib/guest-go.sh.
 
 TEST_IMAGES=$ROOT/test-images
 
@@ -28,7 +28,7 @@ build_guest_tools() {
 # guest_tools ARGUMENT...: runs it, built when it is first needed.
 guest_tools() {
   local name
-  name=guests/tools-$(hash_of "$TEST_IMAGES"/tools/{Cargo.toml,Cargo.lock,src/main.rs})
+  name=guests/tools-$(hash_of "$TEST_IMAGES"/tools/{Cargo.toml,Cargo.lock,src/*})
   if [ ! -d "$CACHE/$name" ]; then
     ensure_rust
     cached "$name" build_guest_tools
@@ -160,14 +160,55 @@ unpack_componentize_py() {
   "$1/venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$TEST_IMAGES/python/requirements.txt"
 }
 
-build_python() {
-  local name tool
+# componentize_py WIT WORLD FOLDER MODULE OUT: the Python module in FOLDER as a component.
+componentize_py() {
+  local tool
   python3 -c 'import ensurepip' 2>/dev/null || install_packages python3 python3-venv
   tool=guests/componentize-py-$(hash_of "$TEST_IMAGES/python/requirements.txt")
   cached "$tool" unpack_componentize_py
+  # By its function: the program that pip makes knows only the folder of before the cache's rename.
+  "$CACHE/$tool/venv/bin/python" -c 'import componentize_py; componentize_py.script()' --quiet --wit-path "$1" --world "$2" \
+    componentize --python-path "$3" "$4" --output "$5"
+}
+
+build_python() {
+  local name
   for name in $(names_in python py); do
-    # By its function: the program that pip makes knows only the folder of before the cache's rename.
-    "$CACHE/$tool/venv/bin/python" -c 'import componentize_py; componentize_py.script()' --quiet --wit-path "$TEST_IMAGES/wit" \
-      --world "$(world_of "$name")" componentize --python-path "$TEST_IMAGES/python" "$name" --output "$1/${name//_/-}.wasm"
+    componentize_py "$TEST_IMAGES/wit" "$(world_of "$name")" "$TEST_IMAGES/python" "$name" "$1/${name//_/-}.wasm"
   done
+}
+
+# --- Go: a module by its own compiler and the component around it, and a server
+
+sources_of_go() { printf '%s\n' go wit tools; }
+
+files_of_go() {
+  names_in go go | both_forms
+  echo serve-go.wasm
+}
+
+build_go() {
+  local name
+  ensure_go
+  for name in $(names_in go go); do
+    guest_go "$1/$name.p1.wasm" "$TEST_IMAGES/go/$name.go"
+    guest_tools component "$1/$name.p1.wasm" "$1/$name.wasm"
+  done
+  go_component "$TEST_IMAGES/go/serve" "$TEST_IMAGES/wit" server "$1/serve-go.wasm"
+}
+
+# --- one application in three languages, as its three components
+
+sources_of_polyglot() { printf '%s\n' polyglot python/requirements.txt tools; }
+
+files_of_polyglot() { printf '%s\n' polyglot-auth.wasm polyglot-pages.wasm polyglot-router.wasm; }
+
+build_polyglot() {
+  local source=$TEST_IMAGES/polyglot target=$CACHE/guests/target-polyglot
+  ensure_guest_rust
+  CARGO_TARGET_DIR=$target guest_cargo build --quiet --locked --release --target wasm32-wasip2 --manifest-path "$source/router/Cargo.toml"
+  cp "$target/wasm32-wasip2/release/polyglot_router.wasm" "$1/polyglot-router.wasm"
+  ensure_go
+  go_component "$source/auth" "$source/wit" authenticator "$1/polyglot-auth.wasm"
+  componentize_py "$source/wit" renderer "$source/pages" app "$1/polyglot-pages.wasm"
 }

@@ -1,13 +1,20 @@
 //! `guest-tools wat IN OUT`: WAT text to binary, unchecked, so that invalid guests can be made on purpose.
 //! `guest-tools component IN OUT`: a p1 command to a p2 component.
+//! `guest-tools reactor WIT WORLD IN OUT`: a p1 reactor with the exports of that world to a p2 component.
+//! `guest-tools go WIT WORLD MODULE FOLDER`: the Go of that world into FOLDER, the package `MODULE/FOLDER's name`; it calls
+//! packages `MODULE/export_...`, whose functions call `collector.Run`.
 //! `guest-tools check FILE...`: whether each is valid; prints one line for each.
+
+mod wit;
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use wasi_preview1_component_adapter_provider::{
-    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER as COMMAND_ADAPTER,
+    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as ADAPTER_NAME,
+    WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER as COMMAND_ADAPTER,
+    WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER as REACTOR_ADAPTER,
 };
 use wasmparser::{Parser, Validator, WasmFeatures};
 use wit_component::ComponentEncoder;
@@ -24,13 +31,20 @@ fn binary(input: &str, output: &str) -> Result<()> {
     write(output, &wat::parse_file(Path::new(input))?)
 }
 
-fn component(input: &str, output: &str) -> Result<()> {
-    let component = ComponentEncoder::default()
-        .validate(true)
-        .module(&read(input)?)?
-        .adapter(ADAPTER_NAME, COMMAND_ADAPTER)?
-        .encode()
+fn component(module: &[u8], adapter: &[u8]) -> Result<Vec<u8>> {
+    ComponentEncoder::default().validate(true).module(module)?.adapter(ADAPTER_NAME, adapter)?.encode()
+}
+
+fn command(input: &str, output: &str) -> Result<()> {
+    let component = component(&read(input)?, COMMAND_ADAPTER)
         .with_context(|| format!("cannot make a component of {input}"))?;
+    write(output, &component)
+}
+
+fn reactor(wit: &str, world: &str, input: &str, output: &str) -> Result<()> {
+    let module = wit::World::parse(wit, world)?.embed(read(input)?)?;
+    let component =
+        component(&module, REACTOR_ADAPTER).with_context(|| format!("cannot make a {world} of {input}"))?;
     write(output, &component)
 }
 
@@ -50,8 +64,15 @@ fn main() -> Result<()> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["wat", input, output] => binary(input, output),
-        ["component", input, output] => component(input, output),
+        ["component", input, output] => command(input, output),
+        ["reactor", wit, world, input, output] => reactor(wit, world, input, output),
+        ["go", wit, world, module, folder] => {
+            wit::World::parse(wit, world)?.bind_go(module, Path::new(folder))
+        }
         ["check", ref paths @ ..] => paths.iter().try_for_each(|path| check(path)),
-        _ => bail!("usage: guest-tools wat IN OUT | component IN OUT | check FILE..."),
+        _ => bail!(
+            "usage: guest-tools wat IN OUT | component IN OUT | reactor WIT WORLD IN OUT | go WIT WORLD MODULE FOLDER | \
+             check FILE..."
+        ),
     }
 }
