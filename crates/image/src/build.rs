@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+pub use self::canonical::json as canonical_json;
 pub use self::layout::Layout;
 pub use self::rootfs::Node;
 use crate::{Digest, ImageError, Kind, inspect, manifest, media, sniff};
