@@ -51,6 +51,12 @@ impl Client {
             }
         }
         let media_type = media_type(&headers);
+        // A page to log in at, say.
+        if !media_type.is_empty() && !media::is_manifest(&media_type) && !media::is_index(&media_type) {
+            return Err(RegistryError::Refused(format!(
+                "{reference} is a document of the type «{media_type}», which is no manifest or index of OCI's or docker's"
+            )));
+        }
         let size = bytes.len() as u64;
         let descriptor = Descriptor { media_type, digest, size, annotations: Default::default() };
         Ok(Some(Fetched { descriptor, bytes }))

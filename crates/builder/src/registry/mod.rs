@@ -24,6 +24,7 @@ mod retry;
 mod source;
 mod store;
 mod tags;
+mod tasks;
 mod tls;
 mod token;
 mod upload;

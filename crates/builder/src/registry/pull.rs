@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use image::manifest::{ARCHITECTURE, MAX_DEPTH, MAX_ENTRIES};
 use image::{Descriptor, Digest, Document, Manifest, manifest};
-use tokio::task::JoinSet;
 
 use super::client::Client;
 use super::error::RegistryError;
 use super::manifests::Fetched;
 use super::reference::{Reference, Repository};
 use super::store::Store;
+use super::tasks::side_by_side;
 
 /// What of an index is pulled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl Client {
             Walk { client: self, repository: reference.repository(), platforms, seen: BTreeSet::new() };
         let mut found = Found::default();
         let (image, manifest) = walk.document(root.clone(), 0, &mut found).await?;
-        self.side_by_side(reference.repository(), found.blobs.clone(), store).await?;
+        self.blobs(reference.repository(), found.blobs.clone(), store).await?;
         // The documents that hold the rest together come when all of that is there, the outermost last.
         for document in &found.documents {
             store.write(&document.bytes)?;
@@ -60,37 +60,17 @@ impl Client {
         Ok(Pulled { root: root.descriptor, image, manifest, content })
     }
 
-    async fn side_by_side(
+    async fn blobs(
         &self,
         repository: &Repository,
         blobs: Vec<Descriptor>,
         store: &Store,
     ) -> Result<(), RegistryError> {
-        let mut running = JoinSet::new();
-        for blob in blobs {
-            if running.len() >= self.options().side_by_side {
-                finished(running.join_next().await)?;
-            }
+        let tasks = blobs.into_iter().map(|blob| {
             let (client, repository, store) = (self.clone(), repository.clone(), store.clone());
-            running.spawn(async move { client.blob(&repository, &blob, &store).await });
-        }
-        while let Some(done) = running.join_next().await {
-            finished(Some(done))?;
-        }
-        Ok(())
-    }
-}
-
-/// The result of one of several tasks; the others end when the set is dropped.
-pub(super) fn finished(
-    done: Option<Result<Result<(), RegistryError>, tokio::task::JoinError>>,
-) -> Result<(), RegistryError> {
-    match done {
-        None => Ok(()),
-        Some(Ok(result)) => result,
-        Some(Err(error)) => {
-            Err(RegistryError::Refused(format!("a transfer ended without a result: {error}")))
-        }
+            async move { client.blob(&repository, &blob, &store).await }
+        });
+        side_by_side(self.options().side_by_side, tasks).await
     }
 }
 

@@ -5,13 +5,12 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use image::manifest::{MAX_DEPTH, MAX_ENTRIES};
 use image::{Descriptor, Digest, Document, manifest};
-use tokio::task::JoinSet;
 
 use super::client::Client;
 use super::error::RegistryError;
-use super::pull::finished;
 use super::reference::{Reference, Repository};
 use super::source::Source;
+use super::tasks::side_by_side;
 
 /// All that belongs to an image, in the order in which a registry takes it.
 #[derive(Debug, Default)]
@@ -116,18 +115,12 @@ impl Client {
         repository: &Repository,
         mount: &[String],
     ) -> Result<(), RegistryError> {
-        let mut running = JoinSet::new();
-        for blob in plan.blobs.clone() {
-            if running.len() >= self.options().side_by_side {
-                finished(running.join_next().await)?;
-            }
+        let tasks = plan.blobs.clone().into_iter().map(|blob| {
             let (client, repository, source, mount) =
                 (self.clone(), repository.clone(), source.clone(), mount.to_vec());
-            running.spawn(async move { client.put_blob(&repository, &source, &blob, &mount).await });
-        }
-        while let Some(done) = running.join_next().await {
-            finished(Some(done))?;
-        }
+            async move { client.put_blob(&repository, &source, &blob, &mount).await }
+        });
+        side_by_side(self.options().side_by_side, tasks).await?;
         let inner = plan.documents.len().saturating_sub(1);
         for (descriptor, bytes) in plan.documents.iter().take(inner) {
             let reference = repository.with_digest(descriptor.digest);

@@ -41,7 +41,7 @@ impl Client {
     /// # Errors
     /// A sentence.
     pub async fn has_blob(&self, repository: &Repository, digest: &Digest) -> Result<bool, RegistryError> {
-        let what = format!("the question for the blob {digest} of {repository}");
+        let what = format!("the blob {digest} of {repository}");
         let url = self.url(repository, &format!("blobs/{digest}"))?;
         let call = Call::new(repository, Access::Push, Method::HEAD, url, what);
         let response = self.send(&call).await?;

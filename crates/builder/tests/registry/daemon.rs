@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 pub struct Daemon {
     process: Child,
-    folder: TempDir,
+    _folder: TempDir,
     pub address: String,
 }
 
@@ -44,26 +44,7 @@ impl Daemon {
             .spawn()
             .expect("docker-registry starts");
         let address = listening(process.stderr.take().unwrap());
-        Daemon { process, folder, address }
-    }
-
-    pub fn storage(&self) -> PathBuf {
-        self.folder.path().join("storage")
-    }
-
-    /// How many uploads were begun and neither finished nor ended.
-    pub fn unfinished_uploads(&self) -> usize {
-        fn count(folder: &Path) -> usize {
-            let Ok(entries) = fs::read_dir(folder) else { return 0 };
-            entries
-                .flatten()
-                .map(|entry| match entry.file_name() == "_uploads" {
-                    true => fs::read_dir(entry.path()).unwrap().count(),
-                    false => count(&entry.path()),
-                })
-                .sum()
-        }
-        count(&self.storage())
+        Daemon { process, _folder: folder, address }
     }
 }
 

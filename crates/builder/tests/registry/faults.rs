@@ -36,6 +36,11 @@ impl Reply {
         Reply { status, headers: Vec::new(), body, length, broken_after: None, stalls: false }
     }
 
+    /// No answer at all.
+    pub fn hangs_up() -> Reply {
+        Reply::new(0, "")
+    }
+
     pub fn header(mut self, name: &str, value: impl Into<String>) -> Reply {
         self.headers.push((name.into(), value.into()));
         self
@@ -121,6 +126,9 @@ fn serve(
             nth
         };
         let reply = script(&request, nth);
+        if reply.status == 0 {
+            return stream.shutdown(Shutdown::Both);
+        }
         let mut head = format!("HTTP/1.1 {} Status\r\n", reply.status);
         for (name, value) in &reply.headers {
             head += &format!("{name}: {value}\r\n");

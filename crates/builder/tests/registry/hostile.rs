@@ -130,7 +130,7 @@ async fn a_manifest_of_another_digest_than_was_asked_for() {
 #[tokio::test]
 async fn documents_of_no_sort() {
     for (reply, words) in [
-        (document("<html>", "text/html"), "is of the media type «text/html»"),
+        (document("<html>", "text/html"), "is a document of the type «text/html»"),
         (document("{", MANIFEST), "cannot be read"),
         (document(r#"{"manifests": [], "layers": []}"#, INDEX), "an index and a manifest at once"),
         (document(r#"{"manifests": []}"#, MANIFEST), "its content is of the other kind"),
@@ -141,7 +141,7 @@ async fn documents_of_no_sort() {
         (
             Reply::new(200, manifest(b"x", 1))
                 .header("Content-Type", "application/vnd.docker.distribution.manifest.v1+prettyjws"),
-            "not supported",
+            "which is no manifest",
         ),
     ] {
         let server = Server::start(move |_, _| reply.clone());

@@ -3,7 +3,7 @@
 use std::fs;
 
 use builder::registry::{Client, Options, Platforms, Reference, Silent, Source};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 use crate::daemon::Daemon;
 use crate::kit::{Kit, image, options, sentence};
@@ -11,6 +11,7 @@ use crate::kit::{Kit, image, options, sentence};
 /// A registry with a certificate of an authority that nobody knows, and that authority's own certificate.
 fn with_tls(folder: &std::path::Path) -> (Daemon, std::path::PathBuf) {
     let mut authority = CertificateParams::new(Vec::<String>::new()).unwrap();
+    authority.distinguished_name.push(DnType::CommonName, folder.display().to_string());
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority_key = KeyPair::generate().unwrap();
     let authority_certificate = authority.self_signed(&authority_key).unwrap();
