@@ -13,6 +13,7 @@ mod output;
 mod pack;
 mod ps;
 mod records;
+mod registry;
 mod scaffold;
 mod shims;
 mod top;
@@ -42,6 +43,14 @@ enum Command {
     Inspect(inspect::Args),
     /// Pack Wasm files as an OCI image that `ctr images import` takes.
     Image(pack::Args),
+    /// Push an image to a registry.
+    Push(registry::push::Args),
+    /// Pull an image from a registry.
+    Pull(registry::pull::Args),
+    /// Publish an image as a version, which is never overwritten.
+    Publish(registry::publish::Args),
+    /// List the tags of a repository.
+    Tags(registry::tags::Args),
     /// List the containers that run-wasm runs on this node.
     Ps(ps::Args),
     /// Show what the containers of this node use.
@@ -66,6 +75,10 @@ impl Cli {
             Command::Scaffold(args) => args.run(out),
             Command::Inspect(args) => args.run(out),
             Command::Image(args) => args.run(out),
+            Command::Push(args) => args.run(out),
+            Command::Pull(args) => args.run(out),
+            Command::Publish(args) => args.run(out),
+            Command::Tags(args) => args.run(out),
             Command::Ps(args) => args.run(out),
             Command::Top(args) => args.run(out),
             Command::Debug(args) => args.run(out),

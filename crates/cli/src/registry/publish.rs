@@ -1,0 +1,64 @@
+//! `run-wasm publish`.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use builder::registry::Reference;
+use semver::Version;
+use serde::Serialize;
+
+use super::push::Pick;
+use super::{Access, Report};
+
+/// A release 1.2.3 also moves the tags 1.2, 1 and latest, each when no newer release stands behind it; a pre-release moves
+/// none. A version that is there is never overwritten: the same image again is no error, another one is.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: run-wasm publish math.tar registry.example/team/math:1.2.3")]
+pub struct Args {
+    /// An OCI layout: a folder or a tar, such as `run-wasm image` writes.
+    #[arg(value_name = "LAYOUT")]
+    source: PathBuf,
+    /// registry/name:version, with a version of three numbers (semver).
+    #[arg(value_name = "REF")]
+    reference: Reference,
+    #[command(flatten)]
+    pick: Pick,
+    #[command(flatten)]
+    access: Access,
+    #[command(flatten)]
+    report: Report,
+}
+
+#[derive(Debug, Serialize)]
+struct Done {
+    repository: String,
+    digest: String,
+    tags: Vec<String>,
+    was_there: bool,
+}
+
+impl Args {
+    pub fn run(self, out: &mut impl Write) -> Result<()> {
+        let repository = self.reference.repository();
+        let tag = self.reference.tag().unwrap_or_default();
+        let version: Version = tag.parse().with_context(|| {
+            format!("«{tag}» is no version: publish as {repository}:1.2.3, or push under any tag by `run-wasm push`")
+        })?;
+        let source = self.pick.source(&self.source)?;
+        let client = self.access.client(repository, self.report.progress())?;
+        let published = super::run(async {
+            Ok(client.publish(&source, repository, &version, self.pick.mount_from()).await?)
+        })?;
+        let done = Done {
+            repository: repository.to_string(),
+            digest: published.digest.to_string(),
+            tags: published.tags,
+            was_there: published.was_there,
+        };
+        self.report.write(out, &done, |done| {
+            let line = |tag: &String| format!("{}:{tag}@{}\n", done.repository, done.digest);
+            done.tags.iter().map(line).collect()
+        })
+    }
+}

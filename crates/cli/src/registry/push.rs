@@ -1,0 +1,73 @@
+//! `run-wasm push`.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use builder::registry::{Reference, Source};
+use serde::Serialize;
+
+use super::{Access, Report};
+
+/// Blobs that the registry has are not sent again; the tag is set last, so that it never leads to half an image.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Credentials are docker's: `docker login`, or whatever writes ~/.docker/config.json.\n\n\
+                        Example: run-wasm push hello.tar registry.example/team/hello:1.2.3"
+)]
+pub struct Args {
+    /// An OCI layout: a folder or a tar, such as `run-wasm image` writes.
+    #[arg(value_name = "LAYOUT")]
+    source: PathBuf,
+    /// Where to: registry/name:tag. Without a tag, only the digest leads to it.
+    #[arg(value_name = "REF")]
+    reference: Reference,
+    #[command(flatten)]
+    pub pick: Pick,
+    #[command(flatten)]
+    access: Access,
+    #[command(flatten)]
+    report: Report,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct Pick {
+    /// Which image of a layout that has several: its tag, full name or digest.
+    #[arg(long, value_name = "NAME")]
+    image: Option<String>,
+    /// A repository of the same registry that may have some of the layers already; may be repeated.
+    #[arg(long, value_name = "PATH")]
+    mount_from: Vec<String>,
+}
+
+impl Pick {
+    pub fn source(&self, path: &std::path::Path) -> Result<Source> {
+        Ok(Source::open(path, self.image.as_deref())?)
+    }
+
+    pub fn mount_from(&self) -> &[String] {
+        &self.mount_from
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Pushed {
+    reference: String,
+    digest: String,
+}
+
+impl Args {
+    pub fn run(self, out: &mut impl Write) -> Result<()> {
+        let source = self.pick.source(&self.source)?;
+        let client = self.access.client(self.reference.repository(), self.report.progress())?;
+        let digest =
+            super::run(async { Ok(client.push(&source, &self.reference, self.pick.mount_from()).await?) })?;
+        let repository = self.reference.repository();
+        let name = match self.reference.tag() {
+            Some(tag) => format!("{repository}:{tag}"),
+            None => repository.to_string(),
+        };
+        let pushed = Pushed { reference: format!("{name}@{digest}"), digest: digest.to_string() };
+        self.report.write(out, &pushed, |pushed| format!("{}\n", pushed.reference))
+    }
+}
