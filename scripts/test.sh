@@ -15,6 +15,7 @@
 #   faults       broken input, full disks, kill -9 at every step
 #   life         exec, pause, resize, a containerd that is away, in both modes
 #   http         components that serve, in both modes; h2spec
+#   polyglot     one application in Rust, Go and Python, linked at build and at load, in both modes
 #   chaos        everything at once in any order, while whatever can fail does, CHAOS_SECONDS (30) each; in both modes
 #   shared       those from containerd to faults in shared mode, and the faults of a manager and its hosts
 #   kubernetes   pods under a real kubelet
@@ -25,7 +26,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 for part in common debian go rust prerequisites containerd h2spec kubernetes machine; do . "$here/lib/$part.sh"; done
 cd "$ROOT"
 
-stages=(lint build guests unit fuzz containerd cri sandboxer jail grants escapes strict faults life http chaos shared kubernetes cgroup2)
+stages=(lint build guests unit fuzz containerd cri sandboxer jail grants escapes strict faults life http polyglot chaos shared kubernetes cgroup2)
 longest_file=600
 export CONTAINERD_1_7 CONTAINERD_2_1 CONTAINERD_NEWEST SHIM_DIR=$BUILT GUESTS=$ROOT/target/guests CNI_BIN REGISTRY_BIN BUSYBOX_BIN H2SPEC_BIN
 
@@ -58,7 +59,7 @@ stage_guests() { "$here/guests.sh"; }
 
 stage_unit() {
   local file tests=()
-  for file in crates/{grants,image,host,shim,cli}/tests/*.rs; do
+  for file in crates/{grants,image,builder,host,shim,cli}/tests/*.rs; do
     # The jail has a stage of its own.
     [ ! -f "$file" ] || [ "$file" = crates/host/tests/jail.rs ] || tests+=(--test "$(basename "$file" .rs)")
   done
@@ -116,6 +117,11 @@ stage_http() {
   ensure_h2spec
   e2e http --test-threads=3
   RUN_WASM_TESTS_MODE=shared run_tests --test http -- --test-threads=3
+}
+
+stage_polyglot() {
+  e2e polyglot
+  RUN_WASM_TESTS_MODE=shared run_tests --test polyglot
 }
 
 # Prints what was done, which faults there were, and the seed that replays it.

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -239,6 +239,12 @@ impl Containerd {
             imported.push(reference.clone());
         }
         Ok(reference)
+    }
+
+    /// A run of the image `reference` in a tar that somebody else has packed.
+    pub fn run_tar(&self, tar: &Path, reference: &str) -> Run<'_> {
+        let import = self.ctr(["images".as_ref(), "import".as_ref(), "--local".as_ref(), tar.as_os_str()]);
+        Run::new(self, import.and_then(Outcome::success).map(|_| reference.to_owned()), "")
     }
 
     /// A run of a guest of test-images, packed as a pure Wasm image.

@@ -1,6 +1,7 @@
 //! Where the things under test are.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Context, Result};
 
@@ -15,6 +16,11 @@ pub(crate) fn folder(name: &str) -> Result<PathBuf> {
 /// The shim's program file.
 pub fn shim_binary() -> Result<PathBuf> {
     Ok(folder("SHIM_DIR")?.join("containerd-shim-run-v2"))
+}
+
+/// A call of `run-wasm`.
+pub fn command_line() -> Result<Command> {
+    Ok(Command::new(folder("SHIM_DIR")?.join("run-wasm")))
 }
 
 /// The bytes of a guest of test-images, e.g. `hello.wasm`.

@@ -1,8 +1,6 @@
 //! Components that serve HTTP, in WASI 0.2 and 0.3, under containerd 1.7 and 2.1: what they answer, what their clients may do
 //! to them, what they may do to their clients, and how they end.
 
-#[path = "http/client.rs"]
-mod client;
 #[path = "http/clients.rs"]
 mod clients;
 #[path = "http/conformance.rs"]

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::client::{ADDRESS, connect, field, get, idle, read, rest, say};
+use testkit::http::{ADDRESS, connect, field, get, idle, read, rest, say};
 
 testkit::stories! {
     fn oversize_heads_and_bodies_are_refused(daemon) {

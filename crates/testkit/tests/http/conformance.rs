@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::Context;
 
-use crate::client::connect;
+use testkit::http::connect;
 
 testkit::stories! {
     fn http_2_is_spoken_as_h2spec_wants_it(daemon) {

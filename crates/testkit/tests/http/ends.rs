@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use testkit::eventually;
 
 use crate::BOTH;
-use crate::client::{ADDRESS, connect, field, get, read};
+use testkit::http::{ADDRESS, connect, field, get, read};
 
 testkit::stories! {
     fn a_server_that_is_asked_to_end_answers_what_it_was_asked_and_takes_nothing_more(daemon) {

@@ -1,7 +1,7 @@
 //! What guests do to their clients, and that nobody else notices.
 
 use crate::BOTH;
-use crate::client::{field, get};
+use testkit::http::{field, get};
 
 testkit::stories! {
     fn a_trap_is_a_500_with_its_reason_on_stderr_and_the_server_goes_on(daemon) {

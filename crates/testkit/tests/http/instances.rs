@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::TcpStream;
 
 use crate::BOTH;
-use crate::client::{connect, read};
+use testkit::http::{connect, read};
 
 /// What so many requests in a row are told of how many their instance has had.
 fn counts(stream: &mut TcpStream, requests: usize) -> anyhow::Result<Vec<u32>> {

@@ -1,6 +1,6 @@
 //! Servers in other languages than Rust.
 
-use crate::client::get;
+use testkit::http::get;
 
 testkit::stories! {
     fn servers_in_javascript_and_python_answer_and_survive_what_they_throw(daemon) {

@@ -5,7 +5,7 @@ use testkit::peers::Collector;
 use testkit::{metrics, until};
 
 use crate::BOTH;
-use crate::client::{get, say};
+use testkit::http::{get, say};
 
 testkit::stories! {
     fn what_a_server_has_done_is_among_the_metrics_of_its_shim(daemon) {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use testkit::Nest;
 
 use crate::BOTH;
-use crate::client::{get, read_head};
+use testkit::http::{get, read_head};
 
 /// Answers every request on every connection with an empty body; its address, and how many connections it has had.
 fn answerer(nest: &Nest) -> anyhow::Result<(String, Arc<AtomicU32>)> {

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use testkit::until;
 
-use crate::client::{connect_to, idle, read};
+use testkit::http::{connect_to, idle, read};
 
 testkit::pod_stories! {
     fn a_server_is_reached_at_its_declared_port_and_neighbours_do_not_share_one(node) {

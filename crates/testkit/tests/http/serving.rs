@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 
 use crate::BOTH;
-use crate::client::{connect, connect_to, field, get, http2, piece, read, read_head, say};
+use testkit::http::{connect, connect_to, field, get, http2, piece, read, read_head, say};
 
 testkit::stories! {
     fn a_server_answers_with_all_that_its_container_was_given(daemon) {
@@ -72,7 +72,7 @@ testkit::stories! {
         // One behind the other.
         write!(stream, "GET /count HTTP/1.1\r\nHost: test\r\n\r\nHEAD /hello HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")?;
         assert_eq!(read(&mut stream)?.body, "1\n");
-        let last = crate::client::rest(&mut stream)?;
+        let last = testkit::http::rest(&mut stream)?;
         assert!(last.starts_with("HTTP/1.1 200") && last.ends_with("\r\n\r\n"), "{last}");
         let old = say(daemon.nest(), "GET /hello HTTP/1.0\r\n\r\n")?;
         assert_eq!((old.status, old.body.as_str()), (200, "hello by 0.2\n"));

@@ -5,7 +5,8 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use testkit::{Nest, Run, tell, until};
+use testkit::http::connect_to;
+use testkit::{Nest, Run, tell};
 
 use crate::{alone_on_the_machine, guest};
 
@@ -22,11 +23,7 @@ fn server<'a>(run: Run<'a>, port: u16) -> Run<'a> {
 }
 
 fn connect(nest: &Nest, port: u16) -> Result<TcpStream> {
-    let stream = until("the server listens", 60, || {
-        Ok(nest.in_network(|| TcpStream::connect(("127.0.0.1", port)))?.ok())
-    })?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
+    connect_to(nest, &format!("127.0.0.1:{port}"))
 }
 
 fn ask(mut stream: &TcpStream, path: &str) -> Result<()> {

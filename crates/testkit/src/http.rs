@@ -4,8 +4,9 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use crate::nest::Nest;
+use crate::patience::until;
 use anyhow::{Context, Result, bail};
-use testkit::{Nest, until};
 
 /// How long a server may take to begin, or to answer.
 const PATIENCE: u64 = 120;
