@@ -15,6 +15,7 @@
 #   faults       broken input, full disks, kill -9 at every step
 #   life         exec, pause, resize, a containerd that is away, in both modes
 #   http         components that serve, in both modes; h2spec
+#   image        projects, registries and other people's tools: built, pushed, pulled, run by ctr and CRI, in both modes
 #   polyglot     one application in Rust, Go and Python, linked at build and at load, in both modes
 #   chaos        everything at once in any order, while whatever can fail does, CHAOS_SECONDS (30) each; in both modes
 #   shared       those from containerd to faults in shared mode, and the faults of a manager and its hosts
@@ -26,7 +27,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 for part in common debian go rust prerequisites containerd h2spec kubernetes machine; do . "$here/lib/$part.sh"; done
 cd "$ROOT"
 
-stages=(lint build guests unit fuzz containerd cri sandboxer jail grants escapes strict faults life http polyglot chaos shared kubernetes cgroup2)
+stages=(lint build guests unit fuzz containerd cri sandboxer jail grants escapes strict faults life http image polyglot chaos shared kubernetes cgroup2)
 longest_file=600
 export CONTAINERD_1_7 CONTAINERD_2_1 CONTAINERD_NEWEST SHIM_DIR=$BUILT GUESTS=$ROOT/target/guests CNI_BIN REGISTRY_BIN BUSYBOX_BIN H2SPEC_BIN
 
@@ -117,6 +118,15 @@ stage_http() {
   ensure_h2spec
   e2e http --test-threads=3
   RUN_WASM_TESTS_MODE=shared run_tests --test http -- --test-threads=3
+}
+
+stage_image() {
+  ensure_pod_network
+  ensure_registry
+  install_packages skopeo
+  run_tests --test registry
+  e2e image --test-threads=3
+  RUN_WASM_TESTS_MODE=shared run_tests --test image -- --test-threads=3
 }
 
 stage_polyglot() {

@@ -5,6 +5,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::nest::Nest;
+
 /// A folder that the environment variable `name` names.
 pub(crate) fn folder(name: &str) -> Result<PathBuf> {
     let path = std::env::var_os(name).with_context(|| {
@@ -18,9 +20,9 @@ pub fn shim_binary() -> Result<PathBuf> {
     Ok(folder("SHIM_DIR")?.join("containerd-shim-run-v2"))
 }
 
-/// A call of `run-wasm`.
-pub fn command_line() -> Result<Command> {
-    Ok(Command::new(folder("SHIM_DIR")?.join("run-wasm")))
+/// A call of `run-wasm`, in a nest and its network.
+pub fn command_line(nest: &Nest) -> Result<Command> {
+    Ok(nest.command(folder("SHIM_DIR")?.join("run-wasm")))
 }
 
 /// The bytes of a guest of test-images, e.g. `hello.wasm`.
