@@ -2,9 +2,11 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use anyhow::{Context, Result};
-use builder::project::{self, Event, Format, NoRegistry, Options, Output};
+use anyhow::Result;
+use builder::project::{self, Event, Format, Options, Output};
+use builder::registry::{self, Client, Dependencies, Silent};
 use clap::ValueEnum;
 use serde::Serialize;
 
@@ -34,6 +36,9 @@ pub struct Args {
     /// Write the result as JSON to stdout, and progress as lines of JSON to stderr.
     #[arg(long)]
     json: bool,
+    /// Believe these authorities' certificates (PEM) of registries, too. Those on the loopback are spoken to without TLS.
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
     /// Do not tell of progress.
     #[arg(long, short)]
     quiet: bool,
@@ -65,8 +70,9 @@ impl Args {
             created: created()?,
         };
         let tell = progress(self.quiet, self.json);
-        let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
-        let built = runtime.block_on(project::build(&self.dir, &NoRegistry, &options, tell))?;
+        let registries = registry::Options { ca_file: self.ca_file, ..registry::Options::default() };
+        let source = Dependencies(Client::new(registries, Arc::new(Silent))?);
+        let built = crate::registry::run(project::build(&self.dir, &source, &options, tell))?;
         let default = || vec![Output::Tar(self.dir.join(format!("{}.tar", built.project.name)))];
         let outputs = if self.output.is_empty() { default() } else { self.output };
         for output in &outputs {

@@ -131,6 +131,30 @@ testkit::pod_stories! {
         registry.stop()?;
     }
 
+    fn a_project_depends_on_what_was_published_and_its_lock_keeps_that(node) {
+        let (nest, registry) = (node.nest(), Registry::start(node.nest())?);
+        let (library, tar) = (nest.folder().join("library"), nest.folder().join("library.tar"));
+        project(&library, "hello.wasm", "artifact")?;
+        build(nest, &library, &tar)?;
+        run_wasm(nest, &["publish", &tar.display().to_string(), "127.0.0.1:5000/team/hello:1.2.3"])?;
+        let (folder, image) = (nest.folder().join("consumer"), nest.folder().join("consumer.tar"));
+        fs::create_dir_all(&folder)?;
+        let text = "name = \"consumer\"\nversion = \"0.1.0\"\n[components]\nhello = \"127.0.0.1:5000/team/hello@^1.2\"\n";
+        fs::write(folder.join("run.toml"), text)?;
+        let first = build(nest, &folder, &image)?;
+        let lock = fs::read_to_string(folder.join("run.lock.toml"))?;
+        assert!(lock.contains("1.2.3"), "{lock}");
+        // A newer one is there, and nobody has asked for it.
+        fs::write(library.join("hello.wasm"), guest("args.wasm")?)?;
+        build(nest, &library, &tar)?;
+        run_wasm(nest, &["publish", &tar.display().to_string(), "127.0.0.1:5000/team/hello:1.3.0"])?;
+        assert_eq!(build(nest, &folder, &image)?, first);
+        let words = ["build", &folder.display().to_string(), "--update", "--output", &format!("tar:{}", image.display())];
+        assert_ne!(digest(&run_wasm(nest, &words)?)?, first);
+        assert!(fs::read_to_string(folder.join("run.lock.toml"))?.contains("1.3.0"));
+        registry.stop()?;
+    }
+
     fn a_published_version_is_never_replaced(node) {
         let (nest, registry) = (node.nest(), Registry::start(node.nest())?);
         let (folder, tar) = (nest.folder().join("project"), nest.folder().join("project.tar"));

@@ -11,6 +11,7 @@ mod auth;
 mod body;
 mod client;
 mod credentials;
+mod dependencies;
 mod download;
 mod error;
 mod export;
@@ -31,6 +32,7 @@ mod upload;
 mod versions;
 
 pub use client::{Client, Options};
+pub use dependencies::Dependencies;
 pub use download::MAX_BLOB;
 pub use error::RegistryError;
 pub use manifests::Fetched;
