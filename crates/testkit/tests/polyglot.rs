@@ -72,7 +72,7 @@ fn project(daemon: &Containerd, format: &str) -> Result<PathBuf> {
 /// The image that `run-wasm build` makes of the project, run by what it says of itself.
 fn built<'a>(daemon: &'a Containerd, format: &str) -> Result<Run<'a>> {
     let (folder, tar) = (project(daemon, format)?, daemon.nest().folder().join(format!("{format}.tar")));
-    let output = command_line()?
+    let output = command_line(daemon.nest())?
         .arg("build")
         .arg(&folder)
         .arg("--output")
