@@ -17,7 +17,7 @@ use crate::shim::Shim;
 use crate::task_api;
 
 /// Clients of the task API.
-const CLIENTS: usize = 4;
+pub const CLIENTS: usize = 4;
 
 /// `ctr run` at a time.
 const CTR_AT_ONCE: usize = 8;
@@ -36,7 +36,7 @@ fn task_api(options: &Options, report: &mut Report) -> Result<()> {
         task_api::run(&books, &template, peer, &format!("first-{}", peer.name()))?;
         let lives = if peer.is_shared() { options.shared_lives } else { options.lives };
         let books = &books;
-        let run = move |round: &str| lives_per_second(books, &template, peer, lives, round);
+        let run = move |round: &str| lives_per_second(books, &template, peer, CLIENTS, lives, round);
         cases.push(Case { name: peer.name().to_owned(), run: Box::new(run) });
     }
     let samples = interleaved("lives", options.life_rounds, true, &mut cases)?;
@@ -56,13 +56,14 @@ pub fn lives_per_second(
     books: &Books,
     template: &Template,
     peer: Peer,
+    clients: usize,
     lives: usize,
     round: &str,
 ) -> Result<f64> {
     let enter = |number| Bundle::make(books.enter(template, &format!("{round}-{number}"))?);
     let bundles = (0..lives).map(enter).collect::<Result<Vec<_>>>()?;
     let shims = Shims::to_come(peer)?;
-    let clients = clients(peer, bundles.first().context("no lives at all")?)?;
+    let clients = connections(peer, clients, bundles.first().context("no lives at all")?)?;
     let begin = Instant::now();
     each(&clients, &bundles, |client, bundle| match client {
         Some(manager) => live(manager, bundle),
@@ -84,9 +85,9 @@ pub fn lives_per_second(
 }
 
 /// For each client, its connection to the one shim that serves all pods, if the peer has one.
-fn clients(peer: Peer, first: &Bundle) -> Result<Vec<Option<Shim>>> {
+fn connections(peer: Peer, clients: usize, first: &Bundle) -> Result<Vec<Option<Shim>>> {
     let manager = if peer.is_shared() { Some(Shim::start(peer, first)?) } else { None };
-    (0..CLIENTS).map(|_| manager.as_ref().map(Shim::again).transpose()).collect()
+    (0..clients).map(|_| manager.as_ref().map(Shim::again).transpose()).collect()
 }
 
 fn live(shim: &Shim, bundle: &Bundle) -> Result<()> {

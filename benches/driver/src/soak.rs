@@ -8,24 +8,29 @@ use anyhow::{Result, ensure};
 
 use crate::books::Books;
 use crate::footprint::{field, pss};
-use crate::lifecycle::lives_per_second;
+use crate::lifecycle::{CLIENTS, lives_per_second};
 use crate::options::Options;
 use crate::peer::Peer;
 use crate::processes::running;
 use crate::report::Report;
 
-/// Until what is given back is given back.
-const REST: Duration = Duration::from_secs(5);
+/// Until what is given back is given back; threads that wait for work in vain end after 10 s.
+const REST: Duration = Duration::from_secs(15);
+
+/// A host keeps the places of as many guests as ever ran at once, each with its mappings. The first lives have more clients than all
+/// later ones: what grows after them grows with the lives.
+const FIRST_CLIENTS: usize = 16;
 
 pub fn measure(options: &Options, report: &mut Report) -> Result<()> {
     let books = Books::open()?;
     let template = books.template(Peer::Shared, "hello")?;
-    let lives = |round: usize| {
-        lives_per_second(&books, &template, Peer::Shared, options.soak_lives, &format!("soak-{round}"))
+    let lives = |round: usize, clients| {
+        let name = format!("soak-{round}");
+        lives_per_second(&books, &template, Peer::Shared, clients, options.soak_lives, &name)
     };
-    lives(0)?;
+    lives(0, FIRST_CLIENTS)?;
     let first = Held::now()?;
-    let rates = (1..options.soak_rounds).map(lives).collect::<Result<Vec<_>>>()?;
+    let rates = (1..options.soak_rounds).map(|round| lives(round, CLIENTS)).collect::<Result<Vec<_>>>()?;
     let last = Held::now()?;
     ensure!(
         first.processes.is_subset(&last.processes),
