@@ -34,7 +34,7 @@ impl Head {
         for instance in seen.instances() {
             let module = instance.module(&*store);
             let unnamed = || format!("<module {}>", known.len());
-            modules.module(&module.name().map_or_else(unnamed, str::to_owned));
+            modules.module(module.name().map_or_else(unnamed, str::to_owned));
             let index = number(known.len());
             known.push(ModuleKey::of(module));
             // An instance is told of under the index of its module.
