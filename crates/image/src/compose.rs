@@ -16,6 +16,8 @@ mod wit;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use self::parts::Parts;
+
 pub use self::error::ComposeError;
 pub use self::plan::{Choice, Link, Plan, Providers, Wiring};
 pub use self::target::{Target, provides};
@@ -52,8 +54,9 @@ pub fn compose(
     wiring: &Wiring,
     target: Target,
 ) -> Result<Composed, ComposeError> {
-    let plan = Plan::new(components, wiring, target)?;
-    Ok(Composed { bytes: plan.compose(components)?, plan })
+    let mut parts = Parts::read(components)?;
+    let plan = Plan::of(&parts, wiring, target)?;
+    Ok(Composed { bytes: plan.link(&mut parts)?, plan })
 }
 
 /// Composes `socket` with `plugs`, of which each serves the socket and the plugs that stand before it. Where several export

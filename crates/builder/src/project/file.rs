@@ -62,7 +62,7 @@ pub enum Format {
 /// A component.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Component {
-    pub from: From,
+    pub from: Origin,
     /// The folder that paths and the build command are relative to; relative to the project.
     pub dir: String,
     pub language: Option<String>,
@@ -73,7 +73,7 @@ pub struct Component {
 /// Where a component comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum From {
+pub enum Origin {
     /// A file that is there.
     Path(String),
     /// A file that a command of the shell makes.

@@ -17,7 +17,7 @@ mod tools;
 mod wac;
 
 pub use self::build::{Built, Event, Options, build};
-pub use self::file::{Choice, Component, Format, From, Graph, Project, World};
+pub use self::file::{Choice, Component, Format, Graph, Origin, Project, World};
 pub use self::lock::{LOCK_FILE, Lock, Locked};
 pub use self::output::{Output, write_whole};
 pub use self::source::{NoRegistry, Source};

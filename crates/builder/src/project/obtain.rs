@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::build::{Event, Teller};
 use super::command;
-use super::file::{Component, From, Project};
+use super::file::{Component, Origin, Project};
 use super::lock::{Lock, Locked, Pin};
 use super::source::Source;
 
@@ -30,7 +30,7 @@ pub async fn build(project: &Project, folder: &Path, created: u64, tell: &Teller
     let turns = Arc::new(Semaphore::new(at_once));
     let mut builds = JoinSet::new();
     for (name, component) in &project.components {
-        let From::Build { command, .. } = &component.from else { continue };
+        let Origin::Build { command, .. } = &component.from else { continue };
         let (name, command, turns, tell) = (name.clone(), command.clone(), turns.clone(), tell.clone());
         let folder = folder.join(&component.dir);
         builds.spawn(async move {
@@ -69,11 +69,11 @@ pub async fn read(
     for (name, component) in &project.components {
         let locked = lock.and_then(|lock| lock.components.get(name));
         let found = match &component.from {
-            From::Path(path) | From::Build { output: path, .. } => {
+            Origin::Path(path) | Origin::Build { output: path, .. } => {
                 let bytes = file(&folder.join(&component.dir).join(path))?;
                 Obtained { locked: Locked { digest: Digest::of(&bytes), pin: None }, bytes }
             }
-            From::Registry { .. } => pulled(name, component, locked, source, tell).await?,
+            Origin::Registry { .. } => pulled(name, component, locked, source, tell).await?,
         };
         obtained.insert(name.clone(), found);
     }
@@ -87,7 +87,7 @@ async fn pulled(
     source: &dyn Source,
     tell: &Teller,
 ) -> Result<Obtained> {
-    let From::Registry { repository, wanted } = &component.from else {
+    let Origin::Registry { repository, wanted } = &component.from else {
         bail!("«{name}» is in no registry")
     };
     let context = || format!("component «{name}»");

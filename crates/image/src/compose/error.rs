@@ -24,6 +24,9 @@ pub enum ComposeError {
     #[error("«{name}» is no valid component: {why}")]
     Invalid { name: String, why: String },
 
+    #[error("«{0}» is no name of a component: it must have 1 to 255 bytes and no control characters")]
+    Name(String),
+
     #[error("two components are called «{0}»: rename one")]
     Twice(String),
 

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use wac_graph::{CompositionGraph, EncodeError, EncodeOptions, NodeId};
 
-use super::parts::Parts;
-use super::{Component, ComposeError, MAX_COMPONENT, Plan, cycle, guarded};
-use crate::inspect;
+use super::names::listed;
+use super::parts::{Parts, check_name};
+use super::{Component, ComposeError, MAX_COMPONENT, MAX_COMPONENTS, Plan, cycle, guarded};
+use crate::{Digest, inspect};
 
 impl Plan {
     /// Links `components`, which must be those that the plan was made for, and maybe more. The same plan gives the same bytes.
@@ -15,25 +16,45 @@ impl Plan {
     /// [`ComposeError::Changed`] for other components, and the rest of [`ComposeError`] for a plan that was not made by
     /// [`Plan::new`]: it may come from a stranger's image.
     pub fn compose(&self, components: &[Component<'_>]) -> Result<Vec<u8>, ComposeError> {
+        self.check()?;
+        let known = || listed(components.iter().map(|component| component.name));
         let mut needed = Vec::new();
         for (name, expected) in &self.components {
             let found = components.iter().find(|component| component.name == name);
-            let component = *found.ok_or_else(|| ComposeError::Unknown {
-                name: name.clone(),
-                known: super::names::listed(components.iter().map(|component| component.name)),
-            })?;
-            if expected.verify(component.bytes).is_err() {
-                let found = crate::Digest::of(component.bytes);
+            let component =
+                *found.ok_or_else(|| ComposeError::Unknown { name: name.clone(), known: known() })?;
+            let found = Digest::of(component.bytes);
+            if found != *expected {
                 return Err(ComposeError::Changed { name: name.clone(), expected: *expected, found });
             }
             needed.push(component);
         }
-        let mut parts = Parts::read(&needed)?;
-        if let ([only], true) = (needed.as_slice(), self.links.is_empty()) {
-            parts.get(&self.root)?;
-            return Ok(only.bytes.to_vec());
+        self.link(&mut Parts::read(&needed)?)
+    }
+
+    /// Refuses what [`Plan::new`] makes none of, before anything grows with it.
+    fn check(&self) -> Result<(), ComposeError> {
+        if self.components.len() > MAX_COMPONENTS {
+            return Err(ComposeError::TooMany { found: self.components.len(), limit: MAX_COMPONENTS });
         }
-        let bytes = guarded(|| self.link(&mut parts))?;
+        let ends = self.links.iter().flat_map(|link| [&link.to, &link.from]);
+        for name in ends.chain([&self.root]).chain(self.components.keys()) {
+            check_name(name)?;
+            if !self.components.contains_key(name) {
+                let known = listed(self.components.keys().map(String::as_str));
+                return Err(ComposeError::Unknown { name: name.clone(), known });
+            }
+        }
+        Ok(())
+    }
+
+    /// The parts must be those of the plan.
+    pub(super) fn link(&self, parts: &mut Parts) -> Result<Vec<u8>, ComposeError> {
+        if self.links.is_empty() && self.components.len() == 1 {
+            let root = parts.get(&self.root)?;
+            return Ok(parts.graph[root.package].bytes().to_vec());
+        }
+        let bytes = guarded(|| self.encode(parts))?;
         if bytes.len() as u64 > MAX_COMPONENT {
             let (name, size) = ("the composition".to_owned(), bytes.len() as u64);
             return Err(ComposeError::TooLarge { name, size, limit: MAX_COMPONENT });
@@ -42,7 +63,7 @@ impl Plan {
         Ok(bytes)
     }
 
-    fn link(&self, parts: &mut Parts) -> Result<Vec<u8>, ComposeError> {
+    fn encode(&self, parts: &mut Parts) -> Result<Vec<u8>, ComposeError> {
         let mut instances: BTreeMap<&str, NodeId> = BTreeMap::new();
         for name in cycle::order(&self.root, &self.links)? {
             let part = parts.get(name)?;

@@ -100,7 +100,17 @@ impl Parts {
     }
 }
 
+/// Names come from files, titles of layers and plans, and stand in errors.
+pub fn check_name(name: &str) -> Result<(), ComposeError> {
+    const MOST: usize = 255;
+    if name.is_empty() || name.len() > MOST || name.chars().any(char::is_control) {
+        return Err(ComposeError::Name(name.chars().take(MOST).flat_map(char::escape_debug).collect()));
+    }
+    Ok(())
+}
+
 fn check(component: &Component<'_>) -> Result<(), ComposeError> {
+    check_name(component.name)?;
     let (name, size) = (component.name.to_owned(), component.bytes.len() as u64);
     if size > MAX_COMPONENT {
         return Err(ComposeError::TooLarge { name, size, limit: MAX_COMPONENT });

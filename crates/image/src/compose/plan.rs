@@ -8,7 +8,8 @@ use wac_graph::types::ItemKind;
 use super::names::{best, find, listed, same_interface};
 use super::parts::{Part, Parts};
 use super::{Component, ComposeError, Target, cycle, guarded, unmatched, wit};
-use crate::Digest;
+use crate::inspect::{Item, World};
+use crate::{Digest, Kind};
 
 /// How components are to be linked.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -66,8 +67,11 @@ impl Plan {
     /// # Errors
     /// [`ComposeError`] for whatever would not link, or would link in more than one way.
     pub fn new(components: &[Component<'_>], wiring: &Wiring, target: Target) -> Result<Plan, ComposeError> {
-        let parts = Parts::read(components)?;
-        guarded(|| Planner { parts: &parts, wiring }.plan(target))
+        Plan::of(&Parts::read(components)?, wiring, target)
+    }
+
+    pub(super) fn of(parts: &Parts, wiring: &Wiring, target: Target) -> Result<Plan, ComposeError> {
+        guarded(|| Planner { parts, wiring }.plan(target))
     }
 
     /// The same with other names for the components.
@@ -231,14 +235,14 @@ impl Planner<'_> {
         }
     }
 
-    fn world(&self) -> Result<crate::inspect::World, ComposeError> {
+    fn world(&self) -> Result<World, ComposeError> {
         let root = self.parts.get(&self.wiring.root)?;
-        let bytes = self.parts.graph[root.package].bytes();
-        let seen = crate::inspect(bytes).map_err(|error| ComposeError::Invalid {
-            name: self.wiring.root.clone(),
-            why: error.to_string(),
-        })?;
-        Ok(seen.world)
+        let item = |(name, kind): (&str, ItemKind)| Item {
+            name: name.into(),
+            kind: if matches!(kind, ItemKind::Func(_)) { "func" } else { "instance" },
+        };
+        let exports: Vec<Item> = self.parts.exports(root).map(item).collect();
+        Ok(World::by_exports(Kind::Component, &exports))
     }
 }
 

@@ -148,6 +148,37 @@ mod tests {
         assert!(provides("wasi:logging/logging") && !provides("wasi:config/store@0.2.0"));
     }
 
+    /// The host cannot be asked, as nothing here may need an engine; its source can.
+    #[test]
+    fn what_is_provided_is_what_the_host_links() {
+        let linked = |source: &'static str| -> Vec<&str> {
+            let mut names: Vec<&str> =
+                source.split("(\"wasi:").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+            names.sort_unstable();
+            names
+        };
+        let hosts = [
+            include_str!("../../../host/src/guest/interfaces/p2.rs"),
+            include_str!("../../../host/src/guest/interfaces/p3.rs"),
+        ];
+        for ((release, interfaces), host) in RELEASES.iter().zip(hosts) {
+            // It has nothing but a type, which nobody needs to link.
+            let ours: Vec<&str> = interfaces
+                .iter()
+                .filter(|name| **name != "wasi:cli/types")
+                .map(|name| name.trim_start_matches("wasi:"))
+                .collect();
+            assert_eq!(ours, linked(host), "WASI {release}");
+        }
+        let proposals = [
+            include_str!("../../../host/src/guest/interfaces/config.rs"),
+            include_str!("../../../host/src/guest/interfaces/logging.rs"),
+        ];
+        for proposal in PROPOSALS {
+            assert!(proposals.iter().any(|source| source.contains(&format!("\"{proposal}\""))), "{proposal}");
+        }
+    }
+
     #[test]
     fn the_tables_are_sorted_as_the_search_in_them_needs() {
         assert!(RELEASES.iter().all(|(_, interfaces)| interfaces.is_sorted()));

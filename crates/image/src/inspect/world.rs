@@ -24,7 +24,7 @@ const COMMANDS: [(&str, &str); 2] = [("wasi:cli/run", "0.2"), ("wasi:cli/run", "
 const SERVERS: [(&str, &str); 2] = [("wasi:http/incoming-handler", "0.2"), ("wasi:http/handler", "0.3")];
 
 impl World {
-    pub(super) fn by_exports(kind: Kind, exports: &[Item]) -> World {
+    pub(crate) fn by_exports(kind: Kind, exports: &[Item]) -> World {
         let find = |known: &[(&str, &str)]| {
             exports.iter().find(|item| known.iter().any(|(name, track)| is_on_track(&item.name, name, track)))
         };

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use super::super::tools;
-use super::{Choice, Component, From, Graph, Out, Run, World};
+use super::{Choice, Component, Graph, Origin, Out, Run, World};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -66,9 +66,9 @@ impl RawComponent {
     pub fn checked(self, name: &str) -> Result<Component, String> {
         let table = self.0;
         let from = match (table.path, table.build, table.output, table.from) {
-            (Some(path), None, None, None) => From::Path(relative("path", path)?),
+            (Some(path), None, None, None) => Origin::Path(relative("path", path)?),
             (None, Some(command), Some(output), None) => {
-                From::Build { command, output: relative("output", output)? }
+                Origin::Build { command, output: relative("output", output)? }
             }
             (None, None, None, Some(from)) => registry(&from)?,
             (None, Some(_), None, None) => {
@@ -76,7 +76,7 @@ impl RawComponent {
             }
             _ => return Err("it needs one of path, build with output, or from".into()),
         };
-        if matches!(from, From::Registry { .. }) && (table.dir.is_some() || table.language.is_some()) {
+        if matches!(from, Origin::Registry { .. }) && (table.dir.is_some() || table.language.is_some()) {
             return Err(
                 "dir and language are for components that are built here, and this one is pulled".into()
             );
@@ -96,7 +96,7 @@ impl RawComponent {
 }
 
 /// `registry/name@^1.2`.
-fn registry(text: &str) -> Result<From, String> {
+fn registry(text: &str) -> Result<Origin, String> {
     let wrong = || format!("from is «{}» and must be written registry/name@^1.2", text.escape_debug());
     let (repository, wanted) = text.rsplit_once('@').ok_or_else(wrong)?;
     let wanted = VersionReq::parse(wanted).map_err(|error| format!("{}: {error}", wrong()))?;
@@ -104,7 +104,7 @@ fn registry(text: &str) -> Result<From, String> {
     if !repository.contains('/') || !repository.bytes().all(allowed) {
         return Err(wrong());
     }
-    Ok(From::Registry { repository: repository.into(), wanted })
+    Ok(Origin::Registry { repository: repository.into(), wanted })
 }
 
 /// Relative to the project: what is absolute is in no other clone of it.

@@ -29,11 +29,11 @@ fn every_example_of_the_docs_is_right() {
     assert_eq!((small.root(), small.tag().as_str()), ("hello", "localhost/hello:1.0.0"));
     let whole = parse(whole).unwrap();
     assert_eq!(whole.world, World::Server);
-    assert_eq!(whole.components["render"].from, From::Path("render/render.wasm".into()));
+    assert_eq!(whole.components["render"].from, Origin::Path("render/render.wasm".into()));
     let wanted = VersionReq::parse("^1.2").unwrap();
     assert_eq!(
         whole.components["math"].from,
-        From::Registry { repository: "registry.example/ns/math".into(), wanted }
+        Origin::Registry { repository: "registry.example/ns/math".into(), wanted }
     );
     assert_eq!(whole.components["router"].tools, ["wasm-tools"]);
     let links = &whole.graph.links["router"];

@@ -133,6 +133,13 @@ fn a_plan_that_nobody_made_is_refused() {
         plan.compose(&components(&parts)).unwrap_err().to_string()
     };
     assert!(with(&|plan| plan.root = "none".into()).contains("no component «none»"));
+    assert!(with(&|plan| plan.links[0].to = "none".into()).contains("no component «none», only app, dep"));
+    assert!(with(&|plan| plan.root = "a\u{1b}[2J".into()).contains(r"«a\u{1b}[2J» is no name"));
+    let many = |plan: &mut Plan| {
+        let digest = plan.components["app"];
+        plan.components.extend((0..MAX_COMPONENTS).map(|index| (index.to_string(), digest)));
+    };
+    assert!(with(&many).contains("there are 258 components; the limit of one composition is 256"));
     assert!(with(&|plan| plan.links[0].from = "app".into()).contains("«app» -> «app»"));
     assert!(with(&|plan| plan.links[0].import = "x".into()).contains("not valid"));
     assert!(with(&|plan| plan.links[0].export = "x".into()).contains("not valid"));
