@@ -199,7 +199,8 @@ build_go() {
 
 # --- one application in three languages, as its three components
 
-sources_of_polyglot() { printf '%s\n' polyglot python/requirements.txt tools; }
+# Not its run.toml and the lock beside it, which a build writes.
+sources_of_polyglot() { printf '%s\n' polyglot/{auth,pages,router,wit} python/requirements.txt tools; }
 
 files_of_polyglot() { printf '%s\n' polyglot-auth.wasm polyglot-pages.wasm polyglot-router.wasm; }
 

@@ -4,7 +4,9 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use wasip2::exports::http::incoming_handler::Guest;
-use wasip2::http::types::{Fields, IncomingRequest, Method, OutgoingBody, OutgoingResponse, ResponseOutparam};
+use wasip2::http::types::{
+    Fields, IncomingRequest, Method, OutgoingBody, OutgoingResponse, ResponseOutparam,
+};
 
 use run_wasm::demo::auth::{self, Refusal};
 use run_wasm::demo::pages::{self, Visit};
@@ -33,7 +35,9 @@ impl Response {
             return Self::text(405, &[("allow", "GET")], "This server answers GET alone.");
         }
         let Some(token) = bearer_token(request) else {
-            return Self::unauthorized("This page is for those with a token: send it as Authorization: Bearer TOKEN.");
+            return Self::unauthorized(
+                "This page is for those with a token: send it as Authorization: Bearer TOKEN.",
+            );
         };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |gone| gone.as_secs());
         match auth::check(&token, now) {
@@ -42,10 +46,12 @@ impl Response {
                 path: request.path_with_query().unwrap_or_default(),
                 minutes_left: claims.expires.saturating_sub(now) / 60,
             }),
-            Err(Refusal::NoSecret) => Self::text(500, &[], "The server has no JWT_SECRET to check tokens with."),
-            Err(Refusal::Malformed) => {
-                Self::unauthorized("The token is no JSON Web Token with a subject and an expiry, signed by HS256.")
+            Err(Refusal::NoSecret) => {
+                Self::text(500, &[], "The server has no JWT_SECRET to check tokens with.")
             }
+            Err(Refusal::Malformed) => Self::unauthorized(
+                "The token is no JSON Web Token with a subject and an expiry, signed by HS256.",
+            ),
             Err(Refusal::Forged) => Self::unauthorized("The token's signature is not right."),
             Err(Refusal::Expired) => Self::unauthorized("The token has expired."),
             Err(Refusal::Early) => Self::unauthorized("The token is not valid yet."),
