@@ -2,7 +2,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/checks.sh"
 PATH=$SHIM_DIR:$CONTAINERD_2_1:$PATH
 
-slice=/sys/fs/cgroup/pods.slice/pods-pod1.slice
+SLICE=/sys/fs/cgroup/pods.slice/pods-pod1.slice
 ctr() { timeout 300 ctr --namespace "$NAMESPACE" "$@"; }
 
 # await COMMAND...: until it succeeds; not for ever.
@@ -39,7 +39,7 @@ end_containerd() {
 property() { systemctl show --property "$2" --value "cri-$1.scope"; }
 pid_of() { ctr task ls | awk -v id="$1" '$1 == id { print $2 }'; }
 is_stopped() { ctr task ls | grep -q "^$1 .*STOPPED"; }
-no_scope() { [ "$(property "$1" LoadState)" = not-found ] && [ ! -e "$slice/cri-$1.scope" ]; }
+no_scope() { [ "$(property "$1" LoadState)" = not-found ] && [ ! -e "$SLICE/cri-$1.scope" ]; }
 
 # end ID: kills it, and takes it away.
 end() {

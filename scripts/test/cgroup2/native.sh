@@ -39,7 +39,7 @@ lives() {
 
 sed -i '1i native = "allow"' /etc/run-wasm/config.toml
 begin_containerd
-lives systemd "$slice/cri-n1.scope" pods-pod1.slice:cri:n1
+lives systemd "$SLICE/cri-n1.scope" pods-pod1.slice:cri:n1
 check "no scope is left" no_scope n1
 lives cgroupfs /sys/fs/cgroup/kubepods/pod1/n1 /kubepods/pod1/n1
 check "no unit has failed" same "$(systemctl list-units --failed --plain --no-legend 'cri-*')" ""

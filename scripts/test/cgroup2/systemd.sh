@@ -17,7 +17,7 @@ begin() {
 hello() { ctr run --rm --runtime io.containerd.run.v2 --cgroup "pods-pod1.slice:cri:$1" localhost/hello:1 "$1"; }
 
 # file ID NAME: a file of a container's cgroup, as one line.
-file() { paste -s -d ' ' "$slice/cri-$1.scope/$2"; }
+file() { paste -s -d ' ' "$SLICE/cri-$1.scope/$2"; }
 limits() { echo "$(file "$1" memory.max), $(file "$1" cpu.max), $(file "$1" cpu.weight), $(file "$1" pids.max), $(file "$1" cpuset.cpus)"; }
 wanted="$((128 << 20)), 25050 50000, 20, max, 1"
 
@@ -46,7 +46,7 @@ check "the id is free again, and again" same "$(for _ in 1 2 3; do hello c1; don
   "hello from run-wasm,hello from run-wasm,hello from run-wasm"
 
 check "another starts" begin c2
-echo 1M >"$slice/cri-c2.scope/memory.max"
+echo 1M >"$SLICE/cri-c2.scope/memory.max"
 check "it is ended when the kernel kills for want of memory" await is_stopped c2
 check "as 137" contains "$(ctr task delete c2 2>&1)" "exit code 137"
 ctr container delete c2
@@ -56,6 +56,6 @@ check "a third starts" begin c3
 kill -9 "$(sed 's/.*"shim_pid":\([0-9]*\).*/\1/' /run/run-wasm/tasks/*/c3.json)"
 check "it ends with its shim, and its scope goes" await no_scope c3
 check "no unit has failed" same "$(systemctl list-units --failed --plain --no-legend 'cri-*')" ""
-check "no scope is left" same "$(find "$slice" -name '*.scope' 2>/dev/null)" ""
+check "no scope is left" same "$(find "$SLICE" -name '*.scope' 2>/dev/null)" ""
 
 end_containerd
