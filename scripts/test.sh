@@ -131,7 +131,7 @@ stage_image() {
 
 stage_polyglot() {
   ensure_go
-  (cd test-images/polyglot/auth && go vet ./jwt && go test ./jwt)
+  (cd test-images/polyglot/auth && "$GO" vet ./jwt && "$GO" test ./jwt)
   e2e polyglot
   RUN_WASM_TESTS_MODE=shared run_tests --test polyglot
 }
