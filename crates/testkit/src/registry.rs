@@ -38,6 +38,7 @@ impl<'a> Registry<'a> {
             .arg(&config)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
+            .stderr(fs::File::create(nest.folder().join("registry.log"))?)
             .spawn()
             .context("cannot start docker-registry")?;
         let registry = Registry { nest, daemon };
