@@ -88,6 +88,7 @@ impl Source {
                 limit: MAX_DOCUMENT,
             }));
         }
+        self.check_size(descriptor)?;
         let bytes = self.piece(descriptor, 0, usize::try_from(descriptor.size).unwrap_or(usize::MAX))?;
         descriptor.verify(&bytes).map_err(|error| self.damaged(error))?;
         Ok(bytes)
@@ -95,11 +96,7 @@ impl Source {
 
     /// Whether a blob is what its descriptor says.
     pub(super) fn verify(&self, blob: &Descriptor) -> Result<(), RegistryError> {
-        let found = self.size(&blob.digest)?;
-        if found != blob.size {
-            let (digest, expected) = (blob.digest, blob.size);
-            return Err(self.damaged(ImageError::SizeMismatch { digest, expected, found }));
-        }
+        self.check_size(blob)?;
         let mut hasher = Hasher::default();
         while hasher.size() < blob.size {
             hasher.update(&self.piece(blob, hasher.size(), PIECE)?);
@@ -140,6 +137,16 @@ impl Source {
                     .map_err(|error| RegistryError::file(path, &error))
             }
         }
+    }
+
+    /// Before anything of it is opened: what is no regular file could hold us up for ever.
+    fn check_size(&self, blob: &Descriptor) -> Result<(), RegistryError> {
+        let found = self.size(&blob.digest)?;
+        if found == blob.size {
+            return Ok(());
+        }
+        let (digest, expected) = (blob.digest, blob.size);
+        Err(self.damaged(ImageError::SizeMismatch { digest, expected, found }))
     }
 
     fn size(&self, digest: &Digest) -> Result<u64, RegistryError> {
@@ -286,6 +293,144 @@ fn select(path: &Path, index: &[u8], name: Option<&str>) -> Result<Descriptor, R
                 several.len(),
                 shown_names.join(", ")
             )))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::push::Plan;
+    use super::super::store::Store;
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    const MARKER: &[u8] = br#"{"imageLayoutVersion": "1.0.0"}"#;
+
+    fn built() -> Layout {
+        let module = wat::parse_str("(module)").unwrap();
+        image::ImageBuilder::new().wasm("app.wasm", module).build().unwrap()
+    }
+
+    /// A layout folder with the blobs, and an index that leads to `root`.
+    fn layout(blobs: &[&[u8]], root: serde_json::Value) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        for bytes in blobs {
+            store.write(bytes).unwrap();
+        }
+        let index = json!({"schemaVersion": 2, "manifests": [root]}).to_string();
+        fs::write(folder.path().join("index.json"), index).unwrap();
+        fs::write(folder.path().join("oci-layout"), MARKER).unwrap();
+        folder
+    }
+
+    fn entry(bytes: &[u8], media_type: &str) -> serde_json::Value {
+        json!({"mediaType": media_type, "digest": Digest::of(bytes).to_string(), "size": bytes.len()})
+    }
+
+    fn refused(path: &Path) -> String {
+        Source::open(path, None).and_then(|source| Plan::of(&source).map(drop)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_tar_of_ours_is_read_without_being_unpacked() {
+        let (layout, folder) = (built(), tempfile::tempdir().unwrap());
+        let tar = folder.path().join("x.tar");
+        fs::write(&tar, layout.to_tar("localhost/x:1", 0).unwrap()).unwrap();
+        for name in [None, Some("1"), Some("localhost/x:1")] {
+            let source = Source::open(&tar, name).unwrap();
+            assert_eq!(source.root().digest, layout.digest());
+            assert_eq!(source.document(source.root()).unwrap(), layout.manifest_bytes());
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_tar_that_is_cut_or_compressed_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let tar = folder.path().join("x.tar");
+        let whole = built().to_tar("localhost/x:1", 0).unwrap();
+        for bytes in
+            [&whole[..1000], &whole[..whole.len() / 2], b"", b"\x1f\x8b\x08\0 compressed", &[0; 4096]]
+        {
+            fs::write(&tar, bytes).unwrap();
+            assert!(refused(&tar).contains("x.tar cannot be used: it is no OCI layout"));
+        }
+    }
+
+    #[test]
+    fn names_and_links_in_a_tar_lead_nowhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = folder.path().join("secret");
+        fs::write(&secret, "secret").unwrap();
+        let mut tar = tar::Builder::new(Vec::new());
+        for name in ["index.json", "oci-layout"] {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(EntryType::Symlink);
+            header.set_size(0);
+            tar.append_link(&mut header, name, &secret).unwrap();
+        }
+        let path = folder.path().join("x.tar");
+        fs::write(&path, tar.into_inner().unwrap()).unwrap();
+        assert!(refused(&path).contains("it has no oci-layout"));
+    }
+
+    #[test]
+    fn a_blob_that_is_a_link_is_not_followed() {
+        let layout = built();
+        let folder = self::layout(&[], entry(layout.manifest_bytes(), media::OCI_MANIFEST));
+        let elsewhere = tempfile::NamedTempFile::new().unwrap();
+        fs::write(elsewhere.path(), layout.manifest_bytes()).unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), blob_path(folder.path(), &layout.digest())).unwrap();
+        assert!(refused(folder.path()).contains("has no file for the blob"));
+    }
+
+    #[test]
+    fn an_index_within_indexes_is_refused() {
+        let layout = built();
+        let mut documents = vec![layout.manifest_bytes().to_vec()];
+        for depth in 0..10 {
+            let inner = documents.last().unwrap();
+            let media_type = if depth == 0 { media::OCI_MANIFEST } else { media::OCI_INDEX };
+            documents.push(
+                json!({"schemaVersion": 2, "manifests": [entry(inner, media_type)]}).to_string().into(),
+            );
+        }
+        let blobs: Vec<&[u8]> = documents.iter().map(Vec::as_slice).collect();
+        let shallow = self::layout(&blobs, entry(blobs[3], media::OCI_INDEX));
+        assert!(Plan::of(&Source::open(shallow.path(), None).unwrap()).is_ok());
+        let deep = self::layout(&blobs, entry(blobs[10], media::OCI_INDEX));
+        assert!(refused(deep.path()).contains("nested more than 3 indexes deep"));
+    }
+
+    #[test]
+    fn another_content_or_size_than_the_descriptor_says_is_refused() {
+        let layout = built();
+        let manifest = layout.manifest_bytes();
+        let mut lie = entry(manifest, media::OCI_MANIFEST);
+        lie["size"] = json!(manifest.len() + 1);
+        assert!(refused(self::layout(&[manifest], lie).path()).contains("its descriptor says"));
+        let folder = self::layout(&[manifest], entry(manifest, media::OCI_MANIFEST));
+        fs::write(blob_path(folder.path(), &layout.digest()), vec![b' '; manifest.len()]).unwrap();
+        assert!(refused(folder.path()).contains("has the digest"));
+        let absent = self::layout(&[], entry(manifest, media::OCI_MANIFEST));
+        assert!(refused(absent.path()).contains("cannot be used"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_tar_is_read_or_refused_in_one_line(bytes: Vec<u8>, at in 0usize..4096) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("x.tar");
+            let mut tar = built().to_tar("localhost/x:1", 0).unwrap();
+            for (place, byte) in tar.iter_mut().skip(at).zip(&bytes) {
+                *place = *byte;
+            }
+            fs::write(&path, tar).unwrap();
+            if let Err(error) = Source::open(&path, None).and_then(|source| Plan::of(&source)) {
+                prop_assert_eq!(error.to_string().lines().count(), 1);
+            }
         }
     }
 }

@@ -115,6 +115,7 @@ fn serve(
     all: &Mutex<Vec<Request>>,
     ended: &AtomicBool,
 ) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut stream = stream;
     while let Some(request) = read_request(&mut reader)? {

@@ -11,10 +11,14 @@ use serde::Serialize;
 use super::push::Pick;
 use super::{Access, Report};
 
-/// A release 1.2.3 also moves the tags 1.2, 1 and latest, each when no newer release stands behind it; a pre-release moves
-/// none. A version that is there is never overwritten: the same image again is no error, another one is.
+const HELP: &str = "\
+A release 1.2.3 also moves the tags 1.2, 1 and latest, each unless it leads to a newer release; a pre-release moves none. \
+A version that is there is never overwritten: to publish the same image again is no error, another one is refused.
+
+Example: run-wasm publish math.tar registry.example/team/math:1.2.3";
+
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: run-wasm publish math.tar registry.example/team/math:1.2.3")]
+#[command(after_help = HELP)]
 pub struct Args {
     /// An OCI layout: a folder or a tar, such as `run-wasm image` writes.
     #[arg(value_name = "LAYOUT")]

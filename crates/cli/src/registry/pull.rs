@@ -9,11 +9,13 @@ use serde::Serialize;
 
 use super::{Access, Report};
 
-/// What is pulled stays in a cache that all projects share ($XDG_CACHE_HOME/run-wasm, or ~/.cache/run-wasm), verified.
+const HELP: &str = "\
+What is pulled is verified, and stays in a cache that all projects share ($XDG_CACHE_HOME/run-wasm, or ~/.cache/run-wasm).
+
+Example: run-wasm pull registry.example/team/hello:1.2.3 -o hello.tar && ctr images import hello.tar";
+
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Example: run-wasm pull registry.example/team/hello:1.2.3 -o hello.tar && ctr images import hello.tar"
-)]
+#[command(after_help = HELP)]
 pub struct Args {
     /// registry/name:tag, registry/name@digest, or both, where the digest decides.
     #[arg(value_name = "REF")]

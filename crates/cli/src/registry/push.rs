@@ -9,12 +9,15 @@ use serde::Serialize;
 
 use super::{Access, Report};
 
-/// Blobs that the registry has are not sent again; the tag is set last, so that it never leads to half an image.
+const HELP: &str = "\
+Blobs that the registry has are not sent again. The tag is set last, so that it never leads to half an image.
+
+Credentials are docker's: `docker login`, or whatever else writes ~/.docker/config.json ($DOCKER_CONFIG).
+
+Example: run-wasm push hello.tar registry.example/team/hello:1.2.3";
+
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Credentials are docker's: `docker login`, or whatever writes ~/.docker/config.json.\n\n\
-                        Example: run-wasm push hello.tar registry.example/team/hello:1.2.3"
-)]
+#[command(after_help = HELP)]
 pub struct Args {
     /// An OCI layout: a folder or a tar, such as `run-wasm image` writes.
     #[arg(value_name = "LAYOUT")]
@@ -23,7 +26,7 @@ pub struct Args {
     #[arg(value_name = "REF")]
     reference: Reference,
     #[command(flatten)]
-    pub pick: Pick,
+    pick: Pick,
     #[command(flatten)]
     access: Access,
     #[command(flatten)]

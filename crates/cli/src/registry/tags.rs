@@ -9,8 +9,13 @@ use builder::registry::{Repository, Silent, sorted};
 use super::Access;
 use crate::output::Output;
 
-/// Words first, then versions, newest first.
+const HELP: &str = "\
+Words come first, then versions, the newest first.
+
+Example: run-wasm tags registry.example/team/math";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
 pub struct Args {
     /// registry/name
     #[arg(value_name = "REPOSITORY")]

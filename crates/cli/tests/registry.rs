@@ -1,0 +1,217 @@
+//! The commands that talk to registries, as their users see them, with a real one (`REGISTRY_BIN` names the folder of
+//! docker-registry) and with a bad one.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "../../builder/tests/registry/daemon.rs"]
+mod daemon;
+#[allow(dead_code, reason = "shared with the library's tests, which use all of it")]
+#[path = "../../builder/tests/registry/faults.rs"]
+mod faults;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use daemon::Daemon;
+use faults::{Reply, Server};
+use tempfile::TempDir;
+
+const HELLO: &str = r#"(component (instance $i) (export "wasi:cli/run@0.2.0" (instance $i)))"#;
+const OTHER: &str = "(component)";
+
+/// A folder with a home, a cache and two components of its own.
+struct Shell(TempDir);
+
+impl Shell {
+    fn new() -> Shell {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("hello.wat"), HELLO).unwrap();
+        fs::write(folder.path().join("other.wat"), OTHER).unwrap();
+        Shell(folder)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_run-wasm"));
+        command.args(words).current_dir(self.0.path()).env("HOME", self.0.path());
+        for name in ["SOURCE_DATE_EPOCH", "XDG_CACHE_HOME", "DOCKER_CONFIG"] {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    fn run(&self, words: &[&str]) -> Output {
+        self.command(words).output().unwrap()
+    }
+
+    fn ok(&self, words: &[&str]) -> String {
+        let output = self.run(words);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The last line of a command that fails.
+    fn refused(&self, words: &[&str]) -> String {
+        let output = self.run(words);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{text}");
+        let last = text.lines().last().unwrap();
+        assert!(last.starts_with("error: "), "{text}");
+        last.into()
+    }
+
+    fn cached(&self) -> Vec<String> {
+        let folder = self.path(".cache/run-wasm/blobs/sha256");
+        fs::read_dir(folder).map_or(Vec::new(), |entries| {
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+        })
+    }
+}
+
+fn read(path: &Path) -> Vec<u8> {
+    fs::read(path).unwrap()
+}
+
+#[test]
+fn an_image_goes_to_a_registry_and_comes_back_byte_for_byte() {
+    let (daemon, shell) = (Daemon::start(), Shell::new());
+    let name = &format!("{}/team/hello:1.0.0", daemon.address);
+    shell.ok(&["image", "--name", name, "-o", "x.tar", "hello.wat"]);
+    let pushed = shell.ok(&["push", "x.tar", name]);
+    assert!(pushed.starts_with(&format!("{name}@sha256:")) && pushed.lines().count() == 1, "{pushed}");
+    assert_eq!(shell.ok(&["pull", name, "-o", "y.tar"]), pushed);
+    assert_eq!(read(&shell.path("x.tar")), read(&shell.path("y.tar")));
+    assert_eq!(shell.ok(&["pull", name, "--output", "layout"]), pushed);
+    let digest = pushed.trim().rsplit('@').next().unwrap();
+    let other = &format!("{}/team/copy:x", daemon.address);
+    let json: serde_json::Value =
+        serde_json::from_str(&shell.ok(&["push", "--json", "--mount-from", "team/hello", "layout", other]))
+            .unwrap();
+    assert_eq!(json["digest"], digest);
+    assert_eq!(shell.cached().len(), 3);
+}
+
+#[test]
+fn progress_is_lines_or_json_on_stderr() {
+    let (daemon, shell) = (Daemon::start(), Shell::new());
+    let name = &format!("{}/hello:1", daemon.address);
+    shell.ok(&["image", "--name", name, "-o", "x.tar", "hello.wat"]);
+    let said = |words: &[&str]| String::from_utf8(shell.run(words).stderr).unwrap();
+    let lines = said(&["push", "x.tar", name]);
+    assert_eq!(lines.lines().filter(|line| line.ends_with("MiB  pushed")).count(), 2, "{lines}");
+    assert!(said(&["push", "x.tar", name]).contains("is there already"));
+    let json = said(&["pull", "--json", name]);
+    let events: Vec<serde_json::Value> =
+        json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let finished =
+        events.iter().filter(|event| event["event"] == "finished" && event["how"] == "transferred");
+    assert_eq!(finished.count(), 2, "{json}");
+    assert_eq!(said(&["pull", "--quiet", name]), "");
+}
+
+#[test]
+fn a_version_is_published_once() {
+    let (daemon, shell) = (Daemon::start(), Shell::new());
+    let repository = &format!("{}/ns/math", daemon.address);
+    for (file, tar) in [("hello.wat", "one.tar"), ("other.wat", "two.tar")] {
+        shell.ok(&["image", "--name", "localhost/math:1", "-o", tar, file]);
+    }
+    let name = &format!("{repository}:1.2.3");
+    let published = shell.ok(&["publish", "one.tar", name]);
+    let tags: Vec<&str> =
+        published.lines().map(|line| line.split('@').next().unwrap().rsplit(':').next().unwrap()).collect();
+    assert_eq!(tags, ["1.2.3", "1.2", "1", "latest"]);
+    assert_eq!(shell.ok(&["publish", "one.tar", name]), published);
+    assert!(shell.refused(&["publish", "two.tar", name]).contains("a published version never changes"));
+    shell.ok(&["publish", "two.tar", &format!("{repository}:1.10.0-rc.1")]);
+    assert_eq!(shell.ok(&["tags", repository]), "latest\n1\n1.10.0-rc.1\n1.2\n1.2.3\n");
+    let json: Vec<String> =
+        serde_json::from_str(&shell.ok(&["tags", "--output", "json", repository])).unwrap();
+    assert_eq!(json.len(), 5);
+    let error = shell.refused(&["publish", "one.tar", &format!("{repository}:edge")]);
+    assert!(error.contains("«edge» is no version: publish as"), "{error}");
+}
+
+#[test]
+fn many_processes_share_one_cache() {
+    let (daemon, shell) = (Daemon::start(), Shell::new());
+    let name = &format!("{}/hello:1", daemon.address);
+    shell.ok(&["image", "--name", name, "-o", "x.tar", "hello.wat"]);
+    shell.ok(&["push", "x.tar", name]);
+    let outputs: Vec<String> = (0..6).map(|n| format!("{n}.tar")).collect();
+    let pulls: Vec<Child> = outputs
+        .iter()
+        .map(|output| {
+            shell.command(&["pull", "--quiet", name, "-o", output]).stdout(Stdio::null()).spawn().unwrap()
+        })
+        .collect();
+    for mut pull in pulls {
+        assert!(pull.wait().unwrap().success());
+    }
+    assert!(outputs.iter().all(|output| read(&shell.path(output)) == read(&shell.path("x.tar"))));
+    assert!(shell.cached().iter().all(|name| name.len() == 64), "{:?}", shell.cached());
+}
+
+#[test]
+fn an_interrupted_pull_leaves_nothing() {
+    let shell = Shell::new();
+    let layer = vec![b'x'; 1 << 20];
+    let digest = |bytes: &[u8]| image::Digest::of(bytes).to_string();
+    let manifest = serde_json::json!({
+        "schemaVersion": 2,
+        "config": {"mediaType": "x/y", "digest": digest(b"{}"), "size": 2},
+        "layers": [{"mediaType": "x/y", "digest": digest(&layer), "size": layer.len()}],
+    })
+    .to_string();
+    let server = Server::start(move |request, _| match request.path.as_str() {
+        path if path.contains("/manifests/") => Reply::new(200, manifest.clone())
+            .header("Content-Type", "application/vnd.oci.image.manifest.v1+json"),
+        path if path.contains(&digest(b"{}")) => Reply::new(200, "{}"),
+        _ => Reply::new(200, layer.clone()).stalling_after(1 << 19),
+    });
+    let name = format!("{}/hello:1", server.address);
+    let mut pull = shell
+        .command(&["pull", &name, "-o", "x.tar"])
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let drafts = || shell.cached().iter().filter(|name| name.starts_with(".draft-")).count();
+    let begin = Instant::now();
+    while drafts() == 0 || shell.cached().len() < 2 {
+        assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", shell.cached());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let kill = Command::new("kill").args(["-TERM", &pull.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    assert_eq!(pull.wait().unwrap().code(), Some(1));
+    assert_eq!((drafts(), shell.path("x.tar").exists()), (0, false));
+}
+
+#[test]
+fn what_cannot_be_is_refused_before_anything_is_sent() {
+    let shell = Shell::new();
+    for (words, sentence) in [
+        (&["push", "absent.tar", "registry.example/a:1"][..], "absent.tar cannot be used"),
+        (&["push", "hello.wat", "registry.example/a:1"], "it is no OCI layout, folder or tar"),
+        (&["push", ".", "registry.example/a:1"], "it is no OCI layout, folder or tar"),
+        (&["tags", "registry.example/a", "--ca-file", "hello.wat"], "hello.wat cannot be used"),
+    ] {
+        let error = shell.refused(words);
+        assert!(error.contains(sentence), "{error}");
+    }
+    for words in [&["push", "x.tar", "math"][..], &["pull", "ns/math:1"], &["tags", "registry.example/a:1"]] {
+        let output = shell.run(words);
+        assert_eq!(output.status.code(), Some(2), "{words:?}");
+    }
+}
