@@ -2,59 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::fs;
-use std::path::Path;
-use std::process::{Command, Output};
+mod support;
 
-use tempfile::TempDir;
+use std::fs;
+
+use support::Shell;
 
 const HELLO: &str = r#"(component (instance $i) (export "wasi:cli/run@0.2.0" (instance $i)))"#;
-
-struct Shell(TempDir);
-
-impl Shell {
-    fn with(files: &[(&str, &[u8])]) -> Shell {
-        let folder = tempfile::tempdir().unwrap();
-        for (name, bytes) in files {
-            let path = folder.path().join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, bytes).unwrap();
-        }
-        Shell(folder)
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn run(&self, words: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_run-wasm"))
-            .args(words)
-            .current_dir(self.path())
-            .env_remove("SOURCE_DATE_EPOCH")
-            .output()
-            .unwrap()
-    }
-
-    /// stdout of a command that succeeds.
-    fn ok(&self, words: &[&str]) -> String {
-        let output = self.run(words);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// The sentence of a command that fails.
-    fn refused(&self, words: &[&str]) -> String {
-        let output = self.run(words);
-        let sentence = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{sentence}");
-        assert!(
-            output.stdout.is_empty() && sentence.starts_with("error: ") && sentence.lines().count() == 1,
-            "{sentence}"
-        );
-        sentence
-    }
-}
 
 #[test]
 fn inspect_prints_a_table_or_json() {
@@ -115,11 +69,11 @@ fn an_image_is_written_and_named_by_its_digest() {
         assert!(line.starts_with("localhost/hello:1@sha256:") && line.lines().count() == 1, "{line}");
         assert_eq!(pack(format, "two.tar"), line);
         assert_eq!(
-            fs::read(shell.path().join("one.tar")).unwrap(),
-            fs::read(shell.path().join("two.tar")).unwrap()
+            fs::read(shell.folder().join("one.tar")).unwrap(),
+            fs::read(shell.folder().join("two.tar")).unwrap()
         );
     }
-    let left: Vec<_> = fs::read_dir(shell.path()).unwrap().collect();
+    let left: Vec<_> = fs::read_dir(shell.folder()).unwrap().collect();
     assert_eq!(left.len(), 3, "{left:?}");
 }
 
@@ -128,25 +82,26 @@ fn an_image_goes_to_stdout_just_as_to_a_file() {
     let shell = Shell::with(&[("hello.wat", HELLO.as_bytes())]);
     shell.ok(&["image", "--name", "a/b:1", "--output", "x.tar", "hello.wat"]);
     let output = shell.run(&["image", "--name", "a/b:1", "hello.wat"]);
-    assert_eq!(output.stdout, fs::read(shell.path().join("x.tar")).unwrap());
+    assert_eq!(output.stdout, fs::read(shell.folder().join("x.tar")).unwrap());
 }
 
 #[test]
 fn a_refused_image_leaves_no_file() {
     let shell = Shell::with(&[("hello.wat", HELLO.as_bytes()), ("a/hello.wat", HELLO.as_bytes())]);
-    let sentence = shell.refused(&["image", "--name", "a/b:1", "-o", "x.tar", "hello.wat", "a/hello.wat"]);
+    let sentence =
+        shell.refused_at_once(&["image", "--name", "a/b:1", "-o", "x.tar", "hello.wat", "a/hello.wat"]);
     assert!(sentence.contains("two files are called hello.wasm"), "{sentence}");
     assert!(
         shell
-            .refused(&["image", "--name", "hello", "-o", "x.tar", "hello.wat"])
+            .refused_at_once(&["image", "--name", "hello", "-o", "x.tar", "hello.wat"])
             .contains("registry/name:tag")
     );
     assert!(
         shell
-            .refused(&["image", "--name", "a/b:1", "-o", "no/such/x.tar", "hello.wat"])
+            .refused_at_once(&["image", "--name", "a/b:1", "-o", "no/such/x.tar", "hello.wat"])
             .contains("cannot write no/such/x.tar")
     );
-    assert!(!shell.path().join("x.tar").exists());
+    assert!(!shell.folder().join("x.tar").exists());
 }
 
 #[test]
@@ -210,16 +165,18 @@ fn the_grants_of_a_container_are_what_its_shim_recorded() {
     let shown = shell.ok(&["inspect", "abc1", "--state", "."]);
     assert!(shown.ends_with(table) && shown.contains("\nid         abc1\n"), "{shown}");
     assert!(shell.ok(&["inspect", "abc", "--state", "."]).ends_with("whole"));
-    let refused = |container: &str| shell.refused(&["inspect", container, "--state", "."]);
+    let refused = |container: &str| shell.refused_at_once(&["inspect", container, "--state", "."]);
     assert!(refused("a").contains("k8s.io/abc1") && refused("a").contains("name one of them whole"));
     assert!(
         refused("gone")
             .contains("there is no file gone: run-wasm has no container gone on this node: `run-wasm ps`")
     );
     assert!(shell.ok(&["inspect", "pod", "--state", "."]).contains("the sandbox of a pod"));
-    assert!(shell.refused(&["debug", "gone", "--state", "."]).contains("no container gone on this node"));
+    assert!(
+        shell.refused_at_once(&["debug", "gone", "--state", "."]).contains("no container gone on this node")
+    );
     let debug = shell.ok(&["debug", "abc1", "--state", "."]);
     assert!(debug.contains("unknown    usage: the bundle  has no address"), "{debug}");
     assert_eq!(shell.ok(&["top", "--state", ".", "--interval", "0.01", "--output", "json"]), "[]\n");
-    assert!(shell.refused(&["top", "--interval", "0"]).contains("--interval"));
+    assert!(shell.refused_at_once(&["top", "--interval", "0"]).contains("--interval"));
 }

@@ -2,11 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-use std::fs;
-use std::path::PathBuf;
-use std::process::{Command, Output};
+mod support;
 
-use tempfile::TempDir;
+use std::fs;
+
+use support::Shell;
 
 const APP: &str = r#"(component
     (import "a:math/add@0.1.0" (instance (export "f" (func))))
@@ -25,53 +25,14 @@ const MATH: &str = r#"(component
 
 const PROJECT: &str = "name = \"calc\"\nversion = \"1.0.0\"\n[components]\napp = \"app.wat\"\nmath = \"math.wat\"\n[graph]\nroot = \"app\"\n";
 
-struct Shell(TempDir);
-
-impl Shell {
-    fn new() -> Shell {
-        let shell = Shell(tempfile::tempdir().unwrap());
-        for (name, text) in
-            [("run.toml", PROJECT), ("app.wat", APP), ("math.wat", MATH), ("server.wat", SERVER)]
-        {
-            fs::write(shell.path(name), text).unwrap();
-        }
-        shell
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn run(&self, words: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_run-wasm"))
-            .args(words)
-            .current_dir(self.0.path())
-            .env_remove("SOURCE_DATE_EPOCH")
-            .output()
-            .unwrap()
-    }
-
-    /// stdout of a command that succeeds.
-    fn ok(&self, words: &[&str]) -> String {
-        let output = self.run(words);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// The last line of stderr of a command that fails.
-    fn refused(&self, words: &[&str]) -> String {
-        let output = self.run(words);
-        let text = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{text}");
-        let sentence = text.lines().last().unwrap().to_owned();
-        assert!(output.stdout.is_empty() && sentence.starts_with("error: "), "{text}");
-        sentence
-    }
+fn shell() -> Shell {
+    let files = [("run.toml", PROJECT), ("app.wat", APP), ("math.wat", MATH), ("server.wat", SERVER)];
+    Shell::with(&files.map(|(name, text)| (name, text.as_bytes())))
 }
 
 #[test]
 fn a_project_is_built_printed_and_locked() {
-    let shell = Shell::new();
+    let shell = shell();
     let line = shell.ok(&["build"]);
     assert!(line.starts_with("localhost/calc:1.0.0@sha256:") && line.lines().count() == 1, "{line}");
     assert!(shell.path("calc.tar").is_file() && shell.path("run.lock.toml").is_file());
@@ -86,7 +47,7 @@ fn a_project_is_built_printed_and_locked() {
 
 #[test]
 fn a_build_that_fails_says_why_and_writes_nothing() {
-    let shell = Shell::new();
+    let shell = shell();
     fs::write(shell.path("run.toml"), PROJECT.replace("[graph]", "[grahp]")).unwrap();
     assert_eq!(
         shell.refused(&["build"]),
@@ -99,12 +60,12 @@ fn a_build_that_fails_says_why_and_writes_nothing() {
     assert!(text.starts_with("x | oh no\nerror: component «x» was not built: "), "{text}");
     assert!(shell.refused(&["build", "nowhere"]).contains("there is no nowhere/run.toml"));
     assert_eq!(shell.run(&["build", "--output", "x.tar"]).status.code(), Some(2));
-    assert_eq!(fs::read_dir(shell.0.path()).unwrap().count(), 4);
+    assert_eq!(fs::read_dir(shell.folder()).unwrap().count(), 4);
 }
 
 #[test]
 fn components_are_linked_without_a_project() {
-    let shell = Shell::new();
+    let shell = shell();
     let line = shell.ok(&["compose", "app.wat", "--plug", "math.wat", "-o", "out.wasm"]);
     assert!(line.starts_with("out.wasm sha256:"), "{line}");
     let seen = shell.ok(&["inspect", "out.wasm"]);
@@ -132,7 +93,7 @@ fn components_are_linked_without_a_project() {
 
 #[test]
 fn a_wac_file_says_itself_what_is_linked() {
-    let shell = Shell::new();
+    let shell = shell();
     let text = "package a:out;\nlet math = new a:math { };\nlet app = new a:app { \"a:math/add@0.1.0\": math[\"a:math/add@0.1.2\"], ... };\nexport app...;\n";
     fs::write(shell.path("out.wac"), text).unwrap();
     let words =
@@ -149,7 +110,7 @@ fn a_wac_file_says_itself_what_is_linked() {
 
 #[test]
 fn scaffolded_yaml_grants_nothing_and_tells_what_may_be_needed() {
-    let shell = Shell::new();
+    let shell = shell();
     let pod = shell.ok(&["scaffold", "app.wat", "--image", "registry.example/ns/calc:1"]);
     assert!(pod.starts_with("apiVersion: v1\nkind: Pod\nmetadata:\n  name: calc\n"), "{pod}");
     assert!(
@@ -178,7 +139,7 @@ fn scaffolded_yaml_grants_nothing_and_tells_what_may_be_needed() {
 
 #[test]
 fn an_image_is_scaffolded_by_what_its_layers_are_together() {
-    let shell = Shell::new();
+    let shell = shell();
     for format in ["image", "artifact", "layers"] {
         shell.ok(&["build", "--format", format, "--output", "oci:out"]);
         let pod = shell.ok(&["scaffold", "out"]);
@@ -194,7 +155,7 @@ fn an_image_is_scaffolded_by_what_its_layers_are_together() {
 
 #[test]
 fn inspect_tells_what_a_pod_may_have_to_give() {
-    let shell = Shell::new();
+    let shell = shell();
     let table = shell.ok(&["inspect", "app.wat"]);
     assert!(
         table.contains(
@@ -210,7 +171,7 @@ fn inspect_tells_what_a_pod_may_have_to_give() {
 
 #[test]
 fn completions_and_man_pages_are_of_this_program() {
-    let shell = Shell::new();
+    let shell = shell();
     for name in ["bash", "zsh", "fish"] {
         assert!(shell.ok(&["completions", name]).contains("scaffold"), "{name}");
     }

@@ -13,69 +13,31 @@ mod daemon;
 #[allow(dead_code, reason = "shared with the library's tests, which use all of it")]
 #[path = "../../builder/tests/registry/faults.rs"]
 mod faults;
+mod support;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use daemon::Daemon;
 use faults::{Reply, Server};
-use tempfile::TempDir;
+use support::Shell;
 
 const HELLO: &str = r#"(component (instance $i) (export "wasi:cli/run@0.2.0" (instance $i)))"#;
 const OTHER: &str = "(component)";
 
-/// A folder with a home, a cache and two components of its own.
-struct Shell(TempDir);
+/// A folder with two components.
+fn shell() -> Shell {
+    Shell::with(&[("hello.wat", HELLO.as_bytes()), ("other.wat", OTHER.as_bytes())])
+}
 
-impl Shell {
-    fn new() -> Shell {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("hello.wat"), HELLO).unwrap();
-        fs::write(folder.path().join("other.wat"), OTHER).unwrap();
-        Shell(folder)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_run-wasm"));
-        command.args(words).current_dir(self.0.path()).env("HOME", self.0.path());
-        for name in ["SOURCE_DATE_EPOCH", "XDG_CACHE_HOME", "DOCKER_CONFIG"] {
-            command.env_remove(name);
-        }
-        command
-    }
-
-    fn run(&self, words: &[&str]) -> Output {
-        self.command(words).output().unwrap()
-    }
-
-    fn ok(&self, words: &[&str]) -> String {
-        let output = self.run(words);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// The last line of a command that fails.
-    fn refused(&self, words: &[&str]) -> String {
-        let output = self.run(words);
-        let text = String::from_utf8(output.stderr).unwrap();
-        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{text}");
-        let last = text.lines().last().unwrap();
-        assert!(last.starts_with("error: "), "{text}");
-        last.into()
-    }
-
-    fn cached(&self) -> Vec<String> {
-        let folder = self.path(".cache/run-wasm/blobs/sha256");
-        fs::read_dir(folder).map_or(Vec::new(), |entries| {
-            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-        })
-    }
+/// What the shell's user has in the cache.
+fn cached(shell: &Shell) -> Vec<String> {
+    let folder = shell.path(".cache/run-wasm/blobs/sha256");
+    fs::read_dir(folder).map_or(Vec::new(), |entries| {
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    })
 }
 
 fn read(path: &Path) -> Vec<u8> {
@@ -84,7 +46,7 @@ fn read(path: &Path) -> Vec<u8> {
 
 #[test]
 fn an_image_goes_to_a_registry_and_comes_back_byte_for_byte() {
-    let (daemon, shell) = (Daemon::start(), Shell::new());
+    let (daemon, shell) = (Daemon::start(), shell());
     let name = &format!("{}/team/hello:1.0.0", daemon.address);
     shell.ok(&["image", "--name", name, "-o", "x.tar", "hello.wat"]);
     let pushed = shell.ok(&["push", "x.tar", name]);
@@ -98,12 +60,12 @@ fn an_image_goes_to_a_registry_and_comes_back_byte_for_byte() {
         serde_json::from_str(&shell.ok(&["push", "--json", "--mount-from", "team/hello", "layout", other]))
             .unwrap();
     assert_eq!(json["digest"], digest);
-    assert_eq!(shell.cached().len(), 3);
+    assert_eq!(cached(&shell).len(), 3);
 }
 
 #[test]
 fn progress_is_lines_or_json_on_stderr() {
-    let (daemon, shell) = (Daemon::start(), Shell::new());
+    let (daemon, shell) = (Daemon::start(), shell());
     let name = &format!("{}/hello:1", daemon.address);
     shell.ok(&["image", "--name", name, "-o", "x.tar", "hello.wat"]);
     let said = |words: &[&str]| String::from_utf8(shell.run(words).stderr).unwrap();
@@ -121,7 +83,7 @@ fn progress_is_lines_or_json_on_stderr() {
 
 #[test]
 fn a_version_is_published_once() {
-    let (daemon, shell) = (Daemon::start(), Shell::new());
+    let (daemon, shell) = (Daemon::start(), shell());
     let repository = &format!("{}/ns/math", daemon.address);
     for (file, tar) in [("hello.wat", "one.tar"), ("other.wat", "two.tar")] {
         shell.ok(&["image", "--name", "localhost/math:1", "-o", tar, file]);
@@ -144,7 +106,7 @@ fn a_version_is_published_once() {
 
 #[test]
 fn many_processes_share_one_cache() {
-    let (daemon, shell) = (Daemon::start(), Shell::new());
+    let (daemon, shell) = (Daemon::start(), shell());
     let name = &format!("{}/hello:1", daemon.address);
     shell.ok(&["image", "--name", name, "-o", "x.tar", "hello.wat"]);
     shell.ok(&["push", "x.tar", name]);
@@ -159,12 +121,12 @@ fn many_processes_share_one_cache() {
         assert!(pull.wait().unwrap().success());
     }
     assert!(outputs.iter().all(|output| read(&shell.path(output)) == read(&shell.path("x.tar"))));
-    assert!(shell.cached().iter().all(|name| name.len() == 64), "{:?}", shell.cached());
+    assert!(cached(&shell).iter().all(|name| name.len() == 64), "{:?}", cached(&shell));
 }
 
 #[test]
 fn an_interrupted_pull_leaves_nothing() {
-    let shell = Shell::new();
+    let shell = shell();
     let layer = vec![b'x'; 1 << 20];
     let digest = |bytes: &[u8]| image::Digest::of(bytes).to_string();
     let manifest = serde_json::json!({
@@ -186,10 +148,10 @@ fn an_interrupted_pull_leaves_nothing() {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    let drafts = || shell.cached().iter().filter(|name| name.starts_with(".draft-")).count();
+    let drafts = || cached(&shell).iter().filter(|name| name.starts_with(".draft-")).count();
     let begin = Instant::now();
-    while drafts() == 0 || shell.cached().len() < 2 {
-        assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", shell.cached());
+    while drafts() == 0 || cached(&shell).len() < 2 {
+        assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", cached(&shell));
         std::thread::sleep(Duration::from_millis(5));
     }
     let kill = Command::new("kill").args(["-TERM", &pull.id().to_string()]).status().unwrap();
@@ -200,7 +162,7 @@ fn an_interrupted_pull_leaves_nothing() {
 
 #[test]
 fn what_cannot_be_is_refused_before_anything_is_sent() {
-    let shell = Shell::new();
+    let shell = shell();
     for (words, sentence) in [
         (&["push", "absent.tar", "registry.example/a:1"][..], "absent.tar cannot be used"),
         (&["push", "hello.wat", "registry.example/a:1"], "it is no OCI layout, folder or tar"),

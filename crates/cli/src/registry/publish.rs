@@ -1,14 +1,13 @@
 //! `run-wasm publish`.
 
 use std::io::Write;
-use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use builder::registry::Reference;
 use semver::Version;
 use serde::Serialize;
 
-use super::push::Pick;
+use super::push::Layout;
 use super::{Access, Report};
 
 const HELP: &str = "\
@@ -20,14 +19,11 @@ Example: run-wasm publish math.tar registry.example/team/math:1.2.3";
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub struct Args {
-    /// An OCI layout: a folder or a tar, such as `run-wasm image` writes.
-    #[arg(value_name = "LAYOUT")]
-    source: PathBuf,
+    #[command(flatten)]
+    source: Layout,
     /// registry/name:version, with a version of three numbers (semver).
     #[arg(value_name = "REF")]
     reference: Reference,
-    #[command(flatten)]
-    pick: Pick,
     #[command(flatten)]
     access: Access,
     #[command(flatten)]
@@ -49,10 +45,10 @@ impl Args {
         let version: Version = tag.parse().with_context(|| {
             format!("«{tag}» is no version: publish as {repository}:1.2.3, or push under any tag by `run-wasm push`")
         })?;
-        let source = self.pick.source(&self.source)?;
+        let source = self.source.open()?;
         let client = self.access.client(repository, self.report.progress())?;
         let published = super::run(async {
-            Ok(client.publish(&source, repository, &version, self.pick.mount_from()).await?)
+            Ok(client.publish(&source, repository, &version, self.source.mount_from()).await?)
         })?;
         let done = Done {
             repository: repository.to_string(),

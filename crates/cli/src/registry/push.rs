@@ -19,22 +19,23 @@ Example: run-wasm push hello.tar registry.example/team/hello:1.2.3";
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub struct Args {
-    /// An OCI layout: a folder or a tar, such as `run-wasm image` writes.
-    #[arg(value_name = "LAYOUT")]
-    source: PathBuf,
+    #[command(flatten)]
+    source: Layout,
     /// Where to: registry/name:tag. Without a tag, only the digest leads to it.
     #[arg(value_name = "REF")]
     reference: Reference,
-    #[command(flatten)]
-    pick: Pick,
     #[command(flatten)]
     access: Access,
     #[command(flatten)]
     report: Report,
 }
 
+/// An image to send.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Pick {
+pub struct Layout {
+    /// An OCI layout: a folder or a tar, such as `run-wasm image` writes.
+    #[arg(value_name = "LAYOUT")]
+    path: PathBuf,
     /// Which image of a layout that has several: its tag, full name or digest.
     #[arg(long, value_name = "NAME")]
     image: Option<String>,
@@ -43,9 +44,9 @@ pub struct Pick {
     mount_from: Vec<String>,
 }
 
-impl Pick {
-    pub fn source(&self, path: &std::path::Path) -> Result<Source> {
-        Ok(Source::open(path, self.image.as_deref())?)
+impl Layout {
+    pub fn open(&self) -> Result<Source> {
+        Ok(Source::open(&self.path, self.image.as_deref())?)
     }
 
     pub fn mount_from(&self) -> &[String] {
@@ -61,10 +62,10 @@ struct Pushed {
 
 impl Args {
     pub fn run(self, out: &mut impl Write) -> Result<()> {
-        let source = self.pick.source(&self.source)?;
+        let source = self.source.open()?;
         let client = self.access.client(self.reference.repository(), self.report.progress())?;
         let digest =
-            super::run(async { Ok(client.push(&source, &self.reference, self.pick.mount_from()).await?) })?;
+            super::run(async { Ok(client.push(&source, &self.reference, self.source.mount_from()).await?) })?;
         let repository = self.reference.repository();
         let name = match self.reference.tag() {
             Some(tag) => format!("{repository}:{tag}"),
