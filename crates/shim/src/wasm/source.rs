@@ -228,7 +228,8 @@ impl Source {
         if pieces.len() > MOST_PIECES {
             bail!("{} components would be linked; the limit is {MOST_PIECES}", pieces.len());
         }
-        let names: Vec<&str> = pieces.iter().map(|piece| piece.name.as_str()).collect();
+        // Those of a plan are a stranger's.
+        let names: Vec<String> = pieces.iter().map(|piece| piece.name.escape_debug().to_string()).collect();
         let name = names.join(" + ");
         let inputs: Vec<_> = pieces.iter().map(|piece| (&piece.name, piece.digest)).collect();
         let digest = Digest::of(&serde_json::to_vec(&(inputs, &linking))?);
