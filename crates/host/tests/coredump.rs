@@ -154,6 +154,28 @@ fn a_component_leaves_its_stack() {
 }
 
 #[test]
+fn a_component_leaves_the_memories_of_its_modules() {
+    let scene = Scene::new();
+    let wat = r#"(component
+        (core module $library (memory (export "memory") 2) (data (i32.const 100) "of the library"))
+        (core module $guest
+            (import "library" "memory" (memory 1)) (memory 3) (global i32 (i32.const 7)) (data 1 (i32.const 8) "of the guest")
+            (func (export "run") (result i32) unreachable))
+        (core instance $library (instantiate $library))
+        (core instance $guest (instantiate $guest (with "library" (instance $library))))
+        (func $run (result (result)) (canon lift (core func $guest "run")))
+        (instance $command (export "run" (func $run)))
+        (export "wasi:cli/run@0.2.0" (instance $command)))"#;
+    let ended = scene.run(wat, "1MiB", json!({}));
+    assert_eq!(ended.outcome.code, 134, "{ended:?}");
+    let dump = scene.dump();
+    assert_eq!((dump.memories.as_slice(), dump.globals), ([2, 3].as_slice(), 1));
+    assert_eq!(dump.data, [(100, b"of the library".to_vec()), (8, b"of the guest".to_vec())]);
+    // The guest exports none of its own.
+    assert_eq!((dump.modules.len(), dump.instances.as_slice()), (2, [(1, 0), (0, 0)].as_slice()));
+}
+
+#[test]
 fn a_dump_has_at_most_the_bytes_that_the_node_allows() {
     let scene = Scene::new();
     let page = |at: usize| format!(r#"(data (i32.const {at}) "{}")"#, "x".repeat(4096));

@@ -14,6 +14,8 @@ mod images;
 mod life;
 #[path = "containerd/limits.rs"]
 mod limits;
+#[path = "containerd/linked.rs"]
+mod linked;
 #[path = "containerd/listening.rs"]
 mod listening;
 #[path = "containerd/names.rs"]

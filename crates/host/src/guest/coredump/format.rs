@@ -37,8 +37,16 @@ impl Head {
             modules.module(module.name().map_or_else(unnamed, str::to_owned));
             let index = number(known.len());
             known.push(ModuleKey::of(module));
-            // An instance is told of under the index of its module.
-            instances.instance(index, exported(instance, seen.memories(), store), []);
+            // An instance is told of under the index of its module. One that stands alone has all that there is.
+            match seen.instances() {
+                [_alone] => {
+                    let all = |count: usize| 0..number(count);
+                    instances.instance(index, all(seen.memories().len()), all(seen.globals().len()));
+                }
+                _ => {
+                    instances.instance(index, exported(instance, seen.memories(), store), []);
+                }
+            }
         }
         let mut stack = CoreDumpStackSection::new("main");
         for frame in seen.frames() {
@@ -59,8 +67,8 @@ impl Head {
     }
 }
 
-/// Which of the memories an instance exports. Those that it keeps to itself, and globals, are in the dump as well, but
-/// Wasmtime does not tell whose they are.
+/// Which of the memories one of several instances exports. Those that it keeps to itself, and globals, are in the dump as well,
+/// but Wasmtime does not tell whose they are.
 fn exported<T: 'static>(instance: &Instance, memories: &[Memory], store: &mut Store<T>) -> Vec<u32> {
     let exports = instance.exports(&mut *store).filter_map(|export| export.into_memory());
     let addresses: Vec<_> = exports.collect::<Vec<_>>().iter().map(|own| own.data_ptr(&*store)).collect();
