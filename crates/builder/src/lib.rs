@@ -3,3 +3,5 @@
 
 pub mod project;
 pub mod registry;
+pub mod sbom;
+pub mod sign;

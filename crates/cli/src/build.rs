@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
-use builder::project::{self, Event, Format, Options, Output};
+use builder::project::{self, Event, Format, Options, Output, write_whole};
 use builder::registry::{self, Client, Dependencies, Silent};
+use builder::sbom;
 use clap::ValueEnum;
 use serde::Serialize;
 
@@ -30,6 +31,9 @@ pub struct Args {
     /// Where to write the image; may be repeated. Default: tar:DIR/NAME.tar.
     #[arg(long, short, value_name = "tar:FILE|oci:DIR", value_parser = output)]
     output: Vec<Output>,
+    /// Also write what the image is made of: an SBOM, as SPDX 2.3 in JSON.
+    #[arg(long, value_name = "FILE")]
+    sbom: Option<PathBuf>,
     /// How to pack, in place of what run.toml says.
     #[arg(long, value_enum)]
     format: Option<PackAs>,
@@ -74,11 +78,19 @@ impl Args {
         let source = Dependencies(Client::new(registries, Arc::new(Silent))?);
         let built = crate::registry::run(project::build(&self.dir, &source, &options, tell))?;
         let default = || vec![Output::Tar(self.dir.join(format!("{}.tar", built.project.name)))];
+        let sbom = match &self.sbom {
+            Some(file) => Some((file, sbom::document(&built)?)),
+            None => None,
+        };
         let outputs = if self.output.is_empty() { default() } else { self.output };
         for output in &outputs {
             built.write(output)?;
         }
-        let written: Vec<String> = outputs.iter().map(|output| path(output).display().to_string()).collect();
+        if let Some((file, document)) = &sbom {
+            write_whole(file, document)?;
+        }
+        let files = outputs.iter().map(path).chain(self.sbom.as_deref());
+        let written: Vec<String> = files.map(|path| path.display().to_string()).collect();
         let digest = built.digest();
         if self.json {
             serde_json::to_writer(&mut *out, &Report { image: &built.tag, digest, written })?;

@@ -51,6 +51,10 @@ enum Command {
     Publish(registry::publish::Args),
     /// List the tags of a repository.
     Tags(registry::tags::Args),
+    /// Sign an image by a key, or make a pair of keys.
+    Sign(registry::sign::Args),
+    /// Verify that an image is signed by a key.
+    Verify(registry::verify::Args),
     /// List the containers that run-wasm runs on this node.
     Ps(ps::Args),
     /// Show what the containers of this node use.
@@ -79,6 +83,8 @@ impl Cli {
             Command::Pull(args) => args.run(out),
             Command::Publish(args) => args.run(out),
             Command::Tags(args) => args.run(out),
+            Command::Sign(args) => args.run(out),
+            Command::Verify(args) => args.run(out),
             Command::Ps(args) => args.run(out),
             Command::Top(args) => args.run(out),
             Command::Debug(args) => args.run(out),

@@ -4,14 +4,17 @@ mod progress;
 pub mod publish;
 pub mod pull;
 pub mod push;
+pub mod sign;
 pub mod tags;
+pub mod verify;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use builder::registry::{Client, Options, Progress, RegistryError, Repository, Silent};
+use builder::registry::{Client, Options, Progress, Reference, RegistryError, Repository, Silent};
+use image::Digest;
 use serde::Serialize;
 
 #[derive(Debug, Clone, clap::Args)]
@@ -76,6 +79,14 @@ impl Report {
             out.write_all(text(result).as_bytes())?;
         }
         Ok(())
+    }
+}
+
+/// The name of an image that was found: its tag, if it has one, and its digest.
+fn with_digest(reference: &Reference, digest: &Digest) -> String {
+    match reference.tag() {
+        Some(tag) => format!("{}:{tag}@{digest}", reference.repository()),
+        None => format!("{}@{digest}", reference.repository()),
     }
 }
 

@@ -46,6 +46,49 @@ fn a_project_is_built_printed_and_locked() {
 }
 
 #[test]
+fn an_sbom_is_written_beside_the_image_that_it_is_of() {
+    let shell = Shell::new();
+    let json: serde_json::Value =
+        serde_json::from_str(&shell.ok(&["build", "--json", "--sbom", "calc.spdx.json"])).unwrap();
+    assert_eq!(json["written"][1], "calc.spdx.json");
+    let text = fs::read_to_string(shell.path("calc.spdx.json")).unwrap();
+    let image = json["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap();
+    assert!(
+        text.contains(image) && text.contains("SPDX-2.3") && text.contains("1970-01-01T00:00:00Z"),
+        "{text}"
+    );
+    shell.ok(&["build", "--sbom", "again.json"]);
+    assert_eq!(fs::read_to_string(shell.path("again.json")).unwrap(), text);
+    // Another image's is refused before anything is pushed: nobody listens at that port.
+    shell.ok(&["build", "--format", "layers", "--output", "tar:other.tar"]);
+    let push = |file: &str| shell.refused(&["push", "other.tar", "localhost:1/calc:1", "--sbom", file]);
+    assert!(push("calc.spdx.json").contains("is the SBOM of the image sha256:"));
+    assert!(push("run.toml").contains("run.toml is no SPDX 2 document"));
+    assert!(push("absent").contains("cannot read absent"));
+}
+
+#[test]
+fn keys_are_made_once_and_asked_for() {
+    let shell = Shell::new();
+    assert_eq!(shell.ok(&["sign", "--generate-key", "team"]), "team.key\nteam.pub\n");
+    let key = fs::read(shell.path("team.key")).unwrap();
+    assert!(shell.refused(&["sign", "--generate-key", "team"]).contains("is not overwritten"));
+    assert_eq!(fs::read(shell.path("team.key")).unwrap(), key);
+    let refused = |words: &[&str]| shell.refused(words);
+    assert!(refused(&["sign", "localhost:1/a:1", "--key", "team.pub"]).contains("name the private one"));
+    assert!(refused(&["verify", "localhost:1/a:1", "--key", "team.key"]).contains("name the .pub file"));
+    assert!(refused(&["verify", "localhost:1/a:1", "--key", "absent"]).contains("cannot read absent"));
+    for words in [
+        &["sign"][..],
+        &["sign", "localhost:1/a:1"],
+        &["verify", "localhost:1/a:1"],
+        &["sign", "x", "--key", "k"],
+    ] {
+        assert_eq!(shell.run(words).status.code(), Some(2), "{words:?}");
+    }
+}
+
+#[test]
 fn a_build_that_fails_says_why_and_writes_nothing() {
     let shell = shell();
     fs::write(shell.path("run.toml"), PROJECT.replace("[graph]", "[grahp]")).unwrap();

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 pub use self::canonical::json as canonical_json;
 pub use self::layout::Layout;
 pub use self::rootfs::Node;
+pub use self::time::rfc3339;
 use crate::compose::Plan;
 use crate::config::COMPOSITION;
 use crate::{Digest, ImageError, Kind, inspect, manifest, media, sniff};

@@ -13,6 +13,7 @@ pub mod inspect;
 pub mod manifest;
 pub mod media;
 pub mod needs;
+pub mod signature;
 pub mod sniff;
 
 pub use build::{Format, ImageBuilder};

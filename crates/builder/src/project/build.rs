@@ -1,5 +1,6 @@
 //! The whole of a build.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use serde::Serialize;
 
 use super::file::{Format, Project};
 use super::lock::{self, LOCK_FILE, Lock};
+use super::obtain::Obtained;
 use super::source::Source;
 use super::{PROJECT_FILE, obtain, output, pack, tools};
 
@@ -71,6 +73,8 @@ pub struct Built {
     /// In seconds since 1970.
     pub created: u64,
     pub lock: Lock,
+    /// What it was made of, by the names in `run.toml`.
+    pub components: BTreeMap<String, Obtained>,
 }
 
 impl Built {
@@ -127,5 +131,5 @@ pub async fn build(
     if old.as_ref() != Some(&new) {
         output::write_whole(&lock_path, new.text()?.as_bytes())?;
     }
-    Ok(Built { project, layout, tag, created: options.created, lock: new })
+    Ok(Built { project, layout, tag, created: options.created, lock: new, components })
 }

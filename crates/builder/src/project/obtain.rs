@@ -18,7 +18,7 @@ use super::lock::{Lock, Locked, Pin};
 use super::source::Source;
 
 /// A component's Wasm, and what the lock holds of it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Obtained {
     pub bytes: Vec<u8>,
     pub locked: Locked,

@@ -1,5 +1,6 @@
 //! Getting blobs: whole and verified, or not at all.
 
+use bytes::Bytes;
 use http::header::{CONTENT_RANGE, RANGE};
 use http::{Method, StatusCode};
 use image::{Descriptor, ImageError};
@@ -64,6 +65,33 @@ impl Client {
         )?;
         self.teller().tell(Event::Finished { action, digest, size, how: How::Transferred });
         Ok(())
+    }
+
+    /// The bytes of a small blob, verified. `limit`: the most bytes it may have.
+    ///
+    /// # Errors
+    /// A sentence that names the registry and the blob.
+    pub(crate) async fn small_blob(
+        &self,
+        repository: &Repository,
+        blob: &Descriptor,
+        limit: u64,
+    ) -> Result<Bytes, RegistryError> {
+        let (digest, size) = (blob.digest, blob.size);
+        let what = format!("the blob {digest} of {repository}");
+        if size > limit {
+            let error = ImageError::TooLarge { what: "the blob", digest, size, limit };
+            return Err(RegistryError::of_image(what)(error));
+        }
+        let url = self.url(repository, &format!("blobs/{digest}"))?;
+        let call = Call::new(repository, Access::Pull, Method::GET, url, what.clone());
+        let found = self.fetch(&call, limit).await?;
+        let (_, bytes) = found.ok_or_else(|| RegistryError::NotFound {
+            registry: repository.registry().into(),
+            what: what.clone(),
+        })?;
+        blob.verify(&bytes).map_err(RegistryError::of_image(what))?;
+        Ok(bytes)
     }
 
     /// One attempt at what the draft still lacks.

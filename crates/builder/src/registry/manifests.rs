@@ -84,7 +84,7 @@ impl Client {
     ///
     /// # Returns
     /// Whether the registry knows by itself who refers to what (`OCI-Subject`).
-    pub(super) async fn put_manifest(
+    pub(crate) async fn put_manifest(
         &self,
         reference: &Reference,
         media_type: &str,

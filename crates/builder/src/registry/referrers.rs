@@ -13,8 +13,8 @@ use serde_json::json;
 
 use super::client::{Access, Call, Client};
 use super::error::RegistryError;
+use super::push::document_type;
 use super::reference::{Reference, Repository};
-use super::source::Source;
 use super::tags::next_page;
 
 /// The config of what has none (OCI image spec 1.1, "Guidance for an empty descriptor").
@@ -76,15 +76,7 @@ impl Client {
         blobs.extend(attachment.layers);
         let mut descriptors = Vec::new();
         for (media_type, bytes) in blobs {
-            let blob = Descriptor {
-                media_type,
-                digest: Digest::of(&bytes),
-                size: bytes.len() as u64,
-                annotations: BTreeMap::new(),
-            };
-            let source = Source::bytes(&blob, bytes);
-            self.put_blob(repository, &source, &blob, &[]).await?;
-            descriptors.push(described(&blob));
+            descriptors.push(described(&self.put_bytes(repository, &media_type, bytes).await?));
         }
         let layers = descriptors.split_off(1);
         let mut manifest = json!({
@@ -93,7 +85,10 @@ impl Client {
             "artifactType": attachment.artifact_type,
             "config": descriptors.pop(),
             "layers": layers,
-            "subject": described(subject),
+            "subject": described(&Descriptor {
+                media_type: document_type(subject).into(),
+                ..subject.clone()
+            }),
         });
         if let (Some(map), false) = (manifest.as_object_mut(), attachment.annotations.is_empty()) {
             map.insert("annotations".into(), json!(attachment.annotations));

@@ -52,6 +52,26 @@ impl Client {
         }
     }
 
+    /// Sends a small blob that the repository lacks, and answers its descriptor.
+    ///
+    /// # Errors
+    /// A sentence that names the registry and the blob.
+    pub(crate) async fn put_bytes(
+        &self,
+        repository: &Repository,
+        media_type: &str,
+        bytes: Vec<u8>,
+    ) -> Result<Descriptor, RegistryError> {
+        let blob = Descriptor {
+            media_type: media_type.into(),
+            digest: Digest::of(&bytes),
+            size: bytes.len() as u64,
+            annotations: Default::default(),
+        };
+        self.put_blob(repository, &Source::bytes(&blob, bytes), &blob, &[]).await?;
+        Ok(blob)
+    }
+
     /// Sends a blob that the repository lacks. `mount`: repositories of the same registry that may have it, by their paths.
     ///
     /// # Errors

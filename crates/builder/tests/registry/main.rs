@@ -17,4 +17,5 @@ mod logins;
 mod patience;
 mod real;
 mod secure;
+mod signatures;
 mod uploads;

@@ -3,6 +3,7 @@
 use std::fs;
 
 use builder::registry::{Attachment, Event, How, Platforms, Reference, Source, Store};
+use builder::sbom;
 use image::Descriptor;
 use semver::VersionReq;
 
@@ -177,6 +178,25 @@ async fn attachments_are_listed_also_by_a_registry_that_does_not_know_of_them() 
     let pulled = kit.client.pull(&hello.with_digest(sbom), Platforms::Best, &kit.store).await.unwrap();
     let layer = &pulled.manifest.layers[0];
     assert_eq!(kit.store.read(layer, 100).unwrap(), b"application/spdx+json");
+}
+
+#[tokio::test]
+async fn an_sbom_is_attached_to_its_image() {
+    let (daemon, kit) = (Daemon::start(), Kit::new());
+    let hello = repository(&daemon.address, "hello");
+    let source = Source::layout(image("x"));
+    kit.client.push(&source, &hello.tagged("1").unwrap(), &[]).await.unwrap();
+    // A layout's index need not say of which type the image is.
+    let untyped = Descriptor { media_type: String::new(), ..source.root().clone() };
+    let document = br#"{"spdxVersion": "SPDX-2.3"}"#.to_vec();
+    let attached = kit.client.attach(&hello, &untyped, sbom::attachment(document.clone())).await.unwrap();
+    let found = kit.client.referrers(&hello, &untyped.digest, Some(sbom::MEDIA_TYPE)).await.unwrap();
+    assert_eq!(found.iter().map(|referrer| referrer.digest).collect::<Vec<_>>(), [attached]);
+    let manifest = kit.client.manifest(&hello.with_digest(attached)).await.unwrap().bytes;
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+    assert_eq!(manifest["subject"]["mediaType"], image::media::OCI_MANIFEST);
+    assert_eq!(manifest["layers"][0]["digest"], image::Digest::of(&document).to_string());
+    assert_eq!(manifest["layers"][0]["mediaType"], "application/spdx+json");
 }
 
 #[tokio::test]

@@ -55,12 +55,8 @@ impl Args {
             let write = if is_tar { Store::to_tar } else { Store::to_folder };
             write(&store, path, &self.reference, root, &pulled.content)?;
         }
-        let name = match self.reference.tag() {
-            Some(tag) => format!("{}:{tag}", self.reference.repository()),
-            None => self.reference.repository().to_string(),
-        };
         let done = Done {
-            reference: format!("{name}@{}", pulled.root.digest),
+            reference: super::with_digest(&self.reference, &pulled.root.digest),
             digest: pulled.root.digest.to_string(),
             image: pulled.image.digest.to_string(),
             media_type: pulled.root.media_type,

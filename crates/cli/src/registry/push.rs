@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use builder::registry::{Reference, Source};
+use builder::sbom;
 use serde::Serialize;
 
 use super::{Access, Report};
@@ -24,6 +25,9 @@ pub struct Args {
     /// Where to: registry/name:tag. Without a tag, only the digest leads to it.
     #[arg(value_name = "REF")]
     reference: Reference,
+    /// Attach an SBOM to the image (SPDX 2 in JSON), such as `run-wasm build --sbom` writes.
+    #[arg(long, value_name = "FILE")]
+    sbom: Option<PathBuf>,
     #[command(flatten)]
     access: Access,
     #[command(flatten)]
@@ -58,20 +62,33 @@ impl Layout {
 struct Pushed {
     reference: String,
     digest: String,
+    /// The digest of the attached SBOM's manifest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sbom: Option<String>,
 }
 
 impl Args {
     pub fn run(self, out: &mut impl Write) -> Result<()> {
         let source = self.source.open()?;
-        let client = self.access.client(self.reference.repository(), self.report.progress())?;
-        let digest =
-            super::run(async { Ok(client.push(&source, &self.reference, self.source.mount_from()).await?) })?;
+        let image = source.root().digest;
+        let sbom = self.sbom.as_ref().map(|path| sbom::read(path, &image)).transpose()?;
         let repository = self.reference.repository();
-        let name = match self.reference.tag() {
-            Some(tag) => format!("{repository}:{tag}"),
-            None => repository.to_string(),
+        let client = self.access.client(repository, self.report.progress())?;
+        let (digest, sbom) = super::run(async {
+            let digest = client.push(&source, &self.reference, self.source.mount_from()).await?;
+            let sbom = match sbom {
+                Some(document) => {
+                    Some(client.attach(repository, source.root(), sbom::attachment(document)).await?)
+                }
+                None => None,
+            };
+            Ok((digest, sbom))
+        })?;
+        let pushed = Pushed {
+            reference: super::with_digest(&self.reference, &digest),
+            digest: digest.to_string(),
+            sbom: sbom.map(|digest| digest.to_string()),
         };
-        let pushed = Pushed { reference: format!("{name}@{digest}"), digest: digest.to_string() };
         self.report.write(out, &pushed, |pushed| format!("{}\n", pushed.reference))
     }
 }

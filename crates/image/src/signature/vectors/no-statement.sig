@@ -1,0 +1,1 @@
+MEUCIQDWT22fuu2Yg3bdljiikoMKlyLhc0g9LKuh4HEYiGw/iwIgLGl2cw8pWV9dzLMPkQsN5lCWMyha/NgHj7OeCZha8po=
