@@ -33,7 +33,8 @@ build_product() { release "$ROOT" "$CACHE/release-target" --workspace --bins; }
 build_benches() {
   local -x RUSTFLAGS='-C target-feature=+crt-static -C relocation-model=static --cfg getrandom_backend="linux_getrandom"'
   release "$ROOT/benches" "$CACHE/benches-target"
-  LIBSECCOMP_LINK_TYPE=static LIBSECCOMP_LIB_PATH=/usr/lib/$(uname -m)-linux-gnu \
+  # Composition has no peer that starts containers.
+  [ "$name" = compose ] || LIBSECCOMP_LINK_TYPE=static LIBSECCOMP_LIB_PATH=/usr/lib/$(uname -m)-linux-gnu \
     release "$ROOT/benches/peer-runwasi" "$CACHE/benches-target/peer"
 }
 
