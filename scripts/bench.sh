@@ -7,6 +7,7 @@
 #   lifecycle whole lives of containers a second, and many `ctr run` at once
 #   soak      what one manager holds after thirty thousand lives, beside what it held after the first thousand
 #   compute   how fast compiled code is beside `wasmtime run` of the same release
+#   compose   a call from one component to another, how long the image of three takes to make, and its size beside a native one
 #   http      requests a second of HTTP servers beside `wasmtime serve` of the same release, and what the idle cost
 # Options are the driver's, `bench.sh NAME --help` shows them. It prints a table: medians with their noise, ratios, and
 # what was promised of them; --json writes the same as {"metric.name": number}.
@@ -14,13 +15,14 @@
 #   SHIM_DIR   the folder of the containerd-shim-run-v2 that is measured, and of run-wasm (default: a release build)
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-for part in common debian rust prerequisites containerd private native-image wasmtime-cli; do . "$here/lib/$part.sh"; done
+for part in common debian rust go prerequisites containerd private native-image wasmtime-cli; do . "$here/lib/$part.sh"; done
 
 target=$(uname -m)-unknown-linux-gnu
 benches=$CACHE/benches-target/$target/release
 product=$CACHE/release-target/$target/release
 native=(hello sleep)
 wasm=(hello sleep spin memory-hog compute hello-js sleep-js sleep-py serve serve.p3)
+polyglot=(polyglot-router polyglot-auth polyglot-pages)
 
 # release FOLDER TARGET_FOLDER OPTION...: a release build of the workspace in FOLDER.
 release() { (cd "$1" && CARGO_TARGET_DIR=$2 cargo build --quiet --release --jobs "${BENCH_JOBS:-$(nproc)}" "${@:3}"); }
@@ -31,7 +33,8 @@ build_product() { release "$ROOT" "$CACHE/release-target" --workspace --bins; }
 build_benches() {
   local -x RUSTFLAGS='-C target-feature=+crt-static -C relocation-model=static --cfg getrandom_backend="linux_getrandom"'
   release "$ROOT/benches" "$CACHE/benches-target"
-  LIBSECCOMP_LINK_TYPE=static LIBSECCOMP_LIB_PATH=/usr/lib/$(uname -m)-linux-gnu \
+  # Composition has no peer that starts containers.
+  [ "$name" = compose ] || LIBSECCOMP_LINK_TYPE=static LIBSECCOMP_LIB_PATH=/usr/lib/$(uname -m)-linux-gnu \
     release "$ROOT/benches/peer-runwasi" "$CACHE/benches-target/peer"
 }
 
@@ -49,6 +52,16 @@ images() {
   done
 }
 
+# composition: the project of three components as files that are there, and the same service as one native program.
+composition() {
+  mkdir "$work/polyglot"
+  sed -e '/^\(dir\|build\) = /d' -e 's,^output = "target/,path = "../,' "$ROOT/test-images/polyglot/run.toml" >"$work/polyglot/run.toml"
+  ensure_go
+  (cd "$ROOT/benches/native-polyglot" &&
+    CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS=-mod=readonly GOPROXY=off "$GO" build -trimpath -buildvcs=false -ldflags='-s -w' -o "$work/native-polyglot" .)
+  native_image localhost/native-polyglot:1 "$work/native-polyglot" "$work/images/native-polyglot.tar"
+}
+
 clean() {
   remove_cgroup "$(cgroup_of "$work")"
   rm -rf "$work"
@@ -63,18 +76,21 @@ outside_shared_paths "$CACHE" "$ROOT" "${SHIM_DIR:-$product}" "${TMPDIR:-/tmp}"
 cached containerd-2.1 unpack_from_debian forky containerd
 if [ -n "${SHIM_DIR:-}" ]; then product=$SHIM_DIR; else timed "build the product" build_product; fi
 timed "build the benches" build_benches
-timed "build the guests" "$here/guests.sh" "${wasm[@]}" >/dev/null
+guests=("${wasm[@]}")
 case $name in
 compute) ensure_wasmtime_cli ;;
 http)
   ensure_wasmtime_cli
   install_packages wrk
   ;;
+compose) guests=("${polyglot[@]}") wasm=() native=() ;;
 esac
+timed "build the guests" "$here/guests.sh" "${guests[@]}" >/dev/null
 work=$(mktemp -d)
 trap clean EXIT
 ln -s "$ROOT/target/guests" "$work/guests"
 timed "pack images" images "$work/images"
+[ "$name" != compose ] || timed "prepare the composition" composition
 say "measured: $product/containerd-shim-run-v2, $(stat -c '%s bytes, of %y' "$product/containerd-shim-run-v2")"
 PATH=$product:$benches:$CACHE/benches-target/peer/$target/release:$here/bench:$CONTAINERD_2_1:$WASMTIME_CLI:$PATH CONTAINERD_NAMESPACE=$(cgroup_of "$work") \
   unshare --mount --pid --fork --kill-child --mount-proc --propagation slave \

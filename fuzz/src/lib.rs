@@ -1,5 +1,8 @@
 //! What holds for every input: the properties that the fuzz targets check.
 
+pub mod images;
+pub mod parts;
+
 use std::net::SocketAddr;
 
 use grants::{Egress, Grants, Policy, Port, Rule, Transport, derive};
@@ -49,11 +52,12 @@ pub fn spec(annotations: Value) -> Spec {
     serde_json::from_value(spec).unwrap()
 }
 
-/// Whatever is refused is refused in one line that cannot steer a terminal, and not a long one.
+/// Whatever is refused is refused in one line that cannot steer a terminal, and no longer than a termination message may be
+/// (4096 bytes). Of an `anyhow` error all that it has to say counts.
 pub fn is_a_sentence(error: &impl std::fmt::Display) {
-    let sentence = error.to_string();
+    let sentence = format!("{error:#}");
     assert!(!sentence.chars().any(char::is_control), "{sentence:?}");
-    assert!((10..2000).contains(&sentence.len()), "{sentence}");
+    assert!((10..4096).contains(&sentence.len()), "{sentence}");
 }
 
 /// What holds for grants by themselves.

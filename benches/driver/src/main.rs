@@ -3,6 +3,7 @@
 
 mod books;
 mod bundle;
+mod compose;
 mod compute;
 mod containerd;
 mod crowd;
@@ -46,6 +47,7 @@ fn main() -> Result<()> {
         Name::Lifecycle => lifecycle::measure(&options, &mut report)?,
         Name::Soak => soak::measure(&options, &mut report)?,
         Name::Compute => compute::measure(&options, &mut report)?,
+        Name::Compose => compose::measure(&containerd, &options, &mut report)?,
         Name::Http => http::measure(&options, &mut report)?,
     }
     drop(containerd);

@@ -24,6 +24,8 @@ pub enum Name {
     Soak,
     /// Speed of compiled code beside `wasmtime run`.
     Compute,
+    /// Calls from one component to another, and the making and size of a composed image.
+    Compose,
     /// Requests of HTTP servers beside `wasmtime serve`.
     Http,
 }
@@ -92,6 +94,12 @@ pub struct Options {
     /// compute: rounds; the median counts.
     #[arg(long, default_value_t = 20)]
     pub compute_rounds: usize,
+    /// compose: rounds; the median counts.
+    #[arg(long, default_value_t = 9)]
+    pub compose_rounds: usize,
+    /// compose: by how many calls two runs differ.
+    #[arg(long, default_value_t = 100_000_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000_000))]
+    pub calls: u32,
     /// http: rounds; the median counts.
     #[arg(long, default_value_t = 5)]
     pub http_rounds: usize,

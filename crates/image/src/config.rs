@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::compose::Plan;
+use crate::error::tame;
 use crate::manifest::MAX_DOCUMENT;
 use crate::{Digest, ImageError};
 
@@ -39,7 +40,7 @@ impl ImageConfig {
         serde_json::from_slice(bytes).map_err(|error| ImageError::Malformed {
             what,
             digest,
-            why: error.to_string(),
+            why: tame(&error.to_string(), 500),
         })
     }
 

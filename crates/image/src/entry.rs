@@ -1,5 +1,6 @@
 //! Which of an image's Wasm layers is the one to run.
 
+use crate::error::tame;
 use crate::{Descriptor, ImageError};
 
 /// Chooses the layer that the container's first argument names. One layer alone is the entry whatever it is called;
@@ -19,10 +20,7 @@ pub fn choose<'a>(layers: &'a [Descriptor], args0: &str) -> Result<&'a Descripto
                 .filter(|layer| layer.title().is_some_and(|title| relative(title) == relative(path)));
             match (titled.next(), titled.next()) {
                 (Some(layer), None) => Ok(layer),
-                _ => Err(ImageError::NoEntry {
-                    wanted: path.escape_debug().to_string(),
-                    titles: titles(several),
-                }),
+                _ => Err(ImageError::NoEntry { wanted: tame(path, 100), titles: titles(several) }),
             }
         }
     }
@@ -32,9 +30,9 @@ fn relative(path: &str) -> &str {
     path.strip_prefix("./").unwrap_or(path).trim_start_matches('/')
 }
 
-/// The titles for an error, at most twenty.
+/// The titles for an error, at most ten.
 fn titles(layers: &[Descriptor]) -> String {
-    let mut titles: Vec<String> = layers.iter().take(20).map(name).collect();
+    let mut titles: Vec<String> = layers.iter().take(10).map(name).collect();
     if layers.len() > titles.len() {
         titles.push("…".into());
     }
@@ -43,7 +41,7 @@ fn titles(layers: &[Descriptor]) -> String {
 
 fn name(layer: &Descriptor) -> String {
     match layer.title() {
-        Some(title) => format!("«{}»", title.escape_debug()),
+        Some(title) => format!("«{}»", tame(title, 100)),
         None => format!("(untitled {})", layer.digest),
     }
 }

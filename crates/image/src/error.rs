@@ -61,3 +61,33 @@ pub enum ImageError {
     #[error("it is no valid Wasm: {0}")]
     Wasm(String),
 }
+
+/// Text of a stranger's making, or an error that quotes some, as part of a sentence: on one line, and not much longer than
+/// `most` bytes.
+pub(crate) fn tame(text: &str, most: usize) -> String {
+    let mut tamed = String::new();
+    for char in text.chars() {
+        if tamed.len() >= most {
+            tamed.push('…');
+            break;
+        }
+        match char {
+            '"' | '\'' | '\\' => tamed.push(char),
+            other => tamed.extend(other.escape_debug()),
+        }
+    }
+    tamed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tame;
+
+    #[test]
+    fn what_a_stranger_says_steers_no_terminal_and_fills_no_screen() {
+        assert_eq!(tame("«é» at\n\u{1b}[2J", 100), "«é» at\\n\\u{1b}[2J");
+        assert_eq!(tame("`a\u{202e}b` \"\\", 100), "`a\\u{202e}b` \"\\");
+        assert_eq!(tame("12345", 5), "12345");
+        assert_eq!(tame("123456", 5), "12345…");
+    }
+}

@@ -9,6 +9,7 @@ use wasmparser::{ComponentExternalKind, ExternalKind, Parser, Payload, TypeRef, 
 
 pub use self::producers::Producers;
 pub use self::world::World;
+use crate::error::tame;
 use crate::{Digest, ImageError, Kind, sniff};
 
 /// A look into a component or module. Its `Display` is a table for people.
@@ -44,7 +45,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, ImageError> {
     if !kind.is_wasm_binary() {
         return Err(ImageError::Wasm(format!("it is {}", kind.describe())));
     }
-    let broken = |error: wasmparser::Error| ImageError::Wasm(error.to_string());
+    let broken = |error: wasmparser::Error| ImageError::Wasm(tame(&error.to_string(), 500));
     Validator::new_with_features(WasmFeatures::all()).validate_all(bytes).map_err(broken)?;
     let mut seen = Walk::default();
     for payload in Parser::new(0).parse_all(bytes) {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 
+use crate::error::tame;
 use crate::{Digest, ImageConfig, ImageError, media};
 
 /// The largest index, manifest or config that is read, in bytes (containerd's own limit is 8 MiB).
@@ -125,7 +126,7 @@ pub fn parse(bytes: &[u8], media_type: &str) -> Result<Document, ImageError> {
     if size > MAX_DOCUMENT {
         return Err(ImageError::TooLarge { what: "the image manifest", digest, size, limit: MAX_DOCUMENT });
     }
-    let raw: Raw = serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
+    let raw: Raw = serde_json::from_slice(bytes).map_err(|error| malformed(tame(&error.to_string(), 500)))?;
     for found in [media_type, &raw.media_type] {
         if !found.is_empty() && !media::is_index(found) && !media::is_manifest(found) {
             let found = found.chars().take(100).flat_map(char::escape_debug).collect();
@@ -209,9 +210,9 @@ impl Index {
             .iter()
             .filter_map(|(_, platform)| platform.as_ref())
             .take(10)
-            .map(|p| format!("{}/{}", p.os, p.architecture))
+            .map(|p| tame(&format!("{}/{}", p.os, p.architecture), 100))
             .collect();
-        if named.is_empty() { "nothing".into() } else { named.join(", ").escape_debug().to_string() }
+        if named.is_empty() { "nothing".into() } else { named.join(", ") }
     }
 }
 

@@ -128,7 +128,7 @@ impl Lock {
                 changes.push(format!("{tool} ({} instead of {})", shown(&now.tools), shown(&self.tools)));
             }
         }
-        changes
+        changes.iter().map(|change| problem::tame(change)).collect()
     }
 
     /// What `now` has otherwise in its components.
@@ -145,7 +145,7 @@ impl Lock {
                 (_, None) => changes.push(format!("«{name}», which is gone")),
             }
         }
-        changes
+        changes.iter().map(|change| problem::tame(change)).collect()
     }
 }
 

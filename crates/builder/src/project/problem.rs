@@ -22,12 +22,27 @@ pub fn of_toml(path: &Path, text: &str, error: &toml::de::Error) -> Error {
     at(path, text, error.span(), &sentence)
 }
 
-/// `sentence` about what stands at `span`.
+/// `sentence` about what stands at `span`. It quotes the file, which may come from a stranger's repository.
 pub fn at(path: &Path, text: &str, span: Option<Range<usize>>, sentence: &str) -> Error {
+    let sentence = tame(sentence);
     let before = span.and_then(|span| text.get(..span.start));
     match before {
         Some(before) => anyhow!("{}:{}: {sentence}", path.display(), before.matches('\n').count() + 1),
         None => anyhow!("{}: {sentence}", path.display()),
+    }
+}
+
+/// The same on one line, without what steers a terminal, and short.
+pub fn tame(sentence: &str) -> String {
+    const MOST: usize = 1000;
+    let shown = |char: char| match char {
+        '"' | '\'' | '\\' => char.into(),
+        other => other.escape_debug().to_string(),
+    };
+    let tamed: String = sentence.chars().map(shown).collect();
+    match tamed.char_indices().find(|(at, _)| *at >= MOST) {
+        Some((end, _)) => format!("{}…", tamed.get(..end).unwrap_or_default()),
+        None => tamed,
     }
 }
 
@@ -50,6 +65,15 @@ fn unknown(message: &str) -> Option<(&str, Vec<&str>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_file_says_steers_no_terminal() {
+        let error =
+            at(Path::new("run.toml"), "a\nb", Some(2..3), &format!("«\u{1b}[2J»{}", "x".repeat(2000)));
+        let sentence = error.to_string();
+        assert!(sentence.starts_with("run.toml:2: «\\u{1b}[2J»x") && sentence.ends_with("x…"), "{sentence}");
+        assert!(sentence.len() < 1100, "{sentence}");
+    }
 
     #[test]
     fn a_slip_is_told_from_nonsense() {

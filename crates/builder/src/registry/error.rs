@@ -68,5 +68,5 @@ impl RegistryError {
 
 /// Text of a stranger's making, on one line and short.
 pub(super) fn tame(text: &str) -> String {
-    text.trim().chars().take(200).flat_map(char::escape_debug).collect()
+    text.trim().chars().flat_map(char::escape_debug).take(200).collect()
 }

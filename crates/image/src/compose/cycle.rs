@@ -34,10 +34,14 @@ pub fn refuse(root: &str, links: &[Link]) -> Result<(), ComposeError> {
     order(root, links).map(drop)
 }
 
-/// `path` from the second time that it comes to `name`: `a -> b -> a`.
+/// `path` from the second time that it comes to `name`: `a -> b -> a`. Of a long way round, its beginning.
 fn circle(path: &[&str], name: &str) -> ComposeError {
-    let mut names: Vec<String> =
-        path.iter().skip_while(|other| **other != name).map(|name| format!("«{name}»")).collect();
+    const MOST: usize = 8;
+    let around = path.iter().skip_while(|other| **other != name);
+    let mut names: Vec<String> = around.clone().take(MOST).map(|name| format!("«{name}»")).collect();
+    if around.count() > MOST {
+        names.push("…".into());
+    }
     names.push(format!("«{name}»"));
     ComposeError::Cycle(names.join(" -> "))
 }
@@ -63,6 +67,10 @@ mod tests {
     fn a_circle_is_told_without_the_way_to_it() {
         let circle = [link("root", "a"), link("a", "b"), link("b", "c"), link("c", "a")];
         assert_eq!(order("root", &circle), Err(ComposeError::Cycle("«a» -> «b» -> «c» -> «a»".into())));
+        let long: Vec<Link> =
+            (0..20).map(|at: u8| link(&at.to_string(), &((at + 1) % 20).to_string())).collect();
+        let sentence = order("0", &long).unwrap_err().to_string();
+        assert!(sentence.ends_with("«6» -> «7» -> … -> «0»"), "{sentence}");
         assert_eq!(order("a", &[link("a", "a")]), Err(ComposeError::Cycle("«a» -> «a»".into())));
     }
 

@@ -7,6 +7,7 @@ use wac_graph::{CompositionGraph, EncodeError, EncodeOptions, NodeId};
 use super::names::listed;
 use super::parts::{Parts, check_name};
 use super::{Component, ComposeError, MAX_COMPONENT, MAX_COMPONENTS, Plan, cycle, guarded};
+use crate::error::tame;
 use crate::{Digest, inspect};
 
 impl Plan {
@@ -103,7 +104,7 @@ fn encode(graph: &CompositionGraph) -> Result<Vec<u8>, ComposeError> {
             first: name(first),
             second: name(second),
             import,
-            why: format!("{source:#}"),
+            why: tame(&format!("{source:#}"), 500),
         },
         other => broken(&other),
     })
@@ -112,5 +113,5 @@ fn encode(graph: &CompositionGraph) -> Result<Vec<u8>, ComposeError> {
 /// What stood in a plan that [`Plan::new`] did not make.
 fn broken(error: &dyn std::error::Error) -> ComposeError {
     let source = error.source().map(|source| format!(": {source:#}")).unwrap_or_default();
-    ComposeError::Broken(format!("{error}{source}"))
+    ComposeError::Broken(tame(&format!("{error}{source}"), 500))
 }

@@ -2,6 +2,8 @@
 
 use wac_graph::types::are_semver_compatible;
 
+use crate::error::tame;
+
 /// The name without its version.
 pub fn unversioned(name: &str) -> &str {
     name.split_once('@').map_or(name, |(name, _)| name)
@@ -38,7 +40,7 @@ fn version(name: &str) -> Option<semver::Version> {
 /// `a, b, c` of at most eight, for a sentence.
 pub fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
     const MOST: usize = 8;
-    let mut shown: Vec<String> = names.take(MOST + 1).map(|name| name.escape_debug().to_string()).collect();
+    let mut shown: Vec<String> = names.take(MOST + 1).map(|name| tame(name, 100)).collect();
     if shown.len() > MOST {
         shown.truncate(MOST);
         shown.push("…".into());

@@ -6,6 +6,7 @@ use wac_graph::types::{ItemKind, Package, SubtypeChecker, Type, Types};
 use wac_graph::{CompositionGraph, PackageId};
 
 use super::{Component, ComposeError, MAX_COMPONENT, MAX_COMPONENTS, guarded};
+use crate::error::tame;
 use crate::{Digest, Kind, sniff};
 
 /// All components, parsed into one collection of types.
@@ -44,7 +45,8 @@ impl Parts {
     }
 
     fn register(&mut self, component: &Component<'_>, digest: &Digest) -> Result<PackageId, ComposeError> {
-        let invalid = |why: String| ComposeError::Invalid { name: component.name.into(), why };
+        let invalid =
+            |why: String| ComposeError::Invalid { name: component.name.into(), why: tame(&why, 500) };
         guarded(|| {
             let package =
                 Package::from_bytes(&digest.to_string(), None, component.bytes, self.graph.types_mut())

@@ -1,0 +1,3 @@
+module run-wasm.example/native-polyglot
+
+go 1.25
