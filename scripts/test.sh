@@ -4,7 +4,7 @@
 #   build        the workspace and its tests, statically
 #   guests       the Wasm programs that the tests run
 #   unit         every crate by itself
-#   fuzz         by libFuzzer, FUZZ_SECONDS (60) for each: annotations, specs, node configs, execs and resizes; images, plans of
+#   fuzz         by libFuzzer, FUZZ_SECONDS (30) for each: annotations, specs, node configs, execs and resizes; images, plans of
 #                compositions, projects and their locks, references
 #   containerd   containers under containerd 1.7 and 2.1
 #   cri          pods under both, called as a kubelet calls them

@@ -1,5 +1,5 @@
 #!/bin/bash
-# fuzz.sh: each fuzz target for FUZZ_SECONDS (60), from the corpus in fuzz/corpus. What crashes one is kept in
+# fuzz.sh: each fuzz target for FUZZ_SECONDS (30), from the corpus in fuzz/corpus. What crashes one is kept in
 # target/fuzz/found, with the command that shows it again.
 #
 # The compiler of the workspace builds them, with libFuzzer's instrumentation and without cargo-fuzz, which needs
@@ -7,7 +7,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 for part in common debian rust prerequisites; do . "$here/lib/$part.sh"; done
-seconds=${FUZZ_SECONDS:-60}
+seconds=${FUZZ_SECONDS:-30}
 built=$TARGET_DIR/fuzz/$(uname -m)-unknown-linux-gnu/release
 found=$TARGET_DIR/fuzz/found
 mkdir -p "$found"

@@ -47,7 +47,7 @@ fn a_project_is_built_printed_and_locked() {
 
 #[test]
 fn an_sbom_is_written_beside_the_image_that_it_is_of() {
-    let shell = Shell::new();
+    let shell = shell();
     let json: serde_json::Value =
         serde_json::from_str(&shell.ok(&["build", "--json", "--sbom", "calc.spdx.json"])).unwrap();
     assert_eq!(json["written"][1], "calc.spdx.json");
@@ -69,7 +69,7 @@ fn an_sbom_is_written_beside_the_image_that_it_is_of() {
 
 #[test]
 fn keys_are_made_once_and_asked_for() {
-    let shell = Shell::new();
+    let shell = shell();
     assert_eq!(shell.ok(&["sign", "--generate-key", "team"]), "team.key\nteam.pub\n");
     let key = fs::read(shell.path("team.key")).unwrap();
     assert!(shell.refused(&["sign", "--generate-key", "team"]).contains("is not overwritten"));
