@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Result, bail};
 use async_trait::async_trait;
-use builder::project::{Built, Event, Format, LOCK_FILE, NoRegistry, Options, Output, Source, build};
+use builder::project::{Built, Event, Format, LOCK_FILE, Options, Output, Source, build};
 use image::{Digest, Document, ImageConfig, Manifest, media};
 use semver::{Version, VersionReq};
 use tempfile::TempDir;
@@ -29,6 +29,20 @@ math = "math.wat"
 [graph]
 root = "app"
 "#;
+
+/// For projects whose components are all their own.
+struct NoRegistry;
+
+#[async_trait]
+impl Source for NoRegistry {
+    async fn resolve(&self, repository: &str, _: &VersionReq) -> Result<(Version, Digest)> {
+        bail!("{repository} is in a registry, and this build has none")
+    }
+
+    async fn fetch(&self, repository: &str, _: &Digest) -> Result<Vec<u8>> {
+        bail!("{repository} is in a registry, and this build has none")
+    }
+}
 
 struct Folder(TempDir);
 

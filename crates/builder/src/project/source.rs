@@ -1,6 +1,6 @@
 //! Where the components of others come from.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use async_trait::async_trait;
 use image::Digest;
 use semver::{Version, VersionReq};
@@ -19,19 +19,4 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// A sentence that names the repository.
     async fn fetch(&self, repository: &str, digest: &Digest) -> Result<Vec<u8>>;
-}
-
-/// For projects whose components are all their own.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoRegistry;
-
-#[async_trait]
-impl Source for NoRegistry {
-    async fn resolve(&self, repository: &str, _: &VersionReq) -> Result<(Version, Digest)> {
-        bail!("{repository} is in a registry, and this build has none")
-    }
-
-    async fn fetch(&self, repository: &str, _: &Digest) -> Result<Vec<u8>> {
-        bail!("{repository} is in a registry, and this build has none")
-    }
 }
