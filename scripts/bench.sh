@@ -57,7 +57,10 @@ composition() {
   mkdir "$work/polyglot"
   sed -e '/^\(dir\|build\) = /d' -e 's,^output = "target/,path = "../,' "$ROOT/test-images/polyglot/run.toml" >"$work/polyglot/run.toml"
   ensure_go
-  (cd "$ROOT/benches/native-polyglot" &&
+  # Its check of tokens and its page are those of the components.
+  cp -r "$ROOT/benches/native-polyglot" "$work/native"
+  cp -r "$ROOT"/test-images/polyglot/{auth/jwt,pages/page.html} "$work/native/"
+  (cd "$work/native" &&
     CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS=-mod=readonly GOPROXY=off "$GO" build -trimpath -buildvcs=false -ldflags='-s -w' -o "$work/native-polyglot" .)
   native_image localhost/native-polyglot:1 "$work/native-polyglot" "$work/images/native-polyglot.tar"
 }

@@ -16,6 +16,7 @@ mod faults;
 mod support;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -176,4 +177,29 @@ fn what_cannot_be_is_refused_before_anything_is_sent() {
         let output = shell.run(words);
         assert_eq!(output.status.code(), Some(2), "{words:?}");
     }
+}
+
+#[test]
+fn a_credential_helper_is_asked_for_the_registry() {
+    // `user:secret`, as a request shows it.
+    let server = Server::start(|request, _| match request.headers.get("authorization") {
+        Some(shown) if *shown == "Basic dXNlcjpzZWNyZXQ=" => Reply::new(200, r#"{"tags": []}"#),
+        _ => Reply::new(401, "").header("WWW-Authenticate", "Basic realm=x"),
+    });
+    let address = &server.address;
+    let script = format!(
+        "#!/bin/sh\nread server\n[ \"$1 $server\" = 'get {address}' ] || {{ echo credentials not found in native keychain; exit 1; }}\necho '{{\"ServerURL\": \"x\", \"Username\": \"user\", \"Secret\": \"secret\"}}'\n"
+    );
+    let shell = Shell::with(&[
+        ("docker-credential-test-of-run-wasm", script.as_bytes()),
+        ("config.json", br#"{"credsStore": "test-of-run-wasm"}"#),
+    ]);
+    let helper = shell.path("docker-credential-test-of-run-wasm");
+    fs::set_permissions(helper, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", shell.folder().display(), std::env::var("PATH").unwrap());
+    let mut tags = shell.command(&["tags", &format!("{address}/a"), "--output", "json"]);
+    let output = tags.env("PATH", path).env("DOCKER_CONFIG", shell.folder()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "[]");
+    assert_eq!(server.requests().len(), 2);
 }

@@ -64,7 +64,7 @@ pub enum ImageError {
 
 /// Text of a stranger's making, or an error that quotes some, as part of a sentence: on one line, and not much longer than
 /// `most` bytes.
-pub(crate) fn tame(text: &str, most: usize) -> String {
+pub fn tame(text: &str, most: usize) -> String {
     let mut tamed = String::new();
     for char in text.chars() {
         if tamed.len() >= most {

@@ -19,7 +19,7 @@ pub mod sniff;
 pub use build::{Format, ImageBuilder};
 pub use config::ImageConfig;
 pub use digest::{Digest, Hasher};
-pub use error::ImageError;
+pub use error::{ImageError, tame};
 pub use inspect::{Inspection, inspect};
 pub use manifest::{Descriptor, Document, Index, Manifest, Platform, WasmImage};
 pub use needs::Need;

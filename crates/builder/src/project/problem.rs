@@ -35,15 +35,7 @@ pub fn at(path: &Path, text: &str, span: Option<Range<usize>>, sentence: &str) -
 /// The same on one line, without what steers a terminal, and short.
 pub fn tame(sentence: &str) -> String {
     const MOST: usize = 1000;
-    let shown = |char: char| match char {
-        '"' | '\'' | '\\' => char.into(),
-        other => other.escape_debug().to_string(),
-    };
-    let tamed: String = sentence.chars().map(shown).collect();
-    match tamed.char_indices().find(|(at, _)| *at >= MOST) {
-        Some((end, _)) => format!("{}…", tamed.get(..end).unwrap_or_default()),
-        None => tamed,
-    }
+    image::tame(sentence, MOST)
 }
 
 /// What is nearest to `key`, when it is near.

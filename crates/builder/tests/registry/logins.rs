@@ -1,7 +1,6 @@
 //! Who we are: docker's credentials, for registries with passwords and with tokens.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
 use builder::registry::{Options, Platforms, Reference, Source};
 
@@ -175,45 +174,4 @@ async fn an_upload_that_goes_on_elsewhere_does_not_tell_who_we_are() {
             .all(|put| !put.headers.contains_key("authorization")
                 && put.path.contains("state=1&digest=sha256"))
     );
-}
-
-#[tokio::test]
-async fn a_credential_helper_is_asked_for_the_registry() {
-    let server = Server::start(|request, _| match request.headers.get("authorization") {
-        Some(shown) if *shown == format!("Basic {AUTH}") => Reply::new(200, r#"{"tags": []}"#),
-        _ => Reply::new(401, "").header("WWW-Authenticate", "Basic realm=x"),
-    });
-    let folder = tempfile::tempdir().unwrap();
-    let helper = folder.path().join("docker-credential-test-of-run-wasm");
-    let address = &server.address;
-    fs::write(
-        &helper,
-        format!(
-            "#!/bin/sh\nread server\n[ \"$1 $server\" = 'get {address}' ] || {{ echo credentials not found in native keychain; exit 1; }}\necho '{{\"ServerURL\": \"x\", \"Username\": \"user\", \"Secret\": \"secret\"}}'\n"
-        ),
-    )
-    .unwrap();
-    fs::set_permissions(&helper, fs::Permissions::from_mode(0o755)).unwrap();
-    // Helpers are found by PATH, which is the whole process's: a program of its own asks.
-    let config = r#"{"credsStore": "test-of-run-wasm"}"#;
-    fs::write(folder.path().join("config.json"), config).unwrap();
-    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
-    let output = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "logins::as_a_program_of_its_own", "--ignored", "--nocapture"])
-        .env("PATH", path)
-        .env("DOCKER_CONFIG", folder.path())
-        .env("ASKED_REGISTRY", address)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-    assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"));
-    assert_eq!(server.requests().len(), 2);
-}
-
-#[tokio::test]
-#[ignore = "is run by a_credential_helper_is_asked_for_the_registry"]
-async fn as_a_program_of_its_own() {
-    let kit = Kit::with(Options { docker_config: None, ..options() });
-    let registry = std::env::var("ASKED_REGISTRY").unwrap();
-    assert!(kit.client.tags(&repository(&registry, "a")).await.unwrap().is_empty());
 }
