@@ -15,7 +15,7 @@ set -euo pipefail
 # Rust's release and cargo's settings are looked up from here.
 cd "$ROOT"
 
-FAMILIES=(rust rust_p3 wat c javascript python go polyglot)
+FAMILIES=(rust rust_p3 wat c javascript assemblyscript python go polyglot)
 GUESTS=$ROOT/target/guests
 
 # files_of FAMILY: what it makes, one file a line.
@@ -33,12 +33,13 @@ wanted() {
   done
 }
 
-# state_of FAMILY: a hash of its sources and of these scripts, which name or lock every version that matters.
+# state_of FAMILY: a hash of its sources and of these scripts, which name or lock every version that matters. Not of the project
+# that packs what it makes, nor of the lock beside it, which a build writes.
 state_of() {
   local sources
   mapfile -t sources < <("sources_of_$1" | sed 's,^,test-images/,')
   find "${sources[@]}" scripts/guests.sh scripts/lib/guest-{rust,go,families}.sh rust-toolchain.toml -type f \
-    -not -path '*/target/*' -not -path '*/node_modules/*' -not -path '*/__pycache__/*' -print0 |
+    -not -path '*/target/*' -not -path '*/node_modules/*' -not -path '*/__pycache__/*' -not -name 'run*.toml' -print0 |
     sort -z | xargs -0 sha256sum | sha256sum | cut -c 1-16
 }
 

@@ -25,12 +25,12 @@
 # A stage that fails does not keep the next from running. The last line is the sum.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-for part in common debian go rust prerequisites containerd h2spec kubernetes machine; do . "$here/lib/$part.sh"; done
+for part in common debian go rust prerequisites containerd h2spec kubernetes machine oci-tools; do . "$here/lib/$part.sh"; done
 cd "$ROOT"
 
 stages=(lint build guests unit fuzz containerd cri sandboxer jail grants escapes strict faults life http image polyglot chaos shared kubernetes cgroup2)
 longest_file=600
-export CONTAINERD_1_7 CONTAINERD_2_1 CONTAINERD_NEWEST SHIM_DIR=$BUILT GUESTS=$ROOT/target/guests CNI_BIN REGISTRY_BIN BUSYBOX_BIN H2SPEC_BIN
+export CONTAINERD_1_7 CONTAINERD_2_1 CONTAINERD_NEWEST SHIM_DIR=$BUILT GUESTS=$ROOT/target/guests CNI_BIN REGISTRY_BIN BUSYBOX_BIN H2SPEC_BIN OCI_TOOLS_BIN
 
 stage_lint() {
   cargo fmt --all --check
@@ -127,10 +127,25 @@ stage_http() {
 stage_image() {
   ensure_pod_network
   ensure_registry
+  ensure_oci_tools
   install_packages skopeo
   run_tests --test registry
+  build_projects
   e2e image --test-threads=3
   RUN_WASM_TESTS_MODE=shared run_tests --test image -- --test-threads=3
+}
+
+# build_projects: every test image that is a project, built twice: what differs from its lock is refused. The polyglot application
+# has a stage of its own.
+build_projects() {
+  local file folder
+  needs_product
+  for file in test-images/*/run.toml; do
+    folder=$(dirname "$file")
+    [ "$folder" = test-images/polyglot ] && continue
+    "$SHIM_DIR/run-wasm" build "$folder" --quiet --output "oci:$logs/image-$(basename "$folder")"
+    "$SHIM_DIR/run-wasm" build "$folder" --quiet --locked --output "oci:$logs/image-$(basename "$folder")"
+  done
 }
 
 stage_polyglot() {

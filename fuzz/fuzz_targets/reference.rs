@@ -1,7 +1,8 @@
 //! The name of an image, and below it the tags that a registry says it has, one a line.
 #![no_main]
 
-use builder::registry::{Reference, Repository, best, moved_tags, sorted, versions};
+use builder::reference::{Reference, Repository};
+use builder::versions::{best, moved_tags, sorted, versions};
 use libfuzzer_sys::fuzz_target;
 use properties::is_a_sentence;
 use semver::{Version, VersionReq};

@@ -149,6 +149,29 @@ build_javascript() {
   done
 }
 
+# --- AssemblyScript: a module by its compiler and the component around it
+
+sources_of_assemblyscript() { printf '%s\n' assemblyscript tools; }
+
+files_of_assemblyscript() { names_in assemblyscript ts | both_forms; }
+
+unpack_assemblyscript() {
+  cp "$TEST_IMAGES"/assemblyscript/package{,-lock}.json "$1/"
+  npm ci --prefix "$1" --ignore-scripts --no-audit --no-fund --loglevel=error >&2
+}
+
+build_assemblyscript() {
+  local name tool
+  ensure_node
+  tool=guests/assemblyscript-$(hash_of "$TEST_IMAGES"/assemblyscript/package{,-lock}.json "$ROOT/scripts/lib/node.sh")
+  cached "$tool" unpack_assemblyscript
+  for name in $(names_in assemblyscript ts); do
+    node "$CACHE/$tool/node_modules/assemblyscript/bin/asc.js" "$TEST_IMAGES/assemblyscript/$name.ts" \
+      --config "$TEST_IMAGES/assemblyscript/asconfig.json" --outFile "$1/$name.p1.wasm"
+    guest_tools component "$1/$name.p1.wasm" "$1/$name.wasm"
+  done
+}
+
 # --- Python: components by componentize-py; hello_py.py, a module's name, becomes hello-py.wasm
 
 sources_of_python() { printf '%s\n' python wit; }
@@ -199,8 +222,7 @@ build_go() {
 
 # --- one application in three languages, as its three components
 
-# Not its run.toml and the lock beside it, which a build writes.
-sources_of_polyglot() { printf '%s\n' polyglot/{auth,pages,router,wit} python/requirements.txt tools; }
+sources_of_polyglot() { printf '%s\n' polyglot python/requirements.txt tools; }
 
 files_of_polyglot() { printf '%s\n' polyglot-auth.wasm polyglot-pages.wasm polyglot-router.wasm; }
 

@@ -21,7 +21,7 @@ pub const MEDIA_TYPE: &str = "application/spdx+json";
 /// The largest document that is read, in bytes.
 const MAX_DOCUMENT: u64 = 16 << 20;
 
-/// The longest name or version of a tool that is taken over from a component, in characters.
+/// The longest name or version of a tool that is taken over from a component, in bytes.
 const MAX_TEXT: usize = 200;
 
 /// Who writes these documents.
@@ -243,7 +243,7 @@ fn purl(image: &str, digest: &Digest) -> Option<String> {
 
 /// Text of a component's making, short and on one line.
 fn tame(text: &str) -> String {
-    text.trim().chars().filter(|char| !char.is_control()).take(MAX_TEXT).collect()
+    image::tame(text.trim(), MAX_TEXT)
 }
 
 /// A UUID of version 8 (RFC 9562, 5.8) that is made of a digest.

@@ -2,16 +2,16 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::Result;
-use builder::project::{self, Event, Format, Options, Output, write_whole};
-use builder::registry::{self, Client, Dependencies, Silent};
+use builder::project::{self, Format, Options, Output};
+use builder::registry::{self, Client, Dependencies};
 use builder::sbom;
 use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::pack::created;
+use crate::registry::Report;
 
 /// Builds, composes and packs what the folder's run.toml says, and keeps run.lock.toml.
 #[derive(Debug, clap::Args)]
@@ -37,15 +37,11 @@ pub struct Args {
     /// How to pack, in place of what run.toml says.
     #[arg(long, value_enum)]
     format: Option<PackAs>,
-    /// Write the result as JSON to stdout, and progress as lines of JSON to stderr.
-    #[arg(long)]
-    json: bool,
     /// Believe these authorities' certificates (PEM) of registries, too. Those on the loopback are spoken to without TLS.
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
-    /// Do not tell of progress.
-    #[arg(long, short)]
-    quiet: bool,
+    #[command(flatten)]
+    report: Report,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -59,7 +55,7 @@ enum PackAs {
 }
 
 #[derive(Debug, Serialize)]
-struct Report<'a> {
+struct Built<'a> {
     image: &'a str,
     digest: image::Digest,
     written: Vec<String>,
@@ -73,10 +69,12 @@ impl Args {
             format: self.format.map(Format::from),
             created: created()?,
         };
-        let tell = progress(self.quiet, self.json);
+        let teller = self.report.progress();
+        let tell = teller.clone();
         let registries = registry::Options { ca_file: self.ca_file, ..registry::Options::default() };
-        let source = Dependencies(Client::new(registries, Arc::new(Silent))?);
-        let built = crate::registry::run(project::build(&self.dir, &source, &options, tell))?;
+        let source = Dependencies(Client::new(registries, teller)?);
+        let built =
+            crate::work::run(project::build(&self.dir, &source, &options, move |event| tell.step(event)))?;
         let default = || vec![Output::Tar(self.dir.join(format!("{}.tar", built.project.name)))];
         let sbom = match &self.sbom {
             Some(file) => Some((file, sbom::document(&built)?)),
@@ -87,20 +85,14 @@ impl Args {
             built.write(output)?;
         }
         if let Some((file, document)) = &sbom {
-            write_whole(file, document)?;
+            builder::whole::write(file, document)?;
         }
         let files = outputs.iter().map(path).chain(self.sbom.as_deref());
         let written: Vec<String> = files.map(|path| path.display().to_string()).collect();
         let digest = built.digest();
-        if self.json {
-            serde_json::to_writer(&mut *out, &Report { image: &built.tag, digest, written })?;
-            writeln!(out)?;
-        } else {
-            writeln!(out, "{}@{digest}", built.tag)?;
-            if !self.quiet {
-                eprintln!("written to {}", written.join(" and "));
-            }
-        }
+        let result = Built { image: &built.tag, digest, written };
+        self.report.write(out, &result, |result| format!("{}@{digest}\n", result.image))?;
+        self.report.note(&format!("written to {}", result.written.join(" and ")));
         Ok(())
     }
 }
@@ -127,47 +119,6 @@ fn path(output: &Output) -> &Path {
     match output {
         Output::Tar(path) | Output::Oci(path) => path,
     }
-}
-
-/// What a command that failed said is told in any case: nobody could tell why it failed without it.
-fn progress(quiet: bool, json: bool) -> impl Fn(&Event) + Send + Sync + 'static {
-    move |event| match event {
-        _ if json && !quiet => {
-            if let Ok(line) = serde_json::to_string(event) {
-                eprintln!("{line}");
-            }
-        }
-        Event::Failed { component, output } => {
-            for line in output.lines() {
-                eprintln!("{component} | {}", tame(line));
-            }
-        }
-        _ if quiet => {}
-        event => eprintln!("{}", line(event)),
-    }
-}
-
-fn line(event: &Event) -> String {
-    match event {
-        Event::Building { component } => format!("{component}: building"),
-        Event::Built { component, milliseconds } => {
-            format!("{component}: built in {}.{:01} s", milliseconds / 1000, milliseconds % 1000 / 100)
-        }
-        Event::Failed { component, .. } => format!("{component}: failed"),
-        Event::Resolving { component, repository } => {
-            format!("{component}: looking for versions in {repository}")
-        }
-        Event::Pulling { component, version } => format!("{component}: pulling {version}"),
-        Event::Composed { components: 1, bytes, .. } => format!("one component, {bytes} bytes"),
-        Event::Composed { components, links, bytes } => {
-            format!("composed {components} components by {links} links, {bytes} bytes")
-        }
-    }
-}
-
-/// Colours stay, as compilers write them; nothing else steers a terminal.
-fn tame(line: &str) -> String {
-    line.chars().filter(|char| *char == '\t' || *char == '\u{1b}' || !char.is_control()).collect()
 }
 
 #[cfg(test)]

@@ -43,16 +43,16 @@ impl Args {
             true => self.by_wac()?,
             false => self.by_plugs()?,
         };
-        project::write_whole(&self.output, &bytes)?;
+        crate::work::write(&self.output, &bytes)?;
         writeln!(out, "{} {}", self.output.display(), image::Digest::of(&bytes))?;
         Ok(())
     }
 
     fn by_plugs(&self) -> Result<Vec<u8>> {
-        let mut files = vec![(name_of(&self.root)?, crate::files::read_wasm(&self.root)?)];
+        let mut files = vec![(crate::source::stem(&self.root)?, builder::wasm::read(&self.root)?)];
         for plug in &self.plug {
             let path = Path::new(plug);
-            files.push((name_of(path)?, crate::files::read_wasm(path)?));
+            files.push((crate::source::stem(path)?, builder::wasm::read(path)?));
         }
         let components: Vec<Component<'_>> =
             files.iter().map(|(name, bytes)| Component { name, bytes }).collect();
@@ -79,16 +79,10 @@ impl Args {
             let (name, file) = plug.split_once('=').with_context(|| {
                 format!("«{plug}» must be NS:NAME=FILE, the name that the .wac file has for it")
             })?;
-            packages.insert(name.to_owned(), crate::files::read_wasm(Path::new(file))?);
+            packages.insert(name.to_owned(), builder::wasm::read(Path::new(file))?);
         }
         project::compose_wac(&self.root, &packages)
     }
-}
-
-/// A component is called as its file, without its ending.
-fn name_of(path: &Path) -> Result<String> {
-    let stem = path.file_stem().and_then(|stem| stem.to_str());
-    Ok(stem.with_context(|| format!("{} has no name in UTF-8: rename it", path.display()))?.to_owned())
 }
 
 fn link(text: &str) -> Result<Choice, String> {

@@ -8,18 +8,26 @@ use serde::Serialize;
 
 use crate::output::{Output, age, cell, list};
 use crate::records::{self, Record, STATE, now};
+use crate::registry::Access;
 use crate::shims::Shims;
+use crate::source;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A component, a module, or WebAssembly text; or a container of this node, by its id or the start of it.
-    #[arg(value_name = "FILE|CONTAINER")]
+    /// A component, a module, or WebAssembly text; an image as a tar or a folder; an image in a registry; or a container of
+    /// this node, by its id or the start of it.
+    #[arg(value_name = "FILE|TAR|DIR|REF|CONTAINER")]
     what: PathBuf,
+    /// Tell the grants alone: of a container those that it was given, of Wasm those that a pod may have to give.
+    #[arg(long)]
+    grants: bool,
     #[command(flatten)]
     output: Output,
     /// Where the shims keep their state.
     #[arg(long, value_name = "DIR", default_value = STATE)]
     state: PathBuf,
+    #[command(flatten)]
+    access: Access,
 }
 
 impl Args {
@@ -28,21 +36,28 @@ impl Args {
             Some(container) => {
                 let record = records::find(&self.state, container)
                     .with_context(|| format!("there is no file {}", self.what.display()))?;
-                self.output.write(out, &record.judged(&mut Shims::default()), text)
+                match self.grants {
+                    true => self.output.write(out, &Given { grants: record.grants.as_deref() }, Given::text),
+                    false => self.output.write(out, &record.judged(&mut Shims::default()), text),
+                }
             }
             None => self.file(&self.what, out),
         }
     }
 
     fn file(&self, file: &Path, out: &mut impl Write) -> Result<()> {
-        let bytes = crate::files::read_wasm(file)?;
-        let seen = image::inspect(&bytes).with_context(|| format!("cannot inspect {}", file.display()))?;
+        let wasm = source::open(file, &self.access)?.wasm;
+        let seen = image::inspect(&wasm).with_context(|| format!("cannot inspect {}", file.display()))?;
         let needs = image::Need::of(&seen);
-        let may_need = needs
+        let may_need: Vec<MayNeed> = needs
             .into_iter()
             .map(|(need, because)| MayNeed { need, because, example: need.example() })
             .collect();
-        let table = format!("{seen}{}", crate::scaffold::grants(&seen));
+        let grants = crate::scaffold::grants(&seen);
+        if self.grants {
+            return self.output.write(out, &may_need, |_| grants);
+        }
+        let table = format!("{seen}{grants}");
         self.output.write(out, &Looked { seen, may_need }, |_| table)
     }
 }
@@ -62,10 +77,23 @@ struct MayNeed {
     example: &'static str,
 }
 
-/// A container, and the table of grants that its shim recorded when it was created.
+/// The table of grants that the shim of a container recorded when it was created.
+#[derive(Serialize)]
+struct Given<'a> {
+    grants: Option<&'a str>,
+}
+
+impl Given<'_> {
+    fn text(&self) -> String {
+        let none =
+            "none: it is native or the sandbox of a pod, or its shim is of a release that records none\n";
+        self.grants.unwrap_or(none).to_owned()
+    }
+}
+
 fn text(record: &Record) -> String {
-    let none = "none: it is native or the sandbox of a pod, or its shim is of a release that records none\n";
-    format!("{}\ngrants:\n{}", list(&described(record)), record.grants.as_deref().unwrap_or(none))
+    let given = Given { grants: record.grants.as_deref() };
+    format!("{}\ngrants:\n{}", list(&described(record)), given.text())
 }
 
 /// What is on record of a container, a line each.

@@ -5,18 +5,20 @@
 mod build;
 mod compose;
 mod debug;
-mod files;
 mod host;
 mod inspect;
 mod manual;
 mod output;
 mod pack;
+mod progress;
 mod ps;
 mod records;
 mod registry;
 mod scaffold;
 mod shims;
+mod source;
 mod top;
+mod work;
 
 use std::io::{self, Write};
 

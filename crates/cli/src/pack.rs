@@ -74,7 +74,7 @@ impl Args {
         if to_stdout {
             out.write_all(&tar)?;
         } else {
-            crate::files::write_whole(&self.output, &tar)?;
+            crate::work::write(&self.output, &tar)?;
             writeln!(out, "{}@{}", self.name, layout.digest())?;
         }
         Ok(())
@@ -83,7 +83,7 @@ impl Args {
     fn builder(&self) -> Result<ImageBuilder> {
         let mut builder = ImageBuilder::new().format(self.format.into()).cmd(&self.args);
         for file in &self.files {
-            builder = builder.wasm(title(file)?, crate::files::read_wasm(file)?);
+            builder = builder.wasm(title(file)?, builder::wasm::read(file)?);
         }
         for (name, value) in &self.env {
             builder = builder.env(name, value);

@@ -1,6 +1,5 @@
 //! What the commands that talk to registries have in common.
 
-mod progress;
 pub mod publish;
 pub mod pull;
 pub mod push;
@@ -12,10 +11,12 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
-use builder::registry::{Client, Options, Progress, Reference, RegistryError, Repository, Silent};
+use anyhow::Result;
+use builder::registry::{Client, Options, Progress, Reference, RegistryError, Repository};
 use image::Digest;
 use serde::Serialize;
+
+use crate::progress::{Bars, Teller};
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct Access {
@@ -27,7 +28,7 @@ pub struct Access {
     ca_file: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, clap::Args)]
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub struct Report {
     /// Write the result as JSON to stdout, and progress as lines of JSON to stderr.
     #[arg(long)]
@@ -56,12 +57,19 @@ impl Access {
 
 impl Report {
     /// How progress is told: as bars on a terminal, as lines elsewhere, as JSON when asked.
-    pub fn progress(self) -> Arc<dyn Progress> {
-        match (self.quiet, self.json, io::stderr().is_terminal()) {
-            (true, ..) => Arc::new(Silent),
-            (_, true, _) => Arc::new(progress::Json),
-            (.., true) => Arc::new(progress::Bars::default()),
-            (.., false) => Arc::new(progress::Lines),
+    pub fn progress(self) -> Arc<Teller> {
+        Arc::new(match (self.quiet, self.json, io::stderr().is_terminal()) {
+            (true, ..) => Teller::Silent,
+            (_, true, _) => Teller::Json,
+            (.., true) => Teller::Bars(Bars::default()),
+            (.., false) => Teller::Lines,
+        })
+    }
+
+    /// Tells people something beside the result.
+    pub fn note(self, line: &str) {
+        if !self.json && !self.quiet {
+            eprintln!("{line}");
         }
     }
 
@@ -88,22 +96,4 @@ fn with_digest(reference: &Reference, digest: &Digest) -> String {
         Some(tag) => format!("{}:{tag}@{digest}", reference.repository()),
         None => format!("{}@{digest}", reference.repository()),
     }
-}
-
-/// Runs what waits for the network. SIGINT and SIGTERM end it in order, so that no draft stays behind.
-pub fn run<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
-    let result = runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        tokio::select! {
-            result = work => result,
-            _ = terminate.recv() => bail!("interrupted by SIGTERM"),
-            _ = interrupt.recv() => bail!("interrupted"),
-        }
-    });
-    // A credential helper that still waits for its user holds nobody up.
-    runtime.shutdown_timeout(std::time::Duration::from_millis(200));
-    result
 }

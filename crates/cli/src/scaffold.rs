@@ -2,34 +2,33 @@
 
 mod yaml;
 
-use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
-use image::compose::Component;
-use image::{Document, ImageConfig, Inspection, WasmImage, manifest};
-use serde::Deserialize;
+use image::Inspection;
 
-/// The largest file of a layout that is read, in bytes.
-const MAX_BLOB: u64 = 1 << 30;
+use crate::registry::Access;
+use crate::source;
 
 /// Writes YAML that runs a component with the least grants: what it may need besides stands there as a comment.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A component or module, or a folder with an OCI layout, as `run-wasm build --output oci:DIR` makes it.
-    #[arg(value_name = "FILE|DIR")]
+    /// A component or module; an image as a tar or a folder, such as `run-wasm build` writes; or an image in a registry.
+    #[arg(value_name = "FILE|TAR|DIR|REF")]
     what: PathBuf,
     /// What to write.
     #[arg(long, value_enum, default_value_t)]
     kind: Kind,
-    /// Full name of the image. Default: what the layout says, or localhost/<file>:1.
+    /// Full name of the image. Default: that of the image that was named, or localhost/<file>:1.
     #[arg(long, value_name = "REF")]
     image: Option<String>,
     /// What the objects are called. Default: the last part of the image's name.
     #[arg(long)]
     name: Option<String>,
+    #[command(flatten)]
+    access: Access,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -45,14 +44,11 @@ pub enum Kind {
 impl Args {
     pub fn run(self, out: &mut impl Write) -> Result<()> {
         let shown = self.what.display();
-        let (wasm, found) = match self.what.is_dir() {
-            true => layout(&self.what)?,
-            false => (crate::files::read_wasm(&self.what)?, None),
-        };
-        let seen = image::inspect(&wasm).with_context(|| format!("cannot inspect {shown}"))?;
-        let image = match self.image.or(found) {
+        let found = source::open(&self.what, &self.access)?;
+        let seen = image::inspect(&found.wasm).with_context(|| format!("cannot inspect {shown}"))?;
+        let image = match self.image.or(found.image) {
             Some(image) => image,
-            None => format!("localhost/{}:1", label(&stem(&self.what)?)?),
+            None => format!("localhost/{}:1", label(&source::stem(&self.what)?)?),
         };
         let name = match self.name {
             Some(name) => label(&name)?,
@@ -63,11 +59,6 @@ impl Args {
         out.write_all(yaml::text(self.kind, &name, &image, &seen)?.as_bytes())?;
         Ok(())
     }
-}
-
-fn stem(path: &Path) -> Result<String> {
-    let stem = path.file_stem().and_then(|stem| stem.to_str());
-    Ok(stem.with_context(|| format!("{} has no name in UTF-8: rename it", path.display()))?.to_owned())
 }
 
 /// A name that Kubernetes takes (RFC 1123 label).
@@ -83,52 +74,6 @@ fn label(name: &str) -> Result<String> {
         bail!("«{}» makes no name for Kubernetes: give one by --name", name.escape_debug());
     }
     Ok(label.to_owned())
-}
-
-/// What the image of a layout runs, linked if it has to be, and its name.
-fn layout(folder: &Path) -> Result<(Vec<u8>, Option<String>)> {
-    #[derive(Deserialize)]
-    struct Index {
-        manifests: Vec<image::Descriptor>,
-    }
-    let context = || format!("{} is no OCI layout of one image", folder.display());
-    let index: Index = serde_json::from_slice(&read(&folder.join("index.json"))?).with_context(context)?;
-    let [only] = index.manifests.as_slice() else { bail!(context()) };
-    let blob = |descriptor: &image::Descriptor| -> Result<Vec<u8>> {
-        let bytes = read(&folder.join("blobs/sha256").join(descriptor.digest.hex()))?;
-        descriptor.verify(&bytes)?;
-        Ok(bytes)
-    };
-    let Document::Manifest(image) = manifest::parse(&blob(only)?, &only.media_type)? else {
-        bail!(context())
-    };
-    let config = ImageConfig::parse(&blob(&image.config)?)?;
-    let layers = match image.wasm(MAX_BLOB)? {
-        WasmImage::Layers(layers) => layers,
-        WasmImage::Artifact(layer) => vec![layer],
-        WasmImage::None => bail!("the image in {} has no layer of Wasm", folder.display()),
-    };
-    let name = only.annotations.get("io.containerd.image.name").cloned();
-    let Some(plan) = config.composition else {
-        let first = layers.first().with_context(context)?;
-        return Ok((blob(first)?, name));
-    };
-    let mut parts = BTreeMap::new();
-    for layer in &layers {
-        parts.insert(layer.title().unwrap_or_default().to_owned(), blob(layer)?);
-    }
-    let components: Vec<Component<'_>> =
-        parts.iter().map(|(name, bytes)| Component { name, bytes }).collect();
-    Ok((plan.compose(&components)?, name))
-}
-
-fn read(path: &Path) -> Result<Vec<u8>> {
-    let context = || format!("cannot read {}", path.display());
-    let size = std::fs::metadata(path).with_context(context)?.len();
-    if size > MAX_BLOB {
-        bail!("{} has {size} bytes; the limit is {MAX_BLOB}", path.display());
-    }
-    std::fs::read(path).with_context(context)
 }
 
 /// What may be needed, for the table of `inspect`.

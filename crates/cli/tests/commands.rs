@@ -165,6 +165,11 @@ fn the_grants_of_a_container_are_what_its_shim_recorded() {
     let shown = shell.ok(&["inspect", "abc1", "--state", "."]);
     assert!(shown.ends_with(table) && shown.contains("\nid         abc1\n"), "{shown}");
     assert!(shell.ok(&["inspect", "abc", "--state", "."]).ends_with("whole"));
+    assert_eq!(shell.ok(&["inspect", "abc1", "--grants", "--state", "."]), table);
+    let json: serde_json::Value =
+        serde_json::from_str(&shell.ok(&["inspect", "abc1", "--grants", "--output", "json", "--state", "."]))
+            .unwrap();
+    assert_eq!(json["grants"], table);
     let refused = |container: &str| shell.refused_at_once(&["inspect", container, "--state", "."]);
     assert!(refused("a").contains("k8s.io/abc1") && refused("a").contains("name one of them whole"));
     assert!(

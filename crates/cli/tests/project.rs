@@ -166,6 +166,7 @@ fn scaffolded_yaml_grants_nothing_and_tells_what_may_be_needed() {
         pod.contains("    image: \"registry.example/ns/calc:1\"\n") && pod.contains("# volumeMounts:"),
         "{pod}"
     );
+    assert!(pod.contains("  #   run.wasm/plug: \"/deps/other.wasm\"  # a:math/add@0.1.0\n"), "{pod}");
     assert!(pod.contains("  runtimeClassName: run-wasm\n") && !pod.contains("\n  annotations:"), "{pod}");
 
     let service = shell.ok(&["scaffold", "server.wat", "--kind", "service"]);
@@ -191,6 +192,12 @@ fn an_image_is_scaffolded_by_what_its_layers_are_together() {
             "{pod}"
         );
     }
+    // A tar is read as it is.
+    let pod = shell.ok(&["scaffold", "out"]);
+    shell.ok(&["build", "--format", "layers", "--output", "tar:out.tar"]);
+    assert_eq!(shell.ok(&["scaffold", "out.tar"]), pod);
+    assert!(shell.ok(&["inspect", "out.tar"]).contains("wasi:http/outgoing-handler"));
+    assert!(shell.ok(&["inspect", "out", "--grants"]).starts_with("may need   run.wasm/egress"));
     let blob = fs::read_dir(shell.path("out/blobs/sha256")).unwrap().next().unwrap().unwrap().path();
     fs::write(blob, "x").unwrap();
     assert!(shell.refused(&["scaffold", "out"]).contains("pull the image again"));
@@ -210,13 +217,34 @@ fn inspect_tells_what_a_pod_may_have_to_give() {
     let json: serde_json::Value =
         serde_json::from_str(&shell.ok(&["inspect", "--output", "json", "server.wat"])).unwrap();
     assert_eq!(json["may_need"][0]["need"], "http-port");
+    let grants = shell.ok(&["inspect", "--grants", "server.wat"]);
+    assert_eq!(grants, "may need   ports: [{ containerPort: 8080 }]  # wasi:http/incoming-handler@0.2.0\n");
+    let json: serde_json::Value =
+        serde_json::from_str(&shell.ok(&["inspect", "--grants", "--output", "json", "server.wat"])).unwrap();
+    assert_eq!(json[0]["need"], "http-port");
 }
 
 #[test]
 fn completions_and_man_pages_are_of_this_program() {
     let shell = shell();
+    let help = shell.ok(&["help"]);
+    let (_, commands) = help.split_once("Commands:\n").unwrap();
+    let commands: Vec<&str> = commands
+        .lines()
+        .take_while(|line| !line.is_empty())
+        .map(|line| line.split_whitespace().next().unwrap())
+        .filter(|name| *name != "help")
+        .collect();
+    assert!(commands.len() > 15, "{commands:?}");
     for name in ["bash", "zsh", "fish"] {
-        assert!(shell.ok(&["completions", name]).contains("scaffold"), "{name}");
+        let completions = shell.ok(&["completions", name]);
+        for command in &commands {
+            assert!(completions.contains(command), "{name}: {command}");
+        }
+    }
+    for command in &commands {
+        let page = shell.ok(&["man", command]);
+        assert!(page.starts_with(".ie") && page.contains(command), "{command}: {page}");
     }
     assert!(shell.ok(&["man"]).contains("run\\-wasm"));
     assert!(shell.ok(&["man", "build"]).contains("locked"));

@@ -13,6 +13,8 @@ mod daemon;
 #[allow(dead_code, reason = "shared with the library's tests, which use all of it")]
 #[path = "../../builder/tests/registry/faults.rs"]
 mod faults;
+#[path = "registry/oras.rs"]
+mod oras;
 mod support;
 
 use std::fs;
@@ -103,6 +105,104 @@ fn a_version_is_published_once() {
     assert_eq!(json.len(), 5);
     let error = shell.refused(&["publish", "one.tar", &format!("{repository}:edge")]);
     assert!(error.contains("«edge» is no version: publish as"), "{error}");
+}
+
+const APP: &str =
+    r#"(component (import "a:math/add@0.1.0" (instance)) (instance $i) (export "a:app/api" (instance $i)))"#;
+const MATH: &str = r#"(component (instance $i) (export "a:math/add@0.1.0" (instance $i)))"#;
+
+#[test]
+fn a_dependency_is_one_component_however_it_is_packed() {
+    let daemon = Daemon::start();
+    let library = "name = \"lib\"\nversion = \"1.0.0\"\n[components]\napp = \"app.wat\"\nmath = \"math.wat\"\n[graph]\nroot = \"app\"\n";
+    let root = r#"(component (import "a:app/api" (instance)) (instance $i) (export "wasi:cli/run@0.2.0" (instance $i)))"#;
+    let shell = Shell::with(&[
+        ("lib/run.toml", library.as_bytes()),
+        ("lib/app.wat", APP.as_bytes()),
+        ("lib/math.wat", MATH.as_bytes()),
+        ("root.wat", root.as_bytes()),
+    ]);
+    let mut images = Vec::new();
+    for format in ["image", "artifact", "layers"] {
+        let name = &format!("{}/team/{format}", daemon.address);
+        shell.ok(&["build", "lib", "--format", format, "--output", "tar:lib.tar"]);
+        shell.ok(&["publish", "lib.tar", &format!("{name}:1.0.0")]);
+        let seen = shell.ok(&["inspect", &format!("{name}:1.0.0")]);
+        assert!(seen.contains("a:app/api") && !seen.contains("a:math"), "{seen}");
+        let project = format!(
+            "name = \"x\"\nversion = \"1.0.0\"\n[components]\nroot = \"root.wat\"\nlib = \"{name}@^1\"\n[graph]\nroot = \"root\"\n"
+        );
+        fs::write(shell.path("run.toml"), project).unwrap();
+        let image = shell.ok(&["build"]);
+        let pod = shell.ok(&["scaffold", "x.tar"]);
+        assert!(pod.contains("localhost/x:1.0.0"), "{pod}");
+        images.push(image);
+    }
+    // Names for debuggers are all in which the linked layers differ.
+    assert_eq!(images[0], images[1]);
+    let unlinked = &format!("{}/team/unlinked:1.0.0", daemon.address);
+    shell.ok(&["image", "--name", unlinked, "-o", "two.tar", "lib/app.wat", "lib/math.wat"]);
+    shell.ok(&["publish", "two.tar", unlinked]);
+    let project = fs::read_to_string(shell.path("run.toml")).unwrap().replace("/layers@", "/unlinked@");
+    fs::write(shell.path("run.toml"), project).unwrap();
+    let sentence = shell.refused(&["build"]);
+    assert!(
+        sentence.contains("component «lib»: cannot depend on")
+            && sentence.contains("no plan that links them"),
+        "{sentence}"
+    );
+}
+
+#[test]
+fn an_sbom_is_published_with_its_image() {
+    let (daemon, shell) = (Daemon::start(), shell());
+    let project = "name = \"hello\"\nversion = \"1.0.0\"\n[components]\nhello = \"hello.wat\"\n";
+    fs::write(shell.path("run.toml"), project).unwrap();
+    shell.ok(&["build", "--sbom", "hello.spdx.json"]);
+    let name = &format!("{}/team/hello:1.0.0", daemon.address);
+    let words = ["publish", "hello.tar", name, "--sbom", "hello.spdx.json", "--json"];
+    let json: serde_json::Value = serde_json::from_str(&shell.ok(&words)).unwrap();
+    let attached = format!("{}/team/hello@{}", daemon.address, json["sbom"].as_str().unwrap());
+    shell.ok(&["pull", &attached]);
+    let digest = image::Digest::of(&read(&shell.path("hello.spdx.json")));
+    assert!(cached(&shell).contains(&digest.hex()));
+    // One of another image is refused before anything is sent.
+    shell.ok(&["image", "--name", name, "-o", "other.tar", "other.wat"]);
+    let other = format!("{}/team/other:1.0.0", daemon.address);
+    let sentence = shell.refused(&["publish", "other.tar", &other, "--sbom", "hello.spdx.json"]);
+    assert!(sentence.contains("is the SBOM of the image"), "{sentence}");
+    assert!(shell.refused(&["tags", &format!("{}/team/other", daemon.address)]).contains("is not in"));
+}
+
+#[test]
+fn a_key_of_cosigns_signs_by_its_password() {
+    let (daemon, shell) = (Daemon::start(), shell());
+    for (name, text) in [
+        ("cosign.key", &include_bytes!("../../builder/src/sign/vectors/cosign.key")[..]),
+        ("cosign.pub", include_bytes!("../../builder/src/sign/vectors/cosign.pub")),
+    ] {
+        fs::write(shell.path(name), text).unwrap();
+    }
+    let name = &format!("{}/hello:1", daemon.address);
+    shell.ok(&["image", "--name", name, "-o", "x.tar", "hello.wat"]);
+    shell.ok(&["push", "x.tar", name]);
+    let sign = |password: Option<&str>| {
+        let mut command = shell.command(&["sign", name, "--key", "cosign.key"]);
+        password.into_iter().for_each(|password| drop(command.env("COSIGN_PASSWORD", password)));
+        let output = command.output().unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (ok, said) = sign(None);
+    assert!(
+        !ok && said.contains("there is no terminal to ask at: give its password in COSIGN_PASSWORD"),
+        "{said}"
+    );
+    let (ok, said) = sign(Some("wrong"));
+    assert!(!ok && said.contains("its password is another"), "{said}");
+    assert!(shell.refused(&["verify", name, "--key", "cosign.pub"]).contains("has no signature"));
+    let (ok, said) = sign(Some("open sesame"));
+    assert!(ok, "{said}");
+    shell.ok(&["verify", name, "--key", "cosign.pub"]);
 }
 
 #[test]

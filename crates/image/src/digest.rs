@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::ImageError;
+use crate::error::tame;
 
 /// The sha256 of some content, written `sha256:<64 lower-case hexadecimal digits>` (OCI image spec, "Digests").
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -58,7 +59,7 @@ impl FromStr for Digest {
     type Err = ImageError;
 
     fn from_str(text: &str) -> Result<Digest, ImageError> {
-        let refuse = || ImageError::Digest(text.chars().take(100).flat_map(char::escape_debug).collect());
+        let refuse = || ImageError::Digest(tame(text, 100));
         let hex = text.strip_prefix("sha256:").filter(|hex| hex.len() == 64).ok_or_else(refuse)?;
         let mut bytes = [0; 32];
         for (byte, pair) in bytes.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {

@@ -51,6 +51,12 @@ pub enum ImageError {
     NoLayers,
 
     #[error(
+        "the image {digest} has {found} layers of Wasm and no plan that links them: build it by `run-wasm build`, in any \
+         format, or name the .wasm file that is meant"
+    )]
+    Unlinked { digest: Digest, found: usize },
+
+    #[error(
         "the image has several Wasm layers and none, or more than one, is titled «{wanted}»: name one of {titles} as the entry point"
     )]
     NoEntry { wanted: String, titles: String },

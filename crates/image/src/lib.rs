@@ -4,6 +4,7 @@
 //! CLI, tests) fetch and store. Whatever comes in is taken to be hostile: readers have limits and never panic.
 
 pub mod build;
+pub mod component;
 pub mod compose;
 pub mod config;
 pub mod digest;

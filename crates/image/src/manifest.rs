@@ -129,7 +129,7 @@ pub fn parse(bytes: &[u8], media_type: &str) -> Result<Document, ImageError> {
     let raw: Raw = serde_json::from_slice(bytes).map_err(|error| malformed(tame(&error.to_string(), 500)))?;
     for found in [media_type, &raw.media_type] {
         if !found.is_empty() && !media::is_index(found) && !media::is_manifest(found) {
-            let found = found.chars().take(100).flat_map(char::escape_debug).collect();
+            let found = tame(found, 100);
             return Err(ImageError::MediaType { what: "the image manifest", digest, found });
         }
     }

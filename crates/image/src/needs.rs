@@ -5,6 +5,8 @@
 
 use serde::Serialize;
 
+use crate::Kind;
+use crate::compose::provides;
 use crate::inspect::{Inspection, World};
 
 /// Something that a pod's spec may have to give.
@@ -21,9 +23,11 @@ pub enum Need {
     Files,
     /// Variables by name: `env`.
     Config,
+    /// A component that exports what no node provides: `run.wasm/plug`.
+    Plug,
 }
 
-const NEEDS: [(&str, Need); 10] = [
+const NEEDS: [(&str, Need); 11] = [
     ("wasi:config/store", Need::Config),
     ("wasi:filesystem/preopens", Need::Files),
     ("wasi:http/client", Need::HttpEgress),
@@ -32,6 +36,7 @@ const NEEDS: [(&str, Need); 10] = [
     ("wasi:sockets/ip-name-lookup", Need::Sockets),
     ("wasi:sockets/tcp", Need::Sockets),
     ("wasi:sockets/tcp-create-socket", Need::Sockets),
+    ("wasi:sockets/udp", Need::Sockets),
     ("wasi:sockets/udp-create-socket", Need::Sockets),
     // WASI 0.3 has all of its sockets here.
     ("wasi:sockets/types", Need::Sockets),
@@ -53,6 +58,8 @@ impl Need {
             };
             if let Some((_, need)) = NEEDS.iter().find(|(known, _)| *known == interface) {
                 needs.push((*need, import.name.clone()));
+            } else if seen.kind == Kind::Component && import.kind != "type" && !provides(&import.name) {
+                needs.push((Need::Plug, import.name.clone()));
             }
         }
         needs.sort();
@@ -68,6 +75,7 @@ impl Need {
             Need::Sockets => "run.wasm/egress: \"db.example.com:5432\"",
             Need::Files => "volumeMounts: [{ name: data, mountPath: /data, readOnly: true }]",
             Need::Config => "env: [{ name: KEY, value: \"…\" }]",
+            Need::Plug => "run.wasm/plug: \"/deps/other.wasm\"",
         }
     }
 }
@@ -89,6 +97,8 @@ mod tests {
         assert_eq!(importing("wasi:sockets/types@0.3.0"), [Need::Sockets]);
         assert_eq!(importing("wasi:config/store@0.2.0-rc.1"), [Need::Config]);
         assert_eq!(importing("wasi:cli/stdout@0.2.0"), []);
+        assert_eq!(importing("a:math/add@0.1.0"), [Need::Plug]);
+        assert_eq!(importing("wasi:cli/stdout@0.4.0"), [Need::Plug]);
         assert_eq!(
             needs(r#"(module (import "wasi_snapshot_preview1" "fd_prestat_get" (func)))"#),
             [Need::Files]

@@ -4,6 +4,7 @@
 //! a tag that is made of that digest; each layer's annotation is the signature. [`verify`] is the one place that decides,
 //! whoever fetched the bytes. What a payload says is read only after its signature held.
 
+mod bundle;
 mod fault;
 mod key;
 
@@ -12,6 +13,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use serde_json::json;
 
+pub use self::bundle::{BUNDLE, verify_bundle};
 pub use self::fault::Fault;
 pub use self::key::{KeyError, PublicKey};
 use crate::build::canonical_json;
@@ -23,7 +25,7 @@ pub const MEDIA_TYPE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 /// The annotation of a payload's descriptor with the signature, in base64.
 pub const ANNOTATION: &str = "dev.cosignproject.cosign/signature";
 
-/// The largest payload that is read, in bytes.
+/// The largest payload or bundle that is read, in bytes.
 pub const MAX_PAYLOAD: u64 = 64 << 10;
 
 /// The longest signature that is decoded, in characters. One of ECDSA P-256 has at most 96.

@@ -15,6 +15,7 @@ use super::lock::{self, LOCK_FILE, Lock};
 use super::obtain::Obtained;
 use super::source::Source;
 use super::{PROJECT_FILE, obtain, output, pack, tools};
+use crate::whole;
 
 /// How a project is built.
 #[derive(Debug, Clone, Default)]
@@ -129,7 +130,7 @@ pub async fn build(
     // A name that no image can have is found before anything is written.
     layout.files(&tag)?;
     if old.as_ref() != Some(&new) {
-        output::write_whole(&lock_path, new.text()?.as_bytes())?;
+        whole::write(&lock_path, new.text()?.as_bytes())?;
     }
     Ok(Built { project, layout, tag, created: options.created, lock: new, components })
 }

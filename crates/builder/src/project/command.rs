@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context, Error, Result, anyhow};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
@@ -24,7 +26,18 @@ impl From<Error> for Failure {
     }
 }
 
-/// Runs `command` by the shell in `folder`, with `SOURCE_DATE_EPOCH`. It is killed when the future is dropped.
+/// Ends a command with all that it has started, when it is dropped.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // There is nobody to end where all of it has ended by itself.
+        self.0.into_iter().for_each(|group| drop(killpg(group, Signal::SIGKILL)));
+    }
+}
+
+/// Runs `command` by the shell in `folder`, with `SOURCE_DATE_EPOCH`. When the future is dropped, it is killed, and so is what
+/// it has started.
 ///
 /// # Errors
 /// [`Failure`], also when it ends with another code than 0.
@@ -37,11 +50,14 @@ pub async fn run(command: &str, folder: &Path, created: u64) -> Result<(), Failu
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
+        .process_group(0)
         .kill_on_drop(true)
         .spawn()
         .with_context(|| format!("cannot run {}", shown()))?;
+    let mut group = Group(child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw));
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (stdout, stderr, status) = tokio::join!(tail(stdout), tail(stderr), child.wait());
+    group.0 = None;
     let status = status.with_context(|| format!("cannot wait for {}", shown()))?;
     if status.success() {
         return Ok(());

@@ -8,6 +8,7 @@ use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 
 use super::problem;
+use crate::reference::{Reference, Repository};
 
 mod raw;
 
@@ -148,8 +149,10 @@ impl Project {
             }
             components.insert(name.clone(), component.clone().checked(name).map_err(sentence)?);
         }
-        if !is_name(raw.name.get_ref()) {
-            let why = "name must be of lower-case letters, digits, - and _: it is part of the image's";
+        // It is the image's, and a file's.
+        let name = raw.name.get_ref();
+        if name.contains('/') || format!("localhost/{name}").parse::<Repository>().is_err() {
+            let why = "name must be of lower-case letters and digits, with single . _ or - between them";
             return Err(problem::at(path, text, Some(raw.name.span()), why));
         }
         let project = Project {
@@ -164,6 +167,7 @@ impl Project {
             labels: raw.labels,
         };
         project.check_names().map_err(|why| problem::at(path, text, None, &why))?;
+        project.check_tag().map_err(|why| problem::at(path, text, None, &why))?;
         Ok(project)
     }
 
@@ -190,6 +194,15 @@ impl Project {
             // A tag has no `+`, which build metadata begins with.
             format!("localhost/{}:{}", self.name, self.version.to_string().replace('+', "-"))
         })
+    }
+
+    /// Here rather than after all has been built.
+    fn check_tag(&self) -> Result<(), String> {
+        let reference: Reference = self.tag().parse().map_err(|error| format!("output.tag: {error}"))?;
+        match (reference.tag(), reference.digest()) {
+            (Some(_), None) => Ok(()),
+            _ => Err("output.tag must be a full name, such as registry.example/ns/name:1.0.0".into()),
+        }
     }
 
     fn check_names(&self) -> Result<(), String> {

@@ -20,7 +20,7 @@ pub use self::build::{Built, Event, Options, build};
 pub use self::file::{Choice, Component, Format, Graph, Origin, Project, World};
 pub use self::lock::{LOCK_FILE, Lock, Locked, Pin};
 pub use self::obtain::Obtained;
-pub use self::output::{Output, write_whole};
+pub use self::output::Output;
 pub use self::source::Source;
 pub use self::wac::compose_wac;
 

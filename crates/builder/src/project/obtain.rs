@@ -1,13 +1,12 @@
 //! Obtains every component: builds it, reads it, or pulls it.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use image::compose::MAX_COMPONENT;
-use image::{Digest, Kind};
+use image::Digest;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -16,6 +15,7 @@ use super::command;
 use super::file::{Component, Origin, Project};
 use super::lock::{Lock, Locked, Pin};
 use super::source::Source;
+use crate::wasm;
 
 /// A component's Wasm, and what the lock holds of it.
 #[derive(Debug, Clone)]
@@ -70,7 +70,7 @@ pub async fn read(
         let locked = lock.and_then(|lock| lock.components.get(name));
         let found = match &component.from {
             Origin::Path(path) | Origin::Build { output: path, .. } => {
-                let bytes = file(&folder.join(&component.dir).join(path))?;
+                let bytes = wasm::read(&folder.join(&component.dir).join(path))?;
                 Obtained { locked: Locked { digest: Digest::of(&bytes), pin: None }, bytes }
             }
             Origin::Registry { .. } => pulled(name, component, locked, source, tell).await?,
@@ -103,21 +103,4 @@ async fn pulled(
     tell.event(&Event::Pulling { component: name.into(), version: pin.version.to_string() });
     let bytes = source.fetch(repository, &pin.manifest).await.with_context(context)?;
     Ok(Obtained { locked: Locked { digest: Digest::of(&bytes), pin: Some(pin) }, bytes })
-}
-
-/// A component or module; WebAssembly text is assembled.
-fn file(path: &PathBuf) -> Result<Vec<u8>> {
-    let shown = path.display();
-    let size = std::fs::metadata(path).with_context(|| format!("cannot open {shown}"))?.len();
-    if size > MAX_COMPONENT {
-        bail!("{shown} has {size} bytes; the limit of a component is {MAX_COMPONENT}");
-    }
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {shown}"))?;
-    match image::sniff(&bytes) {
-        Kind::Component | Kind::Module => Ok(bytes),
-        Kind::Wat => Ok(wat::parse_bytes(&bytes)
-            .with_context(|| format!("{shown} is no correct WebAssembly text"))?
-            .into_owned()),
-        other => bail!("{shown} is {} and must be a component", other.describe()),
-    }
 }

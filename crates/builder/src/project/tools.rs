@@ -25,7 +25,7 @@ const LANGUAGES: [(&str, &[&str]); 9] = [
 /// Programs that know no `--version`.
 const BY_COMMAND: [&str; 3] = ["go", "tinygo", "zig"];
 
-/// The longest line that is kept, in characters.
+/// The longest line that is kept, in bytes.
 const MAX_LINE: usize = 200;
 
 /// The programs of a language.
@@ -79,7 +79,7 @@ async fn version(tool: &str) -> Result<String> {
     let line = String::from_utf8_lossy(&text)
         .lines()
         .find(|line| !line.trim().is_empty())
-        .map(|line| line.trim().chars().filter(|char| !char.is_control()).take(MAX_LINE).collect::<String>());
+        .map(|line| image::tame(line.trim(), MAX_LINE));
     match line {
         Some(line) if output.status.success() => Ok(line),
         _ => bail!("`{tool} {argument}` tells no version: it ended with {}", output.status),

@@ -18,9 +18,9 @@ use super::body::{Counted, Reader, root_cause, unless_stalled};
 use super::credentials::{self, Login};
 use super::error::{RegistryError, tame};
 use super::progress::{Progress, Teller};
-use super::reference::Repository;
 use super::retry::{Attempts, Fault, Patience, retry_after};
 use super::tls;
+use crate::reference::Repository;
 
 /// How registries are spoken to.
 #[derive(Debug, Clone)]

@@ -1,16 +1,15 @@
 //! What projects depend on, from registries.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use async_trait::async_trait;
-use image::compose::MAX_COMPONENT;
-use image::{Digest, WasmImage};
+use image::Digest;
 use semver::{Version, VersionReq};
 
 use super::client::Client;
 use super::pull::Platforms;
-use super::reference::Repository;
 use super::store::Store;
 use crate::project;
+use crate::reference::Repository;
 
 /// A project's source of components: what is pulled stays in the store that all projects share.
 #[derive(Debug)]
@@ -29,18 +28,6 @@ impl project::Source for Dependencies {
         // Made when it is needed: most projects depend on nothing.
         let store = Store::of_user()?;
         let pulled = self.0.pull(&reference, Platforms::Best, &store).await?;
-        let wasm = pulled.manifest.wasm(MAX_COMPONENT).with_context(|| reference.to_string())?;
-        let layer = match wasm {
-            WasmImage::Artifact(layer) => layer,
-            WasmImage::Layers(layers) => match <[_; 1]>::try_from(layers) {
-                Ok([layer]) => layer,
-                Err(layers) => bail!(
-                    "{reference} has {} Wasm layers, and a dependency is one component: publish it in the format image or artifact",
-                    layers.len()
-                ),
-            },
-            WasmImage::None => bail!("{reference} holds no Wasm: depend on a component"),
-        };
-        Ok(store.read(&layer, MAX_COMPONENT)?)
+        pulled.component(&store).with_context(|| format!("cannot depend on {reference}"))
     }
 }

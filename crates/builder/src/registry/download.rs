@@ -9,9 +9,9 @@ use reqwest::Response;
 use super::client::{Access, Call, Client};
 use super::error::{RegistryError, tame};
 use super::progress::{Action, Event, How};
-use super::reference::Repository;
 use super::retry::Fault;
 use super::store::{Draft, Store};
+use crate::reference::Repository;
 
 /// The largest blob that is fetched, in bytes.
 pub const MAX_BLOB: u64 = 4 << 30;

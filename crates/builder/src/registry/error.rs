@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use image::ImageError;
 
+use crate::reference::ReferenceError;
+
 /// A sentence for the person who pushes or pulls. What a registry says of its own is in it, escaped and shortened.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
-    #[error("«{text}» is no reference to an image: {why}")]
-    Reference { text: String, why: &'static str },
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
 
     #[error("{path} cannot be used: {why}")]
     File { path: PathBuf, why: String },
@@ -68,5 +70,6 @@ impl RegistryError {
 
 /// Text of a stranger's making, on one line and short.
 pub(super) fn tame(text: &str) -> String {
-    text.trim().chars().flat_map(char::escape_debug).take(200).collect()
+    const MOST: usize = 200;
+    image::tame(text.trim(), MOST)
 }

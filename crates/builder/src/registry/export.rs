@@ -2,22 +2,22 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use image::build::canonical_json;
 use image::manifest::MAX_DOCUMENT;
 use image::{Descriptor, ImageError, media};
 use serde_json::{Map, Value, json};
-use tempfile::{Builder, NamedTempFile};
 
 use super::error::RegistryError;
-use super::reference::Reference;
 use super::store::Store;
+use crate::reference::Reference;
+use crate::whole;
 
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
-const FULL_NAME: &str = "io.containerd.image.name";
+/// The annotations of an entry of an index with its tag, and with the full name of the image.
+pub(super) const REF_NAME: &str = "org.opencontainers.image.ref.name";
+pub(super) const FULL_NAME: &str = "io.containerd.image.name";
 
 impl Store {
     /// Writes an image into an OCI layout folder, beside the images that it holds; one of the same name is replaced. `root`
@@ -154,16 +154,8 @@ fn present(folder: &Path, file: &Path) -> Result<Vec<Value>, RegistryError> {
     Ok(value.get("manifests").and_then(Value::as_array).cloned().unwrap_or_default())
 }
 
-fn write_whole(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), RegistryError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let written =
-        Builder::new().prefix(".draft-").tempfile_in(folder).and_then(|mut draft: NamedTempFile| {
-            write(draft.as_file_mut())?;
-            draft.as_file().sync_all()?;
-            draft.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
-            draft.persist(path).map_err(|error| error.error)
-        });
-    written.map(drop).map_err(|error| RegistryError::file(path, &error))
+fn write_whole(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), RegistryError> {
+    whole::replace(path, fill).map_err(|error| RegistryError::file(path, &error))
 }
 
 /// A header without traces of the machine that writes it.

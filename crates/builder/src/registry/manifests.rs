@@ -9,7 +9,7 @@ use image::{Descriptor, Digest, media};
 use super::client::{Access, Call, Client};
 use super::download::announced;
 use super::error::{RegistryError, tame};
-use super::reference::Reference;
+use crate::reference::Reference;
 
 /// A manifest or index as a registry has it.
 #[derive(Debug, Clone)]

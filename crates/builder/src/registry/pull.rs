@@ -8,9 +8,9 @@ use image::{Descriptor, Digest, Document, Manifest, manifest};
 use super::client::Client;
 use super::error::RegistryError;
 use super::manifests::Fetched;
-use super::reference::{Reference, Repository};
 use super::store::Store;
 use super::tasks::side_by_side;
+use crate::reference::{Reference, Repository};
 
 /// What of an index is pulled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

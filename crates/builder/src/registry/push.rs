@@ -8,9 +8,9 @@ use image::{Descriptor, Digest, Document, manifest};
 
 use super::client::Client;
 use super::error::RegistryError;
-use super::reference::{Reference, Repository};
 use super::source::Source;
 use super::tasks::side_by_side;
+use crate::reference::{Reference, Repository};
 
 /// All that belongs to an image, in the order in which a registry takes it.
 #[derive(Debug, Default)]

@@ -14,8 +14,8 @@ use serde_json::json;
 use super::client::{Access, Call, Client};
 use super::error::RegistryError;
 use super::push::document_type;
-use super::reference::{Reference, Repository};
 use super::tags::next_page;
+use crate::reference::{Reference, Repository};
 
 /// The config of what has none (OCI image spec 1.1, "Guidance for an empty descriptor").
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
@@ -210,7 +210,7 @@ impl Client {
 }
 
 fn fallback(repository: &Repository, subject: &Digest) -> Result<Reference, RegistryError> {
-    repository.tagged(&format!("sha256-{}", subject.hex()))
+    Ok(repository.tagged(&format!("sha256-{}", subject.hex()))?)
 }
 
 fn described(descriptor: &Descriptor) -> serde_json::Value {

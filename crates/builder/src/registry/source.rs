@@ -17,6 +17,7 @@ use image::{Descriptor, Digest, Document, Hasher, ImageError, manifest, media};
 use tar::{Archive, EntryType};
 
 use super::error::{RegistryError, tame};
+use super::export::{FULL_NAME, REF_NAME};
 
 /// The most files of a tar that are looked at.
 const MAX_FILES: usize = 16 * MAX_ENTRIES;
@@ -77,21 +78,26 @@ impl Source {
         &self.root
     }
 
+    /// The full name of the image, where its layout says it.
+    pub fn name_of_image(&self) -> Option<&str> {
+        self.root.annotations.get(FULL_NAME).map(String::as_str)
+    }
+
     /// A whole document, verified.
     pub(super) fn document(&self, descriptor: &Descriptor) -> Result<Bytes, RegistryError> {
-        if descriptor.size > MAX_DOCUMENT {
-            let (digest, size) = (descriptor.digest, descriptor.size);
-            return Err(self.damaged(ImageError::TooLarge {
-                what: "the image manifest",
-                digest,
-                size,
-                limit: MAX_DOCUMENT,
-            }));
+        Ok(self.blob(descriptor, MAX_DOCUMENT)?.into())
+    }
+
+    /// A whole blob, verified. `limit`: the most bytes it may have.
+    pub(super) fn blob(&self, blob: &Descriptor, limit: u64) -> Result<Vec<u8>, RegistryError> {
+        let (digest, size) = (blob.digest, blob.size);
+        if size > limit {
+            return Err(self.damaged(ImageError::TooLarge { what: "the blob", digest, size, limit }));
         }
-        self.check_size(descriptor)?;
-        let bytes = self.piece(descriptor, 0, usize::try_from(descriptor.size).unwrap_or(usize::MAX))?;
-        descriptor.verify(&bytes).map_err(|error| self.damaged(error))?;
-        Ok(bytes)
+        self.check_size(blob)?;
+        let bytes = self.piece(blob, 0, usize::try_from(size).unwrap_or(usize::MAX))?;
+        blob.verify(&bytes).map_err(|error| self.damaged(error))?;
+        Ok(bytes.into())
     }
 
     /// Whether a blob is what its descriptor says.
@@ -269,7 +275,7 @@ fn select(path: &Path, index: &[u8], name: Option<&str>) -> Result<Descriptor, R
         return Err(no_layout(path, "index.json is no index"));
     };
     let names = |entry: &Descriptor| {
-        let keys = ["org.opencontainers.image.ref.name", "io.containerd.image.name"];
+        let keys = [REF_NAME, FULL_NAME];
         keys.iter().filter_map(|key| entry.annotations.get(*key).cloned()).collect::<Vec<_>>()
     };
     let mut entries: Vec<Descriptor> = index.entries.into_iter().map(|(entry, _)| entry).collect();

@@ -13,11 +13,10 @@ use image::{Descriptor, Digest, Hasher, ImageError};
 use tempfile::{Builder, NamedTempFile};
 
 use super::error::RegistryError;
+use crate::whole::DRAFT;
 
 /// Drafts that are as old as this are of a process that was killed.
 const FORGOTTEN: Duration = Duration::from_secs(2 * 24 * 3600);
-
-const DRAFT: &str = ".draft-";
 
 /// A folder of verified content.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,9 +12,9 @@ use serde::Deserialize;
 use super::client::{Access, Call, Client};
 use super::error::{RegistryError, tame};
 use super::push::{Plan, document_type};
-use super::reference::Repository;
 use super::source::Source;
-use super::versions::{Tagged, best, moved_tags, versions};
+use crate::reference::Repository;
+use crate::versions::{Tagged, best, moved_tags, versions};
 
 /// The largest page of a list that is read, in bytes; the most pages; the most tags.
 const MAX_PAGE: u64 = 4 << 20;

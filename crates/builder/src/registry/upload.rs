@@ -8,9 +8,9 @@ use reqwest::{Response, Url};
 use super::client::{Access, Call, Client};
 use super::error::RegistryError;
 use super::progress::{Action, Event, How};
-use super::reference::Repository;
 use super::retry::Fault;
 use super::source::Source;
+use crate::reference::Repository;
 
 /// An upload that the registry has begun to take.
 #[derive(Debug, Clone)]

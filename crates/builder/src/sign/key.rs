@@ -1,10 +1,9 @@
-//! Files with keys: ECDSA on P-256, private ones as PKCS#8.
+//! Files with keys: ECDSA on P-256, private ones as PKCS#8 or encrypted as cosign does.
 
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::{self, File, Permissions};
-use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -15,9 +14,10 @@ use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use rustls_pki_types::pem::PemObject;
-use tempfile::NamedTempFile;
 
+use super::encrypted::Encrypted;
 use super::pem;
+use crate::whole;
 
 /// The largest file with a key that is read, in bytes.
 const MAX_FILE: u64 = 64 << 10;
@@ -36,22 +36,29 @@ pub struct Files {
 }
 
 impl PrivateKey {
-    /// Reads an unencrypted private key.
+    /// Reads a private key. `password` is asked for where it is encrypted as cosign does.
     ///
     /// # Errors
     /// A sentence with the path and the cure.
-    pub fn read(path: &Path) -> Result<PrivateKey> {
+    pub fn read(path: &Path, password: impl FnOnce() -> Result<String>) -> Result<PrivateKey> {
         let text = read(path)?;
-        PrivateKey::from_pem(&text).with_context(|| format!("{} cannot be used to sign", path.display()))
+        let key = match Encrypted::parse(&text) {
+            Ok(None) => PrivateKey::from_pem(&text),
+            Ok(Some(encrypted)) => password()
+                .and_then(|password| encrypted.open(&password))
+                .and_then(|der| PrivateKey::from_der(&der)),
+            Err(error) => Err(error),
+        };
+        key.with_context(|| format!("{} cannot be used to sign", path.display()))
     }
 
     fn from_pem(text: &[u8]) -> Result<PrivateKey> {
         let Ok(der) = PrivatePkcs8KeyDer::from_pem_slice(text) else { bail!(instead(text)) };
-        let pair = EcdsaKeyPair::from_pkcs8(
-            &ECDSA_P256_SHA256_ASN1_SIGNING,
-            der.secret_pkcs8_der(),
-            &SystemRandom::new(),
-        );
+        PrivateKey::from_der(der.secret_pkcs8_der())
+    }
+
+    fn from_der(der: &[u8]) -> Result<PrivateKey> {
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, der, &SystemRandom::new());
         let pair = pair.ok().context(
             "it is no private key of ECDSA P-256: make a pair by `run-wasm sign --generate-key PREFIX`",
         )?;
@@ -120,10 +127,7 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 fn instead(text: &[u8]) -> &'static str {
     let text = String::from_utf8_lossy(text);
     let has = |label: &str| text.contains(&format!("-----BEGIN {label}-----"));
-    if has("ENCRYPTED SIGSTORE PRIVATE KEY") || has("ENCRYPTED COSIGN PRIVATE KEY") {
-        "it is encrypted by cosign, which is not read here: sign by `cosign sign --key`, which `run-wasm verify` reads, or \
-         make a pair by `run-wasm sign --generate-key PREFIX`"
-    } else if has("ENCRYPTED PRIVATE KEY") {
+    if has("ENCRYPTED PRIVATE KEY") {
         "it is encrypted: decrypt it by `openssl pkcs8 -in FILE -out PLAIN`"
     } else if has("EC PRIVATE KEY") {
         "it is no PKCS#8: convert it by `openssl pkcs8 -topk8 -nocrypt -in FILE -out PLAIN`"
@@ -140,23 +144,12 @@ fn with(prefix: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-/// A file that was not there, whole or not at all.
 fn write_new(path: &Path, text: &str, mode: u32) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let written = (|| {
-        // Nobody but its owner may read it, from its first byte on.
-        let mut draft = NamedTempFile::new_in(folder)?;
-        draft.write_all(text.as_bytes())?;
-        draft.as_file().set_permissions(Permissions::from_mode(mode))?;
-        draft.as_file().sync_all()?;
-        draft.persist_noclobber(path).map_err(|error| error.error)
-    })();
-    match written {
-        Ok(_) => Ok(()),
+    match whole::create(path, text.as_bytes(), mode) {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
             bail!("{} exists and is not overwritten: name another prefix", path.display())
         }
-        Err(error) => Err(error).with_context(|| format!("cannot write {}", path.display())),
+        other => other.with_context(|| format!("cannot write {}", path.display())),
     }
 }
 

@@ -2,6 +2,7 @@
 //! repository, under a tag that is made of its digest. What a signature means is `image::signature`'s.
 
 mod append;
+mod encrypted;
 mod key;
 mod pem;
 mod present;

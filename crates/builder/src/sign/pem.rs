@@ -1,4 +1,4 @@
-//! PEM (RFC 7468) of what we write ourselves.
+//! PEM (RFC 7468): what we write ourselves, and sections of labels that TLS does not know.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -18,6 +18,15 @@ pub fn encode(label: &str, der: &[u8]) -> String {
     text + &format!("\n-----END {label}-----\n")
 }
 
+/// The content of the first section of that label.
+pub fn decode(label: &str, text: &[u8]) -> Option<Vec<u8>> {
+    let text = str::from_utf8(text).ok()?;
+    let (_, rest) = text.split_once(&format!("-----BEGIN {label}-----"))?;
+    let (content, _) = rest.split_once(&format!("-----END {label}-----"))?;
+    let content: String = content.chars().filter(|char| !char.is_ascii_whitespace()).collect();
+    BASE64_STANDARD.decode(content).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -28,5 +37,13 @@ mod tests {
         let lines: Vec<usize> = text.lines().map(str::len).collect();
         assert_eq!(lines, [17, 64, 4, 15]);
         assert_eq!(encode("X", &[0; 48]).lines().count(), 3);
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let text = encode("Y", b"other") + &encode("X", &[7; 100]);
+        assert_eq!(decode("X", text.as_bytes()).unwrap(), [7; 100]);
+        assert_eq!(decode("Z", text.as_bytes()), None);
+        assert_eq!(decode("X", text.replace("-----END X", "-----END Z").as_bytes()), None);
     }
 }

@@ -1,4 +1,4 @@
-//! A real registry on a port of its own. It ends with its owner.
+//! Real registries on ports of their own. They end with their owners.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -46,6 +46,24 @@ impl Daemon {
         let address = listening(process.stderr.take().unwrap());
         Daemon { process, _folder: folder, address }
     }
+
+    /// Another, in memory, that knows by itself who refers to what.
+    pub fn with_referrers() -> Daemon {
+        let mut process = Command::new(oci_tools().join("registry"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the registry starts");
+        let mut address = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut address).unwrap();
+        Daemon { process, _folder: tempfile::tempdir().unwrap(), address: address.trim().to_owned() }
+    }
+}
+
+/// The folder of others' tools.
+pub fn oci_tools() -> PathBuf {
+    let folder = std::env::var_os("OCI_TOOLS_BIN");
+    folder.expect("OCI_TOOLS_BIN names the folder of oras and a registry (scripts/test.sh sets it)").into()
 }
 
 /// Its address, by its log; which is read to its end, so that it never waits for us.

@@ -149,8 +149,14 @@ async fn a_release_moves_its_tags_and_a_version_is_never_overwritten() {
 }
 
 #[tokio::test]
-async fn attachments_are_listed_also_by_a_registry_that_does_not_know_of_them() {
-    let (daemon, kit) = (Daemon::start(), Kit::new());
+async fn attachments_are_listed_by_a_registry_that_knows_of_them_and_by_one_that_does_not() {
+    for daemon in [Daemon::start(), Daemon::with_referrers()] {
+        attached_and_listed(&daemon).await;
+    }
+}
+
+async fn attached_and_listed(daemon: &Daemon) {
+    let kit = Kit::new();
     let layout = image("x");
     let hello = repository(&daemon.address, "hello");
     kit.client.push(&Source::layout(layout.clone()), &hello.tagged("1").unwrap(), &[]).await.unwrap();

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use builder::registry::{Reference, Source};
+use builder::registry::{Attachment, Reference, Source};
 use builder::sign::{Files, PrivateKey, Signed, generate, public_key, sign, verify};
-use image::signature::{ANNOTATION, MEDIA_TYPE, tag};
+use image::signature::{ANNOTATION, BUNDLE, MEDIA_TYPE, tag};
 use image::{Digest, Document, Manifest, manifest};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -37,7 +37,7 @@ impl Scene {
     }
 
     async fn sign(&self, reference: &Reference, name: &str) -> Signed {
-        let key = PrivateKey::read(&self.keys(name).private).unwrap();
+        let key = plain(&self.keys(name).private);
         sign(&self.kit.client, reference, &key).await.unwrap()
     }
 
@@ -55,6 +55,11 @@ impl Scene {
             Document::Index(_) => panic!("an index"),
         }
     }
+}
+
+/// A key that needs no password.
+fn plain(path: &Path) -> PrivateKey {
+    PrivateKey::read(path, || panic!("nobody asked for a password")).unwrap()
 }
 
 #[tokio::test]
@@ -94,7 +99,7 @@ async fn of_two_who_sign_at_once_each_ends_with_a_signature() {
     let tasks: Vec<_> = names
         .iter()
         .map(|name| {
-            let key = PrivateKey::read(&scene.keys(name).private).unwrap();
+            let key = plain(&scene.keys(name).private);
             let (client, reference) = (scene.kit.client.clone(), scene.reference.clone());
             tokio::spawn(async move { sign(&client, &reference, &key).await })
         })
@@ -153,6 +158,33 @@ async fn a_signature_of_another_image_is_none_of_this_one() {
 }
 
 #[tokio::test]
+async fn a_bundle_of_cosigns_is_found_among_the_referrers() {
+    const MADE: &[u8] = include_bytes!("../../../image/src/signature/vectors/cosign-3.bundle");
+    let kit = Kit::new();
+    let key = kit.path("cosign-3.pub");
+    std::fs::write(&key, include_bytes!("../../../image/src/signature/vectors/cosign-3.pub")).unwrap();
+    let key = public_key(&key).unwrap();
+    for daemon in [Daemon::start(), Daemon::with_referrers()] {
+        let reference = repository(&daemon.address, "team/hello").tagged("1").unwrap();
+        kit.client.push(&Source::layout(image("x")), &reference, &[]).await.unwrap();
+        let subject = kit.client.manifest(&reference).await.unwrap().descriptor;
+        let attach = async |bytes: &[u8]| {
+            let bundle = Attachment {
+                artifact_type: BUNDLE.into(),
+                layers: vec![(BUNDLE.into(), bytes.to_vec())],
+                annotations: Default::default(),
+            };
+            kit.client.attach(reference.repository(), &subject, bundle).await.unwrap();
+            verify(&kit.client, &reference, &key, "cosign-3.pub").await.map_err(sentence)
+        };
+        assert!(attach(b"{}").await.unwrap_err().contains("by another key than cosign-3.pub"));
+        // It is a good signature, of another image.
+        let error = attach(MADE).await.unwrap_err();
+        assert!(error.contains("that is of another image, sha256:0bcc7cea"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn signatures_have_the_form_that_cosign_reads() {
     let scene = Scene::new().await;
     scene.sign(&scene.reference, "one").await;
@@ -207,7 +239,7 @@ async fn openssl_verifies_a_signature_as_it_is_in_the_registry() {
 async fn what_is_not_there_cannot_be_signed() {
     let scene = Scene::new().await;
     let absent = scene.reference.repository().tagged("absent").unwrap();
-    let key = PrivateKey::read(&scene.keys("team").private).unwrap();
+    let key = plain(&scene.keys("team").private);
     let error = sentence(sign(&scene.kit.client, &absent, &key).await.unwrap_err());
     assert_eq!(error, format!("{absent} is not in {}", scene.daemon.address));
 }

@@ -7,7 +7,7 @@ use builder::registry::Reference;
 use semver::Version;
 use serde::Serialize;
 
-use super::push::Layout;
+use super::push::{Layout, Sbom};
 use super::{Access, Report};
 
 const HELP: &str = "\
@@ -25,6 +25,8 @@ pub struct Args {
     #[arg(value_name = "REF")]
     reference: Reference,
     #[command(flatten)]
+    sbom: Sbom,
+    #[command(flatten)]
     access: Access,
     #[command(flatten)]
     report: Report,
@@ -36,6 +38,9 @@ struct Done {
     digest: String,
     tags: Vec<String>,
     was_there: bool,
+    /// The digest of the attached SBOM's manifest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sbom: Option<String>,
 }
 
 impl Args {
@@ -46,15 +51,18 @@ impl Args {
             format!("«{tag}» is no version: publish as {repository}:1.2.3, or push under any tag by `run-wasm push`")
         })?;
         let source = self.source.open()?;
+        let sbom = self.sbom.read(&source)?;
         let client = self.access.client(repository, self.report.progress())?;
-        let published = super::run(async {
-            Ok(client.publish(&source, repository, &version, self.source.mount_from()).await?)
+        let (published, sbom) = crate::work::run(async {
+            let published = client.publish(&source, repository, &version, self.source.mount_from()).await?;
+            Ok((published, sbom.attach(&client, repository).await?))
         })?;
         let done = Done {
             repository: repository.to_string(),
             digest: published.digest.to_string(),
             tags: published.tags,
             was_there: published.was_there,
+            sbom,
         };
         self.report.write(out, &done, |done| {
             let line = |tag: &String| format!("{}:{tag}@{}\n", done.repository, done.digest);

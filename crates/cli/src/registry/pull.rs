@@ -48,7 +48,7 @@ impl Args {
         let store = Store::of_user()?;
         let client = self.access.client(self.reference.repository(), self.report.progress())?;
         let platforms = if self.all_platforms { Platforms::All } else { Platforms::Best };
-        let pulled = super::run(async { Ok(client.pull(&self.reference, platforms, &store).await?) })?;
+        let pulled = crate::work::run(async { Ok(client.pull(&self.reference, platforms, &store).await?) })?;
         if let Some(path) = &self.output {
             let root = if self.all_platforms { &pulled.root } else { &pulled.image };
             let is_tar = path.extension().is_some_and(|extension| extension == "tar");

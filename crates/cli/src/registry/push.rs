@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use builder::registry::{Reference, Source};
+use builder::registry::{Client, Reference, Repository, Source};
 use builder::sbom;
 use serde::Serialize;
 
@@ -25,9 +25,8 @@ pub struct Args {
     /// Where to: registry/name:tag. Without a tag, only the digest leads to it.
     #[arg(value_name = "REF")]
     reference: Reference,
-    /// Attach an SBOM to the image (SPDX 2 in JSON), such as `run-wasm build --sbom` writes.
-    #[arg(long, value_name = "FILE")]
-    sbom: Option<PathBuf>,
+    #[command(flatten)]
+    sbom: Sbom,
     #[command(flatten)]
     access: Access,
     #[command(flatten)]
@@ -58,6 +57,38 @@ impl Layout {
     }
 }
 
+/// What an image is made of, beside it.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Sbom {
+    /// Attach an SBOM to the image (SPDX 2 in JSON), such as `run-wasm build --sbom` writes.
+    #[arg(long = "sbom", value_name = "FILE")]
+    path: Option<PathBuf>,
+}
+
+/// An SBOM that has been read, and the image that it is of.
+pub struct Document {
+    bytes: Option<Vec<u8>>,
+    subject: image::Descriptor,
+}
+
+impl Sbom {
+    /// Before anything is sent: one of another image is refused.
+    pub fn read(&self, source: &Source) -> Result<Document> {
+        let subject = source.root().clone();
+        let bytes = self.path.as_ref().map(|path| sbom::read(path, &subject.digest)).transpose()?;
+        Ok(Document { bytes, subject })
+    }
+}
+
+impl Document {
+    /// Attaches it to the image, which the repository has. Answers the digest of its manifest.
+    pub async fn attach(self, client: &Client, repository: &Repository) -> Result<Option<String>> {
+        let Some(bytes) = self.bytes else { return Ok(None) };
+        let digest = client.attach(repository, &self.subject, sbom::attachment(bytes)).await?;
+        Ok(Some(digest.to_string()))
+    }
+}
+
 #[derive(Debug, Serialize)]
 struct Pushed {
     reference: String,
@@ -70,24 +101,17 @@ struct Pushed {
 impl Args {
     pub fn run(self, out: &mut impl Write) -> Result<()> {
         let source = self.source.open()?;
-        let image = source.root().digest;
-        let sbom = self.sbom.as_ref().map(|path| sbom::read(path, &image)).transpose()?;
+        let sbom = self.sbom.read(&source)?;
         let repository = self.reference.repository();
         let client = self.access.client(repository, self.report.progress())?;
-        let (digest, sbom) = super::run(async {
+        let (digest, sbom) = crate::work::run(async {
             let digest = client.push(&source, &self.reference, self.source.mount_from()).await?;
-            let sbom = match sbom {
-                Some(document) => {
-                    Some(client.attach(repository, source.root(), sbom::attachment(document)).await?)
-                }
-                None => None,
-            };
-            Ok((digest, sbom))
+            Ok((digest, sbom.attach(&client, repository).await?))
         })?;
         let pushed = Pushed {
             reference: super::with_digest(&self.reference, &digest),
             digest: digest.to_string(),
-            sbom: sbom.map(|digest| digest.to_string()),
+            sbom,
         };
         self.report.write(out, &pushed, |pushed| format!("{}\n", pushed.reference))
     }

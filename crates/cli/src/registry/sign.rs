@@ -1,11 +1,12 @@
 //! `run-wasm sign`.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use builder::registry::Reference;
 use builder::sign::{self, PrivateKey};
+use console::Term;
 use serde::Serialize;
 
 use super::{Access, Report};
@@ -22,7 +23,7 @@ pub struct Args {
     /// registry/name:tag, registry/name@digest, or both, where the digest decides.
     #[arg(value_name = "REF", required_unless_present = "generate_key")]
     reference: Option<Reference>,
-    /// A private key of ECDSA P-256 (PEM, PKCS#8, not encrypted).
+    /// A private key of ECDSA P-256 (PEM): PKCS#8, or cosign's, whose password is COSIGN_PASSWORD or asked for.
     #[arg(long, value_name = "FILE", required_unless_present = "generate_key")]
     key: Option<PathBuf>,
     /// Make a pair of keys instead: PREFIX.key to sign by, which nobody else should have, and PREFIX.pub to verify by.
@@ -60,9 +61,10 @@ impl Args {
             });
         }
         let reference = self.reference.context("there is nothing to sign: name an image")?;
-        let key = PrivateKey::read(&self.key.context("there is nothing to sign by: name a key by --key")?)?;
+        let key = self.key.context("there is nothing to sign by: name a key by --key")?;
+        let key = PrivateKey::read(&key, || password(&key))?;
         let client = self.access.client(reference.repository(), self.report.progress())?;
-        let signed = super::run(sign::sign(&client, &reference, &key))?;
+        let signed = crate::work::run(sign::sign(&client, &reference, &key))?;
         let done = Done {
             reference: super::with_digest(&reference, &signed.image),
             digest: signed.image.to_string(),
@@ -71,4 +73,17 @@ impl Args {
         };
         self.report.write(out, &done, |done| format!("{}\n", done.reference))
     }
+}
+
+/// The password of a key: of the environment, as cosign has it, or of whoever sits at the terminal.
+fn password(key: &Path) -> Result<String> {
+    if let Some(password) = std::env::var_os("COSIGN_PASSWORD") {
+        return password.into_string().ok().context("COSIGN_PASSWORD is no text in UTF-8");
+    }
+    let terminal = Term::stderr();
+    if !terminal.is_term() {
+        bail!("it is encrypted, and there is no terminal to ask at: give its password in COSIGN_PASSWORD");
+    }
+    terminal.write_str(&format!("password of {}: ", key.display()))?;
+    terminal.read_secure_line().context("cannot read the password: give it in COSIGN_PASSWORD")
 }

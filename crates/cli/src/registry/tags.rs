@@ -29,7 +29,7 @@ pub struct Args {
 impl Args {
     pub fn run(self, out: &mut impl Write) -> Result<()> {
         let client = self.access.client(&self.repository, Arc::new(Silent))?;
-        let tags = sorted(super::run(async { Ok(client.tags(&self.repository).await?) })?);
+        let tags = sorted(crate::work::run(async { Ok(client.tags(&self.repository).await?) })?);
         self.output.write(out, &tags, |tags| tags.iter().map(|tag| format!("{tag}\n")).collect())
     }
 }

@@ -34,8 +34,9 @@ struct Done {
     key: PathBuf,
     /// The digest of the public key.
     key_digest: String,
-    /// The repository that it was in when it was signed.
-    signed_in: String,
+    /// The repository that it was in when it was signed, where its signature tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signed_in: Option<String>,
 }
 
 impl Args {
@@ -43,7 +44,7 @@ impl Args {
         let key = sign::public_key(&self.key)?;
         let client = self.access.client(self.reference.repository(), self.report.progress())?;
         let name = self.key.display().to_string();
-        let verified = super::run(sign::verify(&client, &self.reference, &key, &name))?;
+        let verified = crate::work::run(sign::verify(&client, &self.reference, &key, &name))?;
         let done = Done {
             reference: super::with_digest(&self.reference, &verified.image),
             digest: verified.image.to_string(),

@@ -109,14 +109,14 @@ impl Yaml<'_> {
         self.within("metadata:", |yaml| {
             yaml.line(&format!("name: {name}"))?;
             yaml.line(&format!("labels: {{ app: {name} }}"))?;
-            let egress: Vec<_> =
-                needs.iter().filter(|(need, _)| matches!(need, Need::HttpEgress | Need::Sockets)).collect();
-            if egress.is_empty() {
+            let is_annotation = |need| matches!(need, Need::HttpEgress | Need::Sockets | Need::Plug);
+            let annotations: Vec<_> = needs.iter().filter(|(need, _)| is_annotation(*need)).collect();
+            if annotations.is_empty() {
                 return Ok(());
             }
-            yaml.line("# Without egress it connects to nothing. Uncomment, and name what it talks to:")?;
+            yaml.line("# It connects to nothing, and nothing is linked to it. Uncomment what it needs, and name that:")?;
             yaml.line("# annotations:")?;
-            for (need, why) in egress {
+            for (need, why) in annotations {
                 yaml.line(&format!("#   {}  # {}", need.example(), why.escape_debug()))?;
             }
             Ok(())
@@ -154,7 +154,13 @@ impl Yaml<'_> {
                     Need::Files | Need::Config => {
                         yaml.line(&format!("# {}  # {}", need.example(), why.escape_debug()))?;
                     }
-                    Need::HttpEgress | Need::Sockets => {}
+                    Need::Sockets => {
+                        yaml.line(&format!(
+                            "# ports: [{{ containerPort: 7000 }}]  # {}",
+                            why.escape_debug()
+                        ))?;
+                    }
+                    Need::HttpEgress | Need::Plug => {}
                 }
             }
             yaml.line("resources: { limits: { memory: 64Mi } }")?;

@@ -32,9 +32,14 @@ impl Shell {
     }
 
     pub fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_run-wasm"));
+        self.by(env!("CARGO_BIN_EXE_run-wasm"), words)
+    }
+
+    /// Another program, in the same folder and with the same environment.
+    pub fn by(&self, program: &str, words: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command.args(words).current_dir(self.0.path()).env("HOME", self.0.path());
-        for name in ["SOURCE_DATE_EPOCH", "XDG_CACHE_HOME", "DOCKER_CONFIG"] {
+        for name in ["SOURCE_DATE_EPOCH", "XDG_CACHE_HOME", "DOCKER_CONFIG", "COSIGN_PASSWORD"] {
             command.env_remove(name);
         }
         command

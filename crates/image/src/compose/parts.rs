@@ -106,7 +106,7 @@ impl Parts {
 pub fn check_name(name: &str) -> Result<(), ComposeError> {
     const MOST: usize = 255;
     if name.is_empty() || name.len() > MOST || name.chars().any(char::is_control) {
-        return Err(ComposeError::Name(name.chars().take(MOST).flat_map(char::escape_debug).collect()));
+        return Err(ComposeError::Name(tame(name, MOST)));
     }
     Ok(())
 }

@@ -66,6 +66,13 @@ fn what_is_wrong_is_refused_with_its_line_and_the_cure() {
             "run.toml:1:",
             "lower-case",
         ),
+        (
+            "name = \"a-\"\nversion = \"1.0.0\"\n[components]\na = \"a.wasm\"\n".into(),
+            "run.toml:1:",
+            "lower-case",
+        ),
+        (with("[components]\na = \"a.wasm\"\n[output]\ntag = \"x:1\"\n"), "run.toml:", "output.tag"),
+        (with("[components]\na = \"a.wasm\"\n[output]\ntag = \"r.example/x\"\n"), "run.toml:", "a full name"),
         (with("world = \"desktop\"\n"), "run.toml:3:", "command"),
         (with(""), "run.toml:", "no component"),
         (with("[components]\n\"a b\" = \"a.wasm\"\n"), "run.toml:4:", "letters"),
@@ -111,6 +118,22 @@ fn what_is_wrong_is_refused_with_its_line_and_the_cure() {
         let sentence = refused(&text);
         assert!(sentence.starts_with(start) && sentence.contains(word), "{sentence}");
     }
+}
+
+#[test]
+fn a_name_is_one_that_a_registry_takes() {
+    let project = |name: &str, version: &str| {
+        parse(&format!("name = \"{name}\"\nversion = \"{version}\"\n[components]\na = \"a.wasm\"\n"))
+    };
+    for name in ["a", "a-b", "a--b", "a_b", "a.b", "0"] {
+        let tag = project(name, "1.0.0+x").unwrap().tag();
+        assert_eq!(tag, format!("localhost/{name}:1.0.0-x"));
+        assert!(tag.parse::<Reference>().is_ok());
+    }
+    for name in ["", "-", "a-", "-a", "a..b", "a/b", "A", "..", "a b", "a:1"] {
+        assert!(project(name, "1.0.0").is_err(), "{name}");
+    }
+    assert!(project("a", &format!("1.0.0-{}", "x".repeat(200))).is_err(), "too long for a tag");
 }
 
 #[test]

@@ -1,3 +1,4 @@
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 
 use image::Digest;
@@ -16,6 +17,27 @@ fn succeeds(folder: &Path, words: &[&str]) -> Vec<u8> {
     output.stdout
 }
 
+fn plain(path: &Path) -> Result<PrivateKey> {
+    PrivateKey::read(path, || bail!("nobody gives a password"))
+}
+
+#[test]
+fn a_key_of_cosigns_signs_with_its_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("cosign.key"), include_bytes!("../vectors/cosign.key")).unwrap();
+    fs::write(path("cosign.pub"), include_bytes!("../vectors/cosign.pub")).unwrap();
+    let private = PrivateKey::read(&path("cosign.key"), || Ok("open sesame".into())).unwrap();
+    let public = public_key(&path("cosign.pub")).unwrap();
+    assert_eq!(private.public(), &public);
+    let image = Digest::of(b"an image");
+    let statement = payload(&image, "registry.example/a");
+    assert!(verify(&statement, &private.sign(&statement).unwrap(), &public, &image).is_ok());
+    let error = PrivateKey::read(&path("cosign.key"), || Ok("wrong".into())).unwrap_err();
+    let sentence = format!("{error:#}");
+    assert!(sentence.contains("cosign.key cannot be used to sign: its password is another"), "{sentence}");
+}
+
 #[test]
 fn a_pair_is_made_that_only_its_owner_reads_and_nothing_is_overwritten() {
     let folder = tempfile::tempdir().unwrap();
@@ -23,7 +45,7 @@ fn a_pair_is_made_that_only_its_owner_reads_and_nothing_is_overwritten() {
     assert_eq!(files.private, folder.path().join("team.v1.key"));
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&files.private), mode(&files.public)), (0o600, 0o644));
-    let (private, public) = (PrivateKey::read(&files.private).unwrap(), public_key(&files.public).unwrap());
+    let (private, public) = (plain(&files.private).unwrap(), public_key(&files.public).unwrap());
     assert_eq!(private.public(), &public);
     for taken in [&files.private, &files.public] {
         let other = if taken == &files.private { &files.public } else { &files.private };
@@ -54,8 +76,7 @@ fn openssl_verifies_what_we_sign_and_we_what_it_signs() {
     );
     succeeds(folder.path(), &["pkey", "-in", "theirs.key", "-pubout", "-out", "theirs.pub"]);
     for files in [ours, Files { private: path("theirs.key"), public: path("theirs.pub") }] {
-        let (private, public) =
-            (PrivateKey::read(&files.private).unwrap(), public_key(&files.public).unwrap());
+        let (private, public) = (plain(&files.private).unwrap(), public_key(&files.public).unwrap());
         let signature = private.sign(&statement).unwrap();
         assert!(verify(&statement, &signature, &public, &image).is_ok());
         fs::write(path("sig"), BASE64_STANDARD.decode(&signature).unwrap()).unwrap();
@@ -83,7 +104,8 @@ fn a_file_that_is_no_private_key_is_named_with_the_cure() {
     succeeds(at, &["pkey", "-in", "sec1", "-pubout", "-out", "public"]);
     succeeds(at, &["genpkey", "-algorithm", "EC", "-pkeyopt", curve, "-out", "p384"]);
     succeeds(at, &["pkey", "-in", "p384", "-pubout", "-out", "p384.pub"]);
-    fs::write(at.join("cosign"), pem::encode("ENCRYPTED SIGSTORE PRIVATE KEY", b"{}")).unwrap();
+    fs::write(at.join("cosign"), include_bytes!("../vectors/cosign.key")).unwrap();
+    fs::write(at.join("damaged"), pem::encode("ENCRYPTED SIGSTORE PRIVATE KEY", b"{}")).unwrap();
     fs::write(at.join("empty"), "").unwrap();
     fs::write(at.join("large"), vec![b' '; 1 << 20]).unwrap();
     for (name, word) in [
@@ -91,16 +113,17 @@ fn a_file_that_is_no_private_key_is_named_with_the_cure() {
         ("encrypted", "openssl pkcs8 -in"),
         ("public", "name the private one"),
         ("p384", "no private key of ECDSA P-256"),
-        ("cosign", "encrypted by cosign"),
+        ("cosign", "nobody gives a password"),
+        ("damaged", "it is damaged"),
         ("empty", "--generate-key"),
         ("large", "no file with a key"),
         ("absent", "cannot read"),
     ] {
-        let sentence = format!("{:#}", PrivateKey::read(&at.join(name)).unwrap_err());
+        let sentence = format!("{:#}", plain(&at.join(name)).unwrap_err());
         assert!(sentence.contains(word) && sentence.contains(name), "{sentence}");
         assert_eq!(sentence.lines().count(), 1, "{sentence}");
     }
-    assert!(PrivateKey::read(&at.join("good")).is_ok());
+    assert!(plain(&at.join("good")).is_ok());
     for (name, word) in
         [("good", "holds no public key"), ("p384.pub", "another kind"), ("absent", "cannot read")]
     {

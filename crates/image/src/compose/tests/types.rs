@@ -96,6 +96,38 @@ fn an_async_function_links_to_an_async_function_only() {
 }
 
 #[test]
+fn async_calls_streams_and_futures_cross_components() {
+    // Lifted without blocking, and called so.
+    let dep = wat(r#"(component
+        (core module $m
+            (func (export "f") (result i32) i32.const 0)
+            (func (export "resumed") (param i32 i32 i32) (result i32) i32.const 0))
+        (core instance $c (instantiate $m))
+        (func $f async (result u32) (canon lift (core func $c "f") async (callback (func $c "resumed"))))
+        (instance $e (export "f" (func $f)))
+        (export "a:b/c@0.1.0" (instance $e)))"#);
+    let app = wat(r#"(component
+        (import "a:b/c@0.1.0" (instance $t (export "f" (func async (result u32)))))
+        (core module $m (memory (export "m") 1))
+        (core instance $c (instantiate $m))
+        (core func (canon lower (func $t "f") async (memory $c "m")))
+        (instance $i) (export "wasi:cli/run@0.2.0" (instance $i)))"#);
+    assert_eq!(instances(&composed(&[("app", app), ("dep", dep)]).bytes), 2);
+    for ty in ["(result (stream u8))", "(result (future string))", "async (result (stream))"] {
+        let app = importing(&format!(r#"(export "f" (func {ty}))"#));
+        assert_eq!(instances(&composed(&[("app", app), ("dep", exporting(ty))]).bytes), 2, "{ty}");
+    }
+    let sentence = refused(&[
+        ("app", importing(r#"(export "f" (func (result (stream u8))))"#)),
+        ("dep", exporting("(result (stream u16))")),
+    ]);
+    assert!(
+        sentence.contains("`f: func() -> stream<u8>`, there is `f: func() -> stream<u16>`"),
+        "{sentence}"
+    );
+}
+
+#[test]
 fn what_does_not_fit_is_shown_as_both_types() {
     let dep = || exporting("(result u32)");
     let app = |members: &str| importing(members);

@@ -5,13 +5,19 @@ use std::str::FromStr;
 
 use image::Digest;
 
-use super::error::{RegistryError, tame};
-
 /// The longest name that is accepted, in bytes (distribution's own limit for a repository is 255).
 const MAX_NAME: usize = 255;
 
 /// The longest tag, in bytes (OCI Distribution Specification 1.1, "Pulling manifests").
 const MAX_TAG: usize = 128;
+
+/// A text that names no image.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("«{text}» is no reference to an image: {why}")]
+pub struct ReferenceError {
+    text: String,
+    why: &'static str,
+}
 
 /// A repository of a registry. No registry is the default one: a name says where it leads.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -52,8 +58,8 @@ impl Repository {
     /// The image with this tag.
     ///
     /// # Errors
-    /// [`RegistryError::Reference`] when it is no tag.
-    pub fn tagged(&self, tag: &str) -> Result<Reference, RegistryError> {
+    /// [`ReferenceError`] when it is no tag.
+    pub fn tagged(&self, tag: &str) -> Result<Reference, ReferenceError> {
         if !is_tag(tag) {
             return Err(refuse(&format!("{self}:{tag}"), TAG));
         }
@@ -68,8 +74,8 @@ impl Repository {
     /// The repository with another name in the same registry.
     ///
     /// # Errors
-    /// [`RegistryError::Reference`] when it is no name.
-    pub fn sibling(&self, path: &str) -> Result<Repository, RegistryError> {
+    /// [`ReferenceError`] when it is no name.
+    pub fn sibling(&self, path: &str) -> Result<Repository, ReferenceError> {
         format!("{}/{path}", self.registry).parse()
     }
 }
@@ -104,14 +110,15 @@ const TAG: &str = "a tag has up to 128 letters, digits, and _ . -, and begins wi
 const DIGEST: &str = "a digest is sha256: and 64 lower-case hexadecimal digits";
 const NO_TAG: &str = "a repository is named without tag and digest";
 
-fn refuse(text: &str, why: &'static str) -> RegistryError {
-    RegistryError::Reference { text: tame(text), why }
+fn refuse(text: &str, why: &'static str) -> ReferenceError {
+    const MOST: usize = 200;
+    ReferenceError { text: image::tame(text.trim(), MOST), why }
 }
 
 impl FromStr for Repository {
-    type Err = RegistryError;
+    type Err = ReferenceError;
 
-    fn from_str(text: &str) -> Result<Repository, RegistryError> {
+    fn from_str(text: &str) -> Result<Repository, ReferenceError> {
         let reference: Reference = text.parse()?;
         if reference.tag.is_some() || reference.digest.is_some() {
             return Err(refuse(text, NO_TAG));
@@ -121,9 +128,9 @@ impl FromStr for Repository {
 }
 
 impl FromStr for Reference {
-    type Err = RegistryError;
+    type Err = ReferenceError;
 
-    fn from_str(text: &str) -> Result<Reference, RegistryError> {
+    fn from_str(text: &str) -> Result<Reference, ReferenceError> {
         let refuse = |why| refuse(text, why);
         let (name, digest) = match text.split_once('@') {
             Some((name, digest)) => (name, Some(digest.parse::<Digest>().map_err(|_| refuse(DIGEST))?)),
@@ -227,7 +234,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn parse(text: &str) -> Result<Reference, RegistryError> {
+    fn parse(text: &str) -> Result<Reference, ReferenceError> {
         text.parse()
     }
 
