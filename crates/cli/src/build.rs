@@ -130,7 +130,7 @@ fn path(output: &Output) -> &Path {
 }
 
 /// What a command that failed said is told in any case: nobody could tell why it failed without it.
-fn progress(quiet: bool, json: bool) -> impl Fn(&Event) + Send + Sync + 'static {
+pub fn progress(quiet: bool, json: bool) -> impl Fn(&Event) + Send + Sync + 'static {
     move |event| match event {
         _ if json && !quiet => {
             if let Ok(line) = serde_json::to_string(event) {

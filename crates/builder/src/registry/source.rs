@@ -17,6 +17,7 @@ use image::{Descriptor, Digest, Document, Hasher, ImageError, manifest, media};
 use tar::{Archive, EntryType};
 
 use super::error::{RegistryError, tame};
+use super::store::Store;
 
 /// The most files of a tar that are looked at.
 const MAX_FILES: usize = 16 * MAX_ENTRIES;
@@ -72,13 +73,36 @@ impl Source {
         Ok(Source { content, root })
     }
 
+    /// An image that was pulled into a store.
+    pub fn stored(store: &Store, root: Descriptor) -> Source {
+        Source { content: Content::Folder(store.root().to_owned()), root }
+    }
+
     /// What is pushed: a manifest or an index.
     pub fn root(&self) -> &Descriptor {
         &self.root
     }
 
+    /// A whole blob of at most `limit` bytes, verified.
+    ///
+    /// # Errors
+    /// A sentence with the path, when it is larger, absent or damaged.
+    pub fn blob(&self, descriptor: &Descriptor, limit: u64) -> Result<Vec<u8>, RegistryError> {
+        let Descriptor { digest, size, .. } = *descriptor;
+        if size > limit {
+            return Err(self.damaged(ImageError::TooLarge { what: "the layer", digest, size, limit }));
+        }
+        self.check_size(descriptor)?;
+        let bytes = self.piece(descriptor, 0, usize::try_from(size).unwrap_or(usize::MAX))?;
+        descriptor.verify(&bytes).map_err(|error| self.damaged(error))?;
+        Ok(bytes.into())
+    }
+
     /// A whole document, verified.
-    pub(super) fn document(&self, descriptor: &Descriptor) -> Result<Bytes, RegistryError> {
+    ///
+    /// # Errors
+    /// As [`Source::blob`].
+    pub fn document(&self, descriptor: &Descriptor) -> Result<Bytes, RegistryError> {
         if descriptor.size > MAX_DOCUMENT {
             let (digest, size) = (descriptor.digest, descriptor.size);
             return Err(self.damaged(ImageError::TooLarge {
@@ -300,7 +324,6 @@ fn select(path: &Path, index: &[u8], name: Option<&str>) -> Result<Descriptor, R
 #[cfg(test)]
 mod tests {
     use super::super::push::Plan;
-    use super::super::store::Store;
     use super::*;
     use proptest::prelude::*;
     use serde_json::json;
