@@ -1,12 +1,15 @@
 //! The commands of `run-wasm`. Those about containers ask the shims; none of them talks to containerd.
 //!
-//! Results go to stdout, everything else to stderr. Exit code 1 is an error told in a sentence, 2 is wrong usage.
+//! Results go to stdout, everything else to stderr. Exit code 1 is an error told in a sentence, 2 is wrong usage; `run` ends
+//! as its guest does.
 
 mod build;
 mod compose;
 mod debug;
+mod dev;
 mod host;
 mod inspect;
+mod install;
 mod manual;
 mod output;
 mod pack;
@@ -14,6 +17,7 @@ mod progress;
 mod ps;
 mod records;
 mod registry;
+mod run;
 mod scaffold;
 mod shims;
 mod source;
@@ -21,6 +25,7 @@ mod top;
 mod work;
 
 use std::io::{self, Write};
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -37,6 +42,12 @@ pub struct Cli {
 enum Command {
     /// Build, compose and pack the project of a folder.
     Build(build::Args),
+    /// Run a component as a container, without containerd and without root.
+    Run(run::Args),
+    /// Build and run the project of a folder, and do so anew whenever a file changes.
+    Dev(dev::Args),
+    /// Add a dependency to a project, or bring all of its dependencies here.
+    Install(install::Args),
     /// Link components into one.
     Compose(compose::Args),
     /// Write what Kubernetes needs to run a component, with the least grants.
@@ -67,6 +78,11 @@ enum Command {
     Completions(manual::Completions),
     /// Write the man page of this program, or of one of its commands.
     Man(manual::Man),
+    /// What `run` calls.
+    #[command(hide = true)]
+    Inside(run::Inside),
+    #[command(hide = true)]
+    First,
 }
 
 impl Cli {
@@ -74,9 +90,14 @@ impl Cli {
     ///
     /// # Errors
     /// A chain of sentences that names the file or option and the cure.
-    pub fn run(self, out: &mut impl Write) -> Result<()> {
+    pub fn run(self, out: &mut impl Write) -> Result<ExitCode> {
         match self.command {
+            Command::Run(args) => return Ok(args.run()),
+            Command::Dev(args) => return args.run(),
+            Command::Inside(inside) => return inside.run(),
+            Command::First => return Ok(run::first()),
             Command::Build(args) => args.run(out),
+            Command::Install(args) => args.run(out),
             Command::Compose(args) => args.run(out),
             Command::Scaffold(args) => args.run(out),
             Command::Inspect(args) => args.run(out),
@@ -93,7 +114,8 @@ impl Cli {
             Command::Completions(args) => args.run(out),
             Command::Man(args) => args.run(out),
         }?;
-        Ok(out.flush()?)
+        out.flush()?;
+        Ok(ExitCode::SUCCESS)
     }
 }
 

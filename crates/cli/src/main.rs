@@ -6,7 +6,7 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     match cli::Cli::parse().run(&mut std::io::stdout().lock()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             // Whoever reads from us has seen enough: no fault to report.
             if !cli::is_broken_pipe(&error) {

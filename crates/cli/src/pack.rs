@@ -99,7 +99,7 @@ impl Args {
 }
 
 /// What a file is called in the image. Text is assembled, so that it is called `.wasm`.
-fn title(file: &Path) -> Result<String> {
+pub fn title(file: &Path) -> Result<String> {
     let name = file.file_name().and_then(|name| name.to_str());
     let name = name.with_context(|| format!("{} has no name in UTF-8: rename it", file.display()))?;
     Ok(match name.strip_suffix(".wat") {

@@ -32,10 +32,10 @@ pub struct Access {
 pub struct Report {
     /// Write the result as JSON to stdout, and progress as lines of JSON to stderr.
     #[arg(long)]
-    json: bool,
+    pub json: bool,
     /// Do not tell of progress.
     #[arg(long, short)]
-    quiet: bool,
+    pub quiet: bool,
 }
 
 impl Access {

@@ -53,6 +53,10 @@ pub enum Event {
 pub struct Teller(Arc<dyn Fn(&Event) + Send + Sync>);
 
 impl Teller {
+    pub fn new(told: Arc<dyn Fn(&Event) + Send + Sync>) -> Teller {
+        Teller(told)
+    }
+
     pub fn event(&self, event: &Event) {
         (self.0)(event);
     }
@@ -103,7 +107,7 @@ pub async fn build(
     options: &Options,
     progress: impl Fn(&Event) + Send + Sync + 'static,
 ) -> Result<Built> {
-    let tell = Teller(Arc::new(progress));
+    let tell = Teller::new(Arc::new(progress));
     let project = Project::read(&folder.join(PROJECT_FILE))?;
     let lock_path = folder.join(LOCK_FILE);
     let old = Lock::read(&lock_path)?;

@@ -7,6 +7,7 @@
 mod build;
 mod command;
 mod file;
+mod install;
 mod lock;
 mod obtain;
 mod output;
@@ -18,6 +19,7 @@ mod wac;
 
 pub use self::build::{Built, Event, Options, build};
 pub use self::file::{Choice, Component, Format, Graph, Origin, Project, World};
+pub use self::install::{Installed, Wish, install};
 pub use self::lock::{LOCK_FILE, Lock, Locked, Pin};
 pub use self::obtain::Obtained;
 pub use self::output::Output;

@@ -80,7 +80,8 @@ pub async fn read(
     Ok(obtained)
 }
 
-async fn pulled(
+/// A component of a registry.
+pub async fn pulled(
     name: &str,
     component: &Component,
     locked: Option<&Locked>,

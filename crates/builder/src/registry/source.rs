@@ -18,6 +18,8 @@ use tar::{Archive, EntryType};
 
 use super::error::{RegistryError, tame};
 use super::export::{FULL_NAME, REF_NAME};
+use super::store::Store;
+use super::store::Store;
 
 /// The most files of a tar that are looked at.
 const MAX_FILES: usize = 16 * MAX_ENTRIES;
@@ -73,6 +75,11 @@ impl Source {
         Ok(Source { content, root })
     }
 
+    /// An image that was pulled into a store.
+    pub fn stored(store: &Store, root: Descriptor) -> Source {
+        Source { content: Content::Folder(store.root().to_owned()), root }
+    }
+
     /// What is pushed: a manifest or an index.
     pub fn root(&self) -> &Descriptor {
         &self.root
@@ -84,12 +91,12 @@ impl Source {
     }
 
     /// A whole document, verified.
-    pub(super) fn document(&self, descriptor: &Descriptor) -> Result<Bytes, RegistryError> {
+    pub fn document(&self, descriptor: &Descriptor) -> Result<Bytes, RegistryError> {
         Ok(self.blob(descriptor, MAX_DOCUMENT)?.into())
     }
 
     /// A whole blob, verified. `limit`: the most bytes it may have.
-    pub(super) fn blob(&self, blob: &Descriptor, limit: u64) -> Result<Vec<u8>, RegistryError> {
+    pub fn blob(&self, blob: &Descriptor, limit: u64) -> Result<Vec<u8>, RegistryError> {
         let (digest, size) = (blob.digest, blob.size);
         if size > limit {
             return Err(self.damaged(ImageError::TooLarge { what: "the blob", digest, size, limit }));
@@ -306,7 +313,6 @@ fn select(path: &Path, index: &[u8], name: Option<&str>) -> Result<Descriptor, R
 #[cfg(test)]
 mod tests {
     use super::super::push::Plan;
-    use super::super::store::Store;
     use super::*;
     use proptest::prelude::*;
     use serde_json::json;

@@ -109,12 +109,13 @@ pub fn enter(jail: &Jail, netns: Option<OwnedFd>, mounts: Option<OwnedFd>) -> Re
     if let Some(score) = jail.oom_score_adj {
         adjust_oom_score(score)?;
     }
+    let may_set_groups = identity::may_set_groups();
     match mounts {
         Some(mounts) => root::join(&mounts)?,
         None => root::enter(jail.compiler)?,
     }
     limits(jail)?;
-    identity::assume(jail)?;
+    identity::assume(jail, may_set_groups)?;
     // A change of user cleared it; from here on the filter keeps the process from changing it.
     step("follow the shim's end", set_parent_process_death_signal(Some(Signal::KILL)))?;
     step("hide memory", rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable))?;

@@ -1,0 +1,218 @@
+//! What is run: a file, an image, or what a project builds.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use builder::project::{self, Event, PROJECT_FILE};
+use builder::registry::{self, Client, Dependencies, Platforms, Reference, Silent, Source, Store};
+use image::compose::{Component, Plan};
+use image::manifest::{ARCHITECTURE, MAX_DEPTH};
+use image::{Descriptor, Document, ImageConfig, Kind, Manifest, WasmImage, media};
+use serde::Deserialize;
+
+use super::channel::{Content, in_memory};
+
+/// The largest Wasm that a node runs, and the largest layer that is unpacked, in bytes.
+const MAX_LAYER: u64 = 1 << 30;
+
+/// What a container is made of.
+#[derive(Debug)]
+pub struct Program {
+    /// What the guest's root has, each in a file of its own.
+    pub files: Vec<(Content, OwnedFd)>,
+    /// Whether its root is nothing but Wasm, and so closed.
+    pub is_wasm: bool,
+    /// `args[0]`.
+    pub entry: Vec<String>,
+    /// What stands behind it when nothing else is said.
+    pub args: Vec<String>,
+    pub env: Vec<String>,
+    pub user: Option<String>,
+    pub folder: Option<String>,
+    /// Whether it serves HTTP.
+    pub serves: bool,
+}
+
+/// The `config` of an image config.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Process {
+    entrypoint: Option<Vec<String>>,
+    cmd: Option<Vec<String>>,
+    env: Option<Vec<String>>,
+    user: Option<String>,
+    working_dir: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Config {
+    config: Option<Process>,
+}
+
+/// Finds `what`: a file of Wasm, an image in a file or folder, a project's folder, or a name in a registry.
+///
+/// # Errors
+/// A sentence that says what it could be.
+pub async fn find(what: &str, tell: impl Fn(&Event) + Send + Sync + 'static) -> Result<Program> {
+    let path = Path::new(what);
+    if path.join(PROJECT_FILE).is_file() {
+        let source = Dependencies(Client::new(registry::Options::default(), Arc::new(Silent))?);
+        let options = project::Options { created: crate::pack::created()?, ..project::Options::default() };
+        let built = project::build(path, &source, &options, tell).await?;
+        return of(&Source::layout(built.layout));
+    }
+    if path.is_dir() {
+        if !path.join("oci-layout").is_file() {
+            bail!(
+                "{what} has neither a {PROJECT_FILE} nor an image: name a project, an image or a .wasm file"
+            );
+        }
+        return of(&Source::open(path, None)?);
+    }
+    if path.is_file() {
+        let mut head = Vec::new();
+        let file = File::open(path).with_context(|| format!("cannot open {what}"))?;
+        file.take(4096).read_to_end(&mut head).with_context(|| format!("cannot read {what}"))?;
+        return match image::sniff(&head) {
+            Kind::Unknown => of(&Source::open(path, None)?),
+            _ => alone(path),
+        };
+    }
+    let reference: Reference = what.parse().with_context(|| {
+        format!("there is no file or folder {}, and it is no name of an image", what.escape_debug())
+    })?;
+    let client = Client::new(registry::Options::default(), Arc::new(Silent))?;
+    let store = Store::of_user()?;
+    let pulled = client.pull(&reference, Platforms::Best, &store).await?;
+    of(&Source::stored(&store, pulled.image))
+}
+
+fn alone(path: &Path) -> Result<Program> {
+    let bytes = builder::wasm::read(path)?;
+    let name = crate::pack::title(path)?;
+    Ok(Program {
+        serves: serves(&bytes),
+        files: vec![(Content::File(PathBuf::from(&name)), in_memory(&bytes)?)],
+        is_wasm: true,
+        entry: vec![format!("/{name}")],
+        args: Vec::new(),
+        env: Vec::new(),
+        user: None,
+        folder: None,
+    })
+}
+
+fn serves(bytes: &[u8]) -> bool {
+    image::inspect(bytes).is_ok_and(|seen| matches!(seen.world, image::inspect::World::HttpServer(_)))
+}
+
+/// The image of a layout.
+pub fn of(source: &Source) -> Result<Program> {
+    let manifest = manifest(source)?;
+    let document = source.document(&manifest.config)?;
+    let config: Config = serde_json::from_slice(&document).context("the image config is unreadable")?;
+    let process = config.config.unwrap_or_default();
+    let entry = process.entrypoint.filter(|words| !words.is_empty());
+    let mut program = Program {
+        files: Vec::new(),
+        is_wasm: true,
+        args: process.cmd.unwrap_or_default(),
+        entry: Vec::new(),
+        env: process.env.unwrap_or_default(),
+        user: process.user.filter(|user| !user.is_empty()),
+        folder: process.working_dir.filter(|folder| !folder.is_empty()),
+        serves: false,
+    };
+    match manifest.wasm(MAX_LAYER)? {
+        WasmImage::Artifact(layer) => program.wasm(entry, &[layer], None, source)?,
+        WasmImage::Layers(layers) => {
+            let plan = ImageConfig::parse(&document)?.composition;
+            program.wasm(entry, &layers, plan.as_ref(), source)?;
+        }
+        WasmImage::None => {
+            program.is_wasm = false;
+            program.entry = entry.unwrap_or_default();
+            for layer in &manifest.layers {
+                if layer.media_type != media::OCI_LAYER_TAR {
+                    bail!(
+                        "the image has a layer {}, and only tars that are not compressed are run here: pack it by run-wasm image",
+                        layer.media_type
+                    );
+                }
+                program.files.push((Content::Layer, in_memory(&source.blob(layer, MAX_LAYER)?)?));
+            }
+        }
+    }
+    if program.entry.is_empty() && !program.args.is_empty() {
+        program.entry.push(program.args.remove(0));
+    }
+    if program.entry.is_empty() {
+        bail!("the image names no program: pack it with an entry point");
+    }
+    Ok(program)
+}
+
+impl Program {
+    /// Wasm layers become files of the root, for a shim without a containerd to ask for layers. What an image links is linked
+    /// here, as a node would.
+    fn wasm(
+        &mut self,
+        entry: Option<Vec<String>>,
+        layers: &[Descriptor],
+        plan: Option<&Plan>,
+        source: &Source,
+    ) -> Result<()> {
+        let first = layers.first().and_then(Descriptor::title).unwrap_or("app.wasm");
+        let entry = entry.unwrap_or_else(|| vec![format!("/{first}")]);
+        let (path, _) = entry.first().map_or(("", ""), |word| word.split_once('#').unwrap_or((word, "")));
+        let chosen = image::entry::choose(layers, path)?;
+        let linked = plan.map(|plan| link(plan, layers, source)).transpose()?;
+        for layer in layers {
+            let is_entry = layer.digest == chosen.digest && layer.title() == chosen.title();
+            let (name, bytes) = match (&linked, is_entry) {
+                (Some(linked), true) => (path, linked.clone()),
+                (Some(_), false) => continue,
+                (None, true) => (path, source.blob(layer, MAX_LAYER)?),
+                (None, false) => match layer.title() {
+                    Some(title) => (title, source.blob(layer, MAX_LAYER)?),
+                    None => continue,
+                },
+            };
+            if is_entry {
+                self.serves = serves(&bytes);
+            }
+            self.files.push((Content::File(PathBuf::from(name)), in_memory(&bytes)?));
+        }
+        self.entry = entry;
+        Ok(())
+    }
+}
+
+fn link(plan: &Plan, layers: &[Descriptor], source: &Source) -> Result<Vec<u8>> {
+    let mut parts = Vec::new();
+    for (name, digest) in &plan.components {
+        let layer = layers.iter().find(|layer| layer.digest == *digest);
+        let layer = layer.with_context(|| {
+            format!("the image links «{}», and no layer is that: build it anew", name.escape_debug())
+        })?;
+        parts.push((name, source.blob(layer, MAX_LAYER)?));
+    }
+    let components: Vec<_> = parts.iter().map(|(name, bytes)| Component { name, bytes }).collect();
+    plan.compose(&components).context("the layers of the image cannot be linked")
+}
+
+fn manifest(source: &Source) -> Result<Manifest> {
+    let mut wanted = source.root().clone();
+    for _ in 0..=MAX_DEPTH {
+        let bytes = source.document(&wanted)?;
+        match image::manifest::parse(&bytes, &wanted.media_type)? {
+            Document::Manifest(manifest) => return Ok(manifest),
+            Document::Index(index) => wanted = index.pick(ARCHITECTURE)?.clone(),
+        }
+    }
+    bail!("the image's indexes are nested deeper than {MAX_DEPTH}")
+}
