@@ -236,7 +236,7 @@ fn a_dependency_is_installed_locked_and_built_with_and_comments_stay() {
     assert!(lock.contains("version = \"1.3.0\""), "{lock}");
     let built = shell.ok(&["build"]);
 
-    // What is locked stays until it is asked for otherwise; without a registry it comes from the cache.
+    // What is locked stays until it is asked for otherwise.
     let json: serde_json::Value = serde_json::from_str(&shell.ok(&["install", "--json"])).unwrap();
     assert_eq!(json["math"]["version"], "1.3.0");
     assert_eq!(shell.ok(&["build", "--locked"]), built);

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -125,6 +125,26 @@ impl Caller<'_> {
         stream.read_to_string(&mut answer)?;
         Ok(answer)
     }
+}
+
+fn command_line(process: &Path) -> Result<String> {
+    Ok(String::from_utf8_lossy(&fs::read(process.join("cmdline"))?).replace('\0', " "))
+}
+
+/// The folders in /proc, and the command lines, of all that a process has begun.
+fn descendants(pid: i32) -> Result<Vec<(PathBuf, String)>> {
+    let mut found = Vec::new();
+    let mut parents = vec![pid];
+    while let Some(parent) = parents.pop() {
+        for task in fs::read_dir(format!("/proc/{parent}/task"))? {
+            for child in fs::read_to_string(task?.path().join("children"))?.split_whitespace() {
+                let folder = Path::new("/proc").join(child);
+                parents.push(child.parse()?);
+                found.push((folder.clone(), command_line(&folder)?));
+            }
+        }
+    }
+    Ok(found)
 }
 
 fn reader(stream: impl Read + Send + 'static) -> Box<dyn Read + Send> {
@@ -312,8 +332,9 @@ fn what_cannot_be_run_is_told_in_a_sentence_and_125() -> Result<()> {
     both(|caller| {
         let library = caller.guest("library.wasm")?;
         let text = caller.file("text", b"hello")?;
-        let words = [&["nowhere.wasm"][..], &[&library], &[&text], &["--annotation", "clokc=x", &library]];
-        for words in words {
+        let (library, text) = (library.as_str(), text.as_str());
+        let refused = [&["nowhere.wasm"][..], &[library], &[text], &["--annotation", "clokc=x", library]];
+        for words in refused {
             let refused = caller.run(words)?;
             assert_eq!((refused.code, refused.stdout.as_str()), (125, ""), "{words:?} {refused}");
             let last = refused.stderr.lines().last().unwrap_or_default();
@@ -329,9 +350,12 @@ fn a_run_that_is_killed_leaves_nothing_behind() -> Result<()> {
         let waits = caller.file("waits.wat", speaker("here", true).as_bytes())?;
         let running = caller.spawn(&["run", "--profile", "standard", &waits])?;
         running.says("here")?;
-        ensure!(!caller.nest.hosts()?.is_empty(), "no host runs");
+        let all = descendants(running.process()?.pid)?;
+        ensure!(all.iter().any(|(_, line)| line.contains(" host ")), "no host runs: {all:?}");
         running.signal(rustix::process::Signal::KILL)?;
         drop(running.code());
+        let lives = |(process, line): &(PathBuf, String)| command_line(process).is_ok_and(|now| now == *line);
+        eventually("all of it has ended", 10, || Ok(!all.iter().any(lives)))?;
         eventually("all of it has ended", 10, || Ok(caller.nest.processes()?.is_empty()))
     })
 }
