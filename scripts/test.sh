@@ -16,7 +16,8 @@
 #   faults       broken input, full disks, kill -9 at every step
 #   life         exec, pause, resize, a containerd that is away, in both modes
 #   http         components that serve, in both modes; h2spec
-#   image        projects, registries and other people's tools: built, pushed, pulled, run by ctr and CRI, in both modes
+#   image        projects, registries and other people's tools: built, pushed, pulled, run by ctr and CRI, in both modes; and run without
+#                containerd, by root and by others
 #   polyglot     one application in Rust, Go and Python, linked at build and at load, in both modes
 #   chaos        everything at once in any order, while whatever can fail does, CHAOS_SECONDS (30) each; in both modes
 #   shared       those from containerd to faults in shared mode, and the faults of a manager and its hosts
@@ -132,6 +133,7 @@ stage_image() {
   run_tests --test registry
   build_projects
   e2e image --test-threads=3
+  run_tests --test local -- --test-threads=2
   RUN_WASM_TESTS_MODE=shared run_tests --test image -- --test-threads=3
 }
 

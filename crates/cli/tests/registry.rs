@@ -303,3 +303,52 @@ fn a_credential_helper_is_asked_for_the_registry() {
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "[]");
     assert_eq!(server.requests().len(), 2);
 }
+
+#[test]
+fn a_dependency_is_installed_locked_and_built_with_and_comments_stay() {
+    const MATH: &str = r#"(component
+        (core module $m (func (export "f")))
+        (core instance $c (instantiate $m))
+        (func $f (canon lift (core func $c "f")))
+        (instance $i (export "f" (func $f)))
+        (export "a:math/add@0.1.0" (instance $i)))"#;
+    const APP: &str = r#"(component
+        (import "a:math/add@0.1.0" (instance (export "f" (func))))
+        (instance $i) (export "wasi:cli/run@0.2.0" (instance $i)))"#;
+    let project =
+        "# The calculator.\nname = \"calc\"\nversion = \"1.0.0\"\n\n[components]\napp = \"app.wat\" # ours\n";
+    let daemon = Daemon::start();
+    let files = [("run.toml", project), ("app.wat", APP), ("math.wat", MATH)];
+    let shell = Shell::with(&files.map(|(name, text)| (name, text.as_bytes())));
+    let name = format!("{}/ns/math", daemon.address);
+    for version in ["1.2.0", "1.3.0", "2.0.0"] {
+        let tag = format!("{name}:{version}");
+        shell.ok(&["image", "--name", &tag, "--env", &format!("V={version}"), "-o", "math.tar", "math.wat"]);
+        shell.ok(&["publish", "math.tar", &tag]);
+    }
+
+    let said = shell.ok(&["install", "--quiet", &format!("{name}@^1.2")]);
+    assert!(said.starts_with(&format!("math {name}:1.3.0@sha256:")), "{said}");
+    let text = String::from_utf8(read(&shell.path("run.toml"))).unwrap();
+    let added = format!("math = \"{name}@^1.2\"\n\n[graph]\nroot = \"app\"\n");
+    assert_eq!(text, format!("{project}{added}"));
+    let lock = String::from_utf8(read(&shell.path("run.lock.toml"))).unwrap();
+    assert!(lock.contains("version = \"1.3.0\""), "{lock}");
+    let built = shell.ok(&["build"]);
+
+    // What is locked stays until it is asked for otherwise.
+    let json: serde_json::Value = serde_json::from_str(&shell.ok(&["install", "--json"])).unwrap();
+    assert_eq!(json["math"]["version"], "1.3.0");
+    assert_eq!(shell.ok(&["build", "--locked"]), built);
+    let newest = shell.ok(&["install", "--quiet", &name]);
+    assert!(newest.contains(":2.0.0@sha256:"), "{newest}");
+    assert!(String::from_utf8(read(&shell.path("run.toml"))).unwrap().contains("ns/math@^2.0.0\""));
+
+    // A mistake changes nothing.
+    let before = (read(&shell.path("run.toml")), read(&shell.path("run.lock.toml")));
+    let refused = shell.refused(&["install", &format!("{name}@^7")]);
+    assert!(refused.contains("2.0.0"), "{refused}");
+    let refused = shell.refused(&["install", "--name", "app", &name]);
+    assert!(refused.contains("--name"), "{refused}");
+    assert_eq!(before, (read(&shell.path("run.toml")), read(&shell.path("run.lock.toml"))));
+}

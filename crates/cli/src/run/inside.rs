@@ -39,7 +39,9 @@ pub fn run() -> ExitCode {
         mount_proc()?;
         let channel = io::stdin().as_fd().try_clone_to_owned()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async { carry_out(Channel::new(channel)?).await })
+        let code = runtime.block_on(async { carry_out(Channel::new(channel)?).await });
+        runtime.shutdown_background();
+        code
     })();
     // What still waits in a thread is not waited for.
     match ended {
@@ -57,12 +59,12 @@ async fn carry_out(channel: Channel) -> Result<u8> {
     write_bundle(&bundle, &job, files).context("cannot write the bundle")?;
     let (told, mut events) = mpsc::unbounded_channel();
     let streams = Streams::open(&job.state, stdin, job.terminal.is_some(), &told)?;
+    let (open, is_open) = watch::channel(false);
     let task = tokio::select! {
         task = created(&job, &bundle, &streams) => task?,
-        gone = abandoned(&channel) => return gone,
+        gone = abandoned(&channel, &open) => return gone,
     };
     channel.send(&News::Started, &[])?;
-    let (open, is_open) = watch::channel(false);
     let mut ports = JoinSet::new();
     for (listener, port) in listeners.into_iter().zip(&job.ports) {
         ports.spawn(forward(listener, *port, is_open.clone()));
@@ -105,9 +107,14 @@ async fn carry_out(channel: Channel) -> Result<u8> {
             },
         }
     };
-    drop(open);
+    open.send_replace(false);
     task.end().await?;
-    tokio::task::spawn_blocking(move || streams.finish()).await?;
+    let told = tokio::task::spawn_blocking(move || streams.finish());
+    tokio::select! {
+        told = told => told?,
+        // Whoever reads our output stands still, and somebody does not wait for them.
+        _ = abandoned(&channel, &open) => {}
+    }
     drop(timeout(FAREWELL, async { while ports.join_next().await.is_some() {} }).await);
     Ok(if unread { UNREAD } else { u8::try_from(code).unwrap_or(u8::MAX) })
 }
@@ -122,12 +129,13 @@ async fn created(job: &Job, bundle: &Path, streams: &Streams) -> Result<Task> {
     Ok(task)
 }
 
-/// Returns when whoever asked for the run ends it before it has begun.
-async fn abandoned(channel: &Channel) -> Result<u8> {
+/// Returns when whoever asked for the run does not wait for it: before it has begun, or after it has ended.
+async fn abandoned(channel: &Channel, open: &watch::Sender<bool>) -> Result<u8> {
     loop {
         match channel.receive::<Order>().await?.map(|(order, _)| order) {
             Some(Order::Signal(signal)) => return Ok(u8::try_from(128 + signal).unwrap_or(NOT_RUN)),
             None | Some(Order::Retire) => return Ok(NOT_RUN),
+            Some(Order::Serve) => _ = open.send_replace(true),
             Some(_) => {}
         }
     }

@@ -63,8 +63,9 @@ impl Wanted {
             mask.add(signal);
         }
         mask.thread_block()?;
-        set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
         self.unshare()?;
+        // Other credentials may have cleared an earlier one.
+        set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
         self.mount()?;
         if self.own_network {
             loopback_up().context("cannot start the loopback device of the run's network")?;

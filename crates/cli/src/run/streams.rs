@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
@@ -44,9 +44,11 @@ impl Streams {
         };
         let (stdin, stdout) = (fifo("stdin")?, fifo("stdout")?);
         let stderr = if terminal { None } else { Some(fifo("stderr")?) };
-        let mut outputs = vec![output(stdout.clone(), io::stdout(), events.clone())?];
+        // By descriptors of their own: whoever called us may have locked those of the library.
+        let ours = |stream: BorrowedFd<'_>| stream.try_clone_to_owned().map(File::from);
+        let mut outputs = vec![output(stdout.clone(), ours(io::stdout().as_fd())?, events.clone())?];
         if let Some(stderr) = &stderr {
-            outputs.push(output(stderr.clone(), io::stderr(), events.clone())?);
+            outputs.push(output(stderr.clone(), ours(io::stderr().as_fd())?, events.clone())?);
         }
         // With a reader of its own it is there before the shim opens its end.
         let guest = OpenOptions::new().read(true).write(true).open(&stdin).context("cannot open a FIFO")?;
@@ -67,11 +69,7 @@ impl Streams {
     }
 }
 
-fn output(
-    path: PathBuf,
-    mut to: impl Write + Send + 'static,
-    events: mpsc::UnboundedSender<Event>,
-) -> Result<JoinHandle<()>> {
+fn output(path: PathBuf, mut to: File, events: mpsc::UnboundedSender<Event>) -> Result<JoinHandle<()>> {
     spawn("output", move || {
         // Opening waits for the shim.
         let copied = File::open(path).and_then(|mut from| copy(&mut from, &mut to));
@@ -85,15 +83,14 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
     std::thread::Builder::new().name(name.into()).spawn(work).context("cannot start a thread")
 }
 
-/// What comes is passed on at once, to its last byte: lines are not waited for.
-fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
+/// What comes is passed on at once: lines are not waited for.
+fn copy(from: &mut File, to: &mut File) -> io::Result<()> {
     let mut piece = vec![0; 64 << 10];
     loop {
         match from.read(&mut piece) {
             Ok(0) => return Ok(()),
             Ok(count) => {
                 to.write_all(piece.get(..count).unwrap_or_default())?;
-                to.flush()?;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
