@@ -5,7 +5,7 @@ go 1.26.7
 
 tool oras.land/oras/cmd/oras
 
-require github.com/google/go-containerregistry v0.22.1
+require cuelabs.dev/go/oci/ociregistry v0.0.0-20251212221603-3adeb8663819
 
 require (
 	dario.cat/mergo v1.0.2 // indirect

@@ -8,6 +8,9 @@ use anyhow::{Context, Result, bail};
 use builder::project;
 use clap::ValueEnum;
 use image::compose::{self, Choice, Component, Providers, Target, Wiring};
+use serde::Serialize;
+
+use crate::registry::Report;
 
 /// Links components into one. The first is the root: what it exports, the result does.
 #[derive(Debug, clap::Args)]
@@ -27,6 +30,14 @@ pub struct Args {
     /// Where to write the component.
     #[arg(long, short, value_name = "OUT.wasm")]
     output: PathBuf,
+    #[command(flatten)]
+    report: Report,
+}
+
+#[derive(Debug, Serialize)]
+struct Done {
+    written: String,
+    digest: image::Digest,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -44,8 +55,8 @@ impl Args {
             false => self.by_plugs()?,
         };
         crate::work::write(&self.output, &bytes)?;
-        writeln!(out, "{} {}", self.output.display(), image::Digest::of(&bytes))?;
-        Ok(())
+        let done = Done { written: self.output.display().to_string(), digest: image::Digest::of(&bytes) };
+        self.report.write(out, &done, |done| format!("{} {}\n", done.written, done.digest))
     }
 
     fn by_plugs(&self) -> Result<Vec<u8>> {

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use image::ImageBuilder;
+use serde::Serialize;
+
+use crate::registry::Report;
 
 /// The result is the same for the same files and options. SOURCE_DATE_EPOCH sets the time of creation (default: 1970).
 #[derive(Debug, clap::Args)]
@@ -34,6 +37,8 @@ pub struct Args {
     /// Where to write the tar; - is stdout.
     #[arg(long, short, value_name = "FILE.tar", default_value = "-")]
     output: PathBuf,
+    #[command(flatten)]
+    report: Report,
     /// Components or modules (WebAssembly text is assembled).
     #[arg(required = true, value_name = "FILE.wasm")]
     files: Vec<PathBuf>,
@@ -48,6 +53,13 @@ enum Format {
     Artifact,
     /// An ordinary Linux image with the files in its rootfs.
     Rootfs,
+}
+
+#[derive(Debug, Serialize)]
+struct Packed<'a> {
+    image: &'a str,
+    digest: image::Digest,
+    written: String,
 }
 
 impl From<Format> for image::Format {
@@ -75,7 +87,10 @@ impl Args {
             out.write_all(&tar)?;
         } else {
             crate::work::write(&self.output, &tar)?;
-            writeln!(out, "{}@{}", self.name, layout.digest())?;
+            let (image, digest) = (self.name.as_str(), layout.digest());
+            let written = self.output.display().to_string();
+            let packed = Packed { image, digest, written };
+            self.report.write(out, &packed, |packed| format!("{}@{}\n", packed.image, packed.digest))?;
         }
         Ok(())
     }

@@ -113,6 +113,9 @@ fn components_are_linked_without_a_project() {
     assert!(line.starts_with("out.wasm sha256:"), "{line}");
     let seen = shell.ok(&["inspect", "out.wasm"]);
     assert!(seen.contains("wasi:http/outgoing-handler") && !seen.contains("a:math"), "{seen}");
+    let json = shell.ok(&["compose", "app.wat", "--plug", "math.wat", "-o", "out.wasm", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(format!("out.wasm {}\n", json["digest"].as_str().unwrap()), line);
     let linked = shell.ok(&[
         "compose",
         "app.wat",

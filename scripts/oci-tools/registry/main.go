@@ -1,5 +1,5 @@
-// A registry in memory that answers who refers to what (the referrers API of OCI 1.1), which Debian's docker-registry does
-// not. It prints its address, and ends when its stdin does.
+// A registry in memory that knows who refers to what (the referrers API of OCI 1.1), which Debian's docker-registry does not. It
+// prints its address, and ends when its stdin does.
 package main
 
 import (
@@ -10,7 +10,8 @@ import (
 	"net/http"
 	"os"
 
-	"github.com/google/go-containerregistry/pkg/registry"
+	"cuelabs.dev/go/oci/ociregistry/ocimem"
+	"cuelabs.dev/go/oci/ociregistry/ociserver"
 )
 
 func main() {
@@ -19,7 +20,6 @@ func main() {
 		log.Fatal(err)
 	}
 	fmt.Println(listener.Addr())
-	handler := registry.New(registry.WithReferrersSupport(true), registry.Logger(log.New(io.Discard, "", 0)))
-	go func() { log.Fatal(http.Serve(listener, handler)) }()
+	go func() { log.Fatal(http.Serve(listener, ociserver.New(ocimem.New(), nil))) }()
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }

@@ -52,9 +52,11 @@ fn pre_authentication(payload_type: &str, payload: &[u8]) -> Vec<u8> {
 /// The images that a statement is about.
 fn read(payload_type: &str, payload: &[u8]) -> Result<Vec<Digest>, String> {
     let statement: Statement = serde_json::from_slice(payload).map_err(|error| error.to_string())?;
-    for (found, wanted) in
-        [(payload_type, PAYLOAD_TYPE), (&statement.kind, STATEMENT), (&statement.predicate_type, SIGNED)]
-    {
+    for (found, wanted) in [
+        (payload_type, PAYLOAD_TYPE),
+        (statement.kind.as_str(), STATEMENT),
+        (statement.predicate_type.as_str(), SIGNED),
+    ] {
         if found != wanted {
             return Err(format!("its type is «{}»", crate::tame(found, 100)));
         }
