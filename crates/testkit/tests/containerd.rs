@@ -34,6 +34,8 @@ mod pod;
 mod profile;
 #[path = "containerd/sandboxes.rs"]
 mod sandboxes;
+#[path = "containerd/signed.rs"]
+mod signed;
 #[path = "containerd/streams.rs"]
 mod streams;
 #[path = "containerd/traps.rs"]

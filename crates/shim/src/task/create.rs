@@ -30,6 +30,7 @@ use crate::network_files;
 use crate::node_config;
 use crate::observe::{self, Stage};
 use crate::sandbox;
+use crate::signatures::Signatures;
 use crate::stdio::{Stdio, Urls};
 use crate::sysctl;
 use crate::wasm::{Cache, Code, Source, find};
@@ -42,6 +43,8 @@ pub struct Context {
     pub events: Events,
     /// containerd's, by which its containers are told from another's.
     pub address: String,
+    /// Which images were found to be signed.
+    pub signatures: Signatures,
     /// Pods with native containers.
     pub pods: native::Pods,
     /// The hosts that containers may share; only a manager has them.
@@ -161,7 +164,15 @@ struct Loaded {
 impl Loaded {
     fn new(home: Home, place: Place, cgroup: Option<Cgroup>, parts: Parts, server: Option<Server>) -> Loaded {
         let Parts { stdio, look, source, .. } = parts;
-        Loaded { home, place, cgroup, stdio, image: look.image, code: source.digest, server }
+        Loaded {
+            home,
+            place,
+            cgroup,
+            stdio,
+            image: look.image().map(str::to_owned),
+            code: source.digest,
+            server,
+        }
     }
 }
 
@@ -289,12 +300,12 @@ impl Plan<'_> {
 
     async fn parts(&self, look: Look) -> Result<Parts> {
         let stdio = Stdio::open(&self.order.urls, &self.order.id, &self.order.namespace).await?;
-        let root = match &look.facts {
+        let root = match look.facts() {
             // Nothing but Wasm: the guest's root is empty, and no mount is needed for it.
             Some(facts) if !facts.has_rootfs => None,
             _ => Some(rootfs(&self.order.rootfs, &self.bundle.rootfs())?),
         };
-        let source = find(look.facts.as_ref(), root.as_ref().map(AsFd::as_fd), self.grants)?;
+        let source = find(look.facts(), root.as_ref().map(AsFd::as_fd), self.grants)?;
         let build = Build::of(self.grants);
         let code = Cache::of(self.policy).get(&source, build, look.containerd.as_deref()).await?;
         // No cgroup of the container's own counts what it writes into memory.
@@ -331,11 +342,15 @@ impl Plan<'_> {
 
     async fn look(&self) -> Result<Look> {
         let Order { namespace, id, .. } = self.order;
-        if let Some(look) = self.context.looks.take(namespace, id).await {
-            return Ok(look);
-        }
-        let asked_for = identity::image_name(self.bundle.spec());
-        Look::up(&self.context.containerd, namespace, id, asked_for).await
+        let look = match self.context.looks.take(namespace, id).await {
+            Some(look) => look,
+            None => {
+                let asked_for = identity::image_name(self.bundle.spec());
+                Look::up(&self.context.containerd, namespace, id, asked_for).await?
+            }
+        };
+        self.context.signatures.require(self.policy, look.candidate()).await?;
+        Ok(look)
     }
 
     fn jail(&self, sockets: Sockets, open_files: u64) -> Jail {

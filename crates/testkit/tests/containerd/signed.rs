@@ -1,0 +1,228 @@
+//! Images that the node's policy wants signed: by whom, of what, and where the signatures come from.
+
+use std::cell::RefCell;
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use image::ImageBuilder;
+use testkit::peers::{Authority, settle};
+use testkit::{Containerd, Registry, Run, command_line, eventually, guest};
+
+/// A registry by TLS, which both releases of containerd pull from. What is pushed is pushed to the same one by its other address.
+const HOST: &str = "203.0.113.7";
+const INWARD: &str = "127.0.0.1:5000";
+const ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// A registry, whom containerd trusts by the roots of the node.
+struct World<'a> {
+    daemon: &'a Containerd,
+    registries: RefCell<Vec<Registry<'a>>>,
+}
+
+impl<'a> World<'a> {
+    fn new(daemon: &'a Containerd) -> Result<World<'a>> {
+        let nest = daemon.nest();
+        settle(nest, HOST)?;
+        let authority = Authority::new()?;
+        fs::write(nest.folder().join("roots.pem"), authority.pem())?;
+        let mount =
+            nest.command("mount").arg("--bind").arg(nest.folder().join("roots.pem")).arg(ROOTS).status()?;
+        ensure!(mount.success(), "the nest cannot have roots of its own");
+        let (plain, secure) = (Registry::start(nest)?, Registry::secure(nest, HOST, &authority)?);
+        let world = World { daemon, registries: RefCell::new(vec![plain, secure]) };
+        for owner in ["team", "stranger"] {
+            world.run_wasm(&["sign", "--generate-key", &world.path(owner)])?;
+        }
+        Ok(world)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.daemon.nest().folder().join(name).display().to_string()
+    }
+
+    fn run_wasm(&self, words: &[&str]) -> Result<String> {
+        let output = command_line(self.daemon.nest())?.args(words).output().context("cannot run run-wasm")?;
+        ensure!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
+    }
+
+    /// Packs a guest as `<HOST>/<name>:1` and pushes it.
+    fn image(&self, name: &str, file: &str) -> Result<Image<'_, 'a>> {
+        let reference = format!("{HOST}/{name}:1");
+        let tar = self.daemon.nest().folder().join(format!("{}.tar", name.replace('/', "-")));
+        fs::write(&tar, ImageBuilder::new().wasm(file, guest(file)?).to_oci_tar(&reference)?)?;
+        let inward = format!("{INWARD}/{name}");
+        let pushed = self.run_wasm(&["push", &tar.display().to_string(), &format!("{inward}:1")])?;
+        let at = pushed.rfind("sha256:").with_context(|| format!("no digest in {pushed}"))?;
+        let digest = pushed.get(at..).unwrap_or_default().to_owned();
+        let repository = format!("{HOST}/{name}");
+        Ok(Image { world: self, repository, inward, reference, tar, digest })
+    }
+
+    /// A node config whose images of `prod` have to be signed.
+    fn policy(&self) -> String {
+        format!("[[require-signature]]\nprefix = \"{HOST}/prod/\"\nkeys = [\"{}\"]\n", self.path("team.pub"))
+    }
+
+    fn no_registry(&self) -> Result<()> {
+        self.registries.take().into_iter().try_for_each(Registry::stop)
+    }
+
+    fn end(self) -> Result<()> {
+        self.no_registry()?;
+        ensure!(self.daemon.nest().command("umount").arg(ROOTS).status()?.success(), "the roots stay");
+        Ok(())
+    }
+}
+
+struct Image<'w, 'a> {
+    world: &'w World<'a>,
+    repository: String,
+    inward: String,
+    reference: String,
+    tar: PathBuf,
+    digest: String,
+}
+
+impl Image<'_, '_> {
+    fn sign(&self, owner: &str) -> Result<()> {
+        let key = self.world.path(&format!("{owner}.key"));
+        self.world.run_wasm(&["sign", &format!("{}:1", self.inward), "--key", &key]).map(drop)
+    }
+
+    /// The name of its signatures.
+    fn signatures(&self) -> String {
+        format!("{}:{}.sig", self.repository, self.digest.replace(':', "-"))
+    }
+
+    fn run(&self) -> Run<'_> {
+        self.world.daemon.run_tar(&self.tar, &self.reference).config(&self.world.policy())
+    }
+
+    fn refusal(&self) -> Result<String> {
+        self.run().outcome()?.refusal()
+    }
+
+    /// Once it is signed. A manager repeats for a while what it said before.
+    fn runs(&self) -> Result<()> {
+        eventually("the signed image runs", 60, || Ok(self.run().outcome()?.code == 0))
+    }
+
+    fn ctr(&self, words: &[&str]) -> Result<String> {
+        self.world.daemon.ctr(words.iter().copied())?.success()
+    }
+}
+
+testkit::stories! {
+    fn an_unsigned_image_is_refused_and_runs_once_it_is_signed(daemon) {
+        let world = World::new(daemon)?;
+        let image = world.image("prod/hello", "hello.wasm")?;
+        let refused = image.refusal()?;
+        let named = format!("{}@{}", image.repository, image.digest);
+        for word in [named.as_str(), "has no signature", "require-signature «203.0.113.7/prod/»", "team.pub", "run-wasm sign"] {
+            assert!(refused.contains(word), "{word} is not in {refused}");
+        }
+        let elsewhere = world.image("test/hello", "hello.wasm")?;
+        assert_eq!(elsewhere.run().outcome()?.stdout, "hello from run-wasm\n", "no rule is about it");
+        image.sign("team")?;
+        image.runs()?;
+        assert!(image.ctr(&["images", "ls", "-q"])?.contains(&image.signatures()), "containerd keeps what it has fetched");
+        world.end()?;
+    }
+
+    fn a_signature_by_another_key_does_not_count(daemon) {
+        let world = World::new(daemon)?;
+        let image = world.image("prod/hello", "hello.wasm")?;
+        image.sign("stranger")?;
+        let refused = image.refusal()?;
+        assert!(refused.contains("is signed by another key than") && refused.contains("team.pub"), "{refused}");
+        let both = format!(
+            "[[require-signature]]\nprefix = \"\"\nkeys = [\"{}\", '''\n{}''']\n",
+            world.path("team.pub"),
+            fs::read_to_string(world.path("stranger.pub"))?
+        );
+        assert_eq!(image.run().config(&both).outcome()?.stdout, "hello from run-wasm\n", "any of the keys will do");
+        // Now containerd has signatures, and they are older than the one that counts.
+        image.sign("team")?;
+        image.runs()?;
+        world.end()?;
+    }
+
+    fn a_signature_of_another_image_does_not_count(daemon) {
+        let world = World::new(daemon)?;
+        let (signed, other) = (world.image("prod/signed", "hello.wasm")?, world.image("prod/other", "hello-c.wasm")?);
+        signed.sign("team")?;
+        signed.runs()?;
+        signed.ctr(&["images", "tag", &signed.signatures(), &other.signatures()])?;
+        let refused = other.refusal()?;
+        assert!(refused.contains("is of another image") && refused.contains(&signed.digest), "{refused}");
+        // The signed image's name leads to the other one.
+        signed.ctr(&["images", "tag", "--force", &other.reference, &signed.reference])?;
+        let moved = daemon.run_tar(&other.tar, &signed.reference).config(&world.policy()).outcome()?.refusal()?;
+        assert!(moved.contains(&other.digest), "{moved}");
+        world.end()?;
+    }
+
+    fn a_node_without_a_registry_has_signatures_imported(daemon) {
+        let world = World::new(daemon)?;
+        let image = world.image("prod/hello", "hello.wasm")?;
+        image.sign("team")?;
+        let tar = world.path("signatures.tar");
+        world.run_wasm(&["pull", &image.signatures(), "--output", &tar, "--ca-file", &world.path("roots.pem")])?;
+        world.no_registry()?;
+        let refused = image.refusal()?;
+        assert!(refused.contains("cannot be found out") && refused.contains(&image.signatures()) && refused.contains("import"), "{refused}");
+        daemon.ctr(["images", "import", "--local", "--all-platforms", "--no-unpack", &tar])?.success()?;
+        image.runs()?;
+        world.end()?;
+    }
+
+    fn another_name_of_the_same_image_is_no_way_around_the_rule(daemon) {
+        let world = World::new(daemon)?;
+        let image = world.image("prod/hello", "hello.wasm")?;
+        assert!(image.refusal()?.contains("has no signature"));
+        image.ctr(&["images", "tag", &image.reference, "other.example/hello:1"])?;
+        let renamed = daemon.run_tar(&image.tar, "other.example/hello:1").config(&world.policy()).outcome()?.refusal()?;
+        assert!(renamed.contains("has no signature"), "{renamed}");
+        world.end()?;
+    }
+
+    fn signatures_are_fetched_by_the_hosts_file_of_the_registry(daemon) {
+        // containerd 1.7 has no such files for what it fetches by itself.
+        if daemon.version() == testkit::Version::V1_7 {
+            return Ok(());
+        }
+        let world = World::new(daemon)?;
+        let image = world.image("prod/hello", "hello.wasm")?;
+        image.sign("team")?;
+        let hosts = daemon.nest().folder().join("hosts");
+        fs::create_dir_all(hosts.join("registry.example"))?;
+        fs::write(hosts.join("registry.example/hosts.toml"), format!("server = \"http://{INWARD}\"\n"))?;
+        image.ctr(&["images", "import", "--local", &image.tar.display().to_string()])?;
+        image.ctr(&["images", "tag", &image.reference, "registry.example/prod/hello:1"])?;
+        image.ctr(&["images", "rm", "--sync", &image.reference])?;
+        let policy = format!(
+            "registry-hosts = \"{}\"\n[[require-signature]]\nprefix = \"registry.example/\"\nkeys = [\"{}\"]\n",
+            hosts.display(),
+            world.path("team.pub")
+        );
+        let said = daemon.run_named("registry.example/prod/hello:1").config(&policy).outcome()?;
+        assert_eq!(said.stdout, "hello from run-wasm\n", "{said}");
+        world.end()?;
+    }
+
+    fn a_container_without_an_image_is_refused_where_all_have_to_be_signed(daemon) {
+        let root = daemon.nest().folder().join("root");
+        fs::create_dir(&root)?;
+        fs::write(root.join("hello.wasm"), guest("hello.wasm")?)?;
+        let run = |policy: &str| {
+            daemon.run_folder(&root).program("/hello.wasm").config(policy).outcome()
+        };
+        let key = "'''-----BEGIN PUBLIC KEY-----\n'''";
+        let some = format!("[[require-signature]]\nprefix = \"registry.example/\"\nkeys = [{key}]\n");
+        assert_eq!(run(&some)?.stdout, "hello from run-wasm\n");
+        let all = run(&format!("[[require-signature]]\nprefix = \"\"\nkeys = [{key}]\n"))?.refusal()?;
+        assert!(all.contains("require-signature «»") && all.contains("signed image"), "{all}");
+    }
+}
