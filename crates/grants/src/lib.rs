@@ -32,6 +32,7 @@ pub mod trust;
 mod units;
 pub mod verdicts;
 
+pub use annotations::prewarm;
 pub use coredump::CoreDump;
 pub use egress::{Answers, Egress, Rule, RuleError, canonical_name};
 pub use error::GrantError;

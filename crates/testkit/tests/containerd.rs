@@ -30,6 +30,8 @@ mod node;
 mod observed;
 #[path = "containerd/pod.rs"]
 mod pod;
+#[path = "containerd/prewarming.rs"]
+mod prewarming;
 #[path = "containerd/profile.rs"]
 mod profile;
 #[path = "containerd/sandboxes.rs"]

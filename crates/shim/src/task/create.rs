@@ -87,6 +87,9 @@ struct Plan<'a> {
 /// Creates a task. An error is one sentence for the person who wrote the pod.
 pub async fn create(context: &Context, order: Order, bundle: &Bundle) -> Result<Created> {
     let policy = node_config::policy(order.options.as_ref())?;
+    if let Some(modes) = grants::prewarm(bundle.spec(), &policy.modes)? {
+        return prewarm(context, order, bundle, &policy, modes).await;
+    }
     sysctl::apply(bundle)?;
     if identity::container_type(bundle.spec()) == ContainerType::Sandbox {
         let mode = grants::mode(bundle.spec(), &policy)?;
@@ -148,6 +151,39 @@ async fn native_task(
     tokio::spawn(observe::resume(task.subject.clone(), watch));
     let granted = Some("native: what its pod gives it is its runtime's to keep".to_owned());
     Ok(Created { task, mode, image, code: None, cgroups, grants: None, granted })
+}
+
+/// Compiles an image for these modes, so that the first container that runs it need not. The task is one that runs nothing.
+async fn prewarm(
+    context: &Context,
+    order: Order,
+    bundle: &Bundle,
+    policy: &Policy,
+    modes: Vec<Mode>,
+) -> Result<Created> {
+    let grants = grants::derive(bundle.spec(), policy)?;
+    let look = look(context, &order, bundle, policy).await?;
+    let source = find(look.facts(), None, &grants)?;
+    for mode in modes {
+        let build = Build { mode, ..Build::of(&grants) };
+        Cache::of(policy).idly().get(&source, build, look.containerd.as_deref()).await?;
+    }
+    let (image, code) = (look.image().map(str::to_owned), Some(source.digest.to_string()));
+    let task = Arc::new(Task::new(order, Work::Sandbox));
+    Ok(Created { task, mode: Mode::Normal, image, code, cgroups: Vec::new(), grants: None, granted: None })
+}
+
+/// What containerd says of a container's image, which is signed, if the policy wants that.
+async fn look(context: &Context, order: &Order, bundle: &Bundle, policy: &Policy) -> Result<Look> {
+    let look = match context.looks.take(&order.namespace, &order.id).await {
+        Some(look) => look,
+        None => {
+            let asked_for = identity::image_name(bundle.spec());
+            Look::up(&context.containerd, &order.namespace, &order.id, asked_for).await?
+        }
+    };
+    context.signatures.require(policy, look.candidate()).await?;
+    Ok(look)
 }
 
 /// A container that waits to be started.
@@ -264,9 +300,11 @@ impl Plan<'_> {
             shares: self.grants.cpu().shares,
             idle_exit: self.policy.shared.idle_exit,
         };
-        let (seat, look) = tokio::try_join!(groups.seat(guest), self.look())?;
-        let home = Home::Shared(seat);
-        match self.take_seat(&home, look).await {
+        // A seat that is half taken cannot be given back: neither waits for less than the other.
+        let (seat, look) = tokio::join!(groups.seat(guest), self.look());
+        let home = Home::Shared(seat?);
+        let taken = async { self.take_seat(&home, look?).await };
+        match taken.await {
             Ok((place, parts, server)) => Ok(Loaded::new(home, place, None, parts, server)),
             Err(error) => {
                 take_back(Some(&home), None).await;
@@ -341,16 +379,7 @@ impl Plan<'_> {
     }
 
     async fn look(&self) -> Result<Look> {
-        let Order { namespace, id, .. } = self.order;
-        let look = match self.context.looks.take(namespace, id).await {
-            Some(look) => look,
-            None => {
-                let asked_for = identity::image_name(self.bundle.spec());
-                Look::up(&self.context.containerd, namespace, id, asked_for).await?
-            }
-        };
-        self.context.signatures.require(self.policy, look.candidate()).await?;
-        Ok(look)
+        look(self.context, self.order, self.bundle, self.policy).await
     }
 
     fn jail(&self, sockets: Sockets, open_files: u64) -> Jail {

@@ -111,11 +111,14 @@ pub async fn native_content(containerd: &Containerd, image: &ImageRef) -> Result
 
 /// CRI knows an image by the digest of its config. Wasm layers are no part of a config unless its builder names them
 /// there, so two images with one config are one to CRI, and the container may be given the other. What confirms the
-/// manifest is a config that names its layers, else the name that the pod asked for. Answers whether it was the config.
+/// manifest is a config that names its layers, else the name that the pod asked for. Answers whether the config names all that
+/// runs.
 async fn same_config(containerd: &Containerd, given: Manifest, name: &str) -> Result<(Manifest, bool)> {
     let config = ImageConfig::parse(&containerd.document(&given.config).await?)?;
     if given.is_confirmed_by(&config)? {
-        return Ok((given, true));
+        // Of several layers, the titles say which is run.
+        let names_all = config.layer_titles.is_some() || given.layers.len() == 1;
+        return Ok((given, names_all));
     }
     let asked_for = containerd
         .image(name)

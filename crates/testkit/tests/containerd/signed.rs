@@ -1,11 +1,14 @@
 //! Images that the node's policy wants signed: by whom, of what, and where the signatures come from.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use image::ImageBuilder;
+use image::{Digest, ImageBuilder};
+use serde_json::{Value, json};
 use testkit::peers::{Authority, settle};
 use testkit::{Containerd, Registry, Run, command_line, eventually, guest};
 
@@ -50,14 +53,26 @@ impl<'a> World<'a> {
     /// Packs a guest as `<HOST>/<name>:1` and pushes it.
     fn image(&self, name: &str, file: &str) -> Result<Image<'_, 'a>> {
         let reference = format!("{HOST}/{name}:1");
+        self.pushed(name, ImageBuilder::new().wasm(file, guest(file)?).to_oci_tar(&reference)?)
+    }
+
+    fn pushed(&self, name: &str, bytes: Vec<u8>) -> Result<Image<'_, 'a>> {
         let tar = self.daemon.nest().folder().join(format!("{}.tar", name.replace('/', "-")));
-        fs::write(&tar, ImageBuilder::new().wasm(file, guest(file)?).to_oci_tar(&reference)?)?;
+        fs::write(&tar, bytes)?;
         let inward = format!("{INWARD}/{name}");
         let pushed = self.run_wasm(&["push", &tar.display().to_string(), &format!("{inward}:1")])?;
         let at = pushed.rfind("sha256:").with_context(|| format!("no digest in {pushed}"))?;
         let digest = pushed.get(at..).unwrap_or_default().to_owned();
         let repository = format!("{HOST}/{name}");
-        Ok(Image { world: self, repository, inward, reference, tar, digest })
+        Ok(Image { world: self, reference: format!("{repository}:1"), repository, inward, tar, digest })
+    }
+
+    /// The same below an index, which the name leads to. Answers the manifest's digest, too.
+    fn index(&self, name: &str, file: &str) -> Result<(Image<'_, 'a>, String)> {
+        let reference = format!("{HOST}/{name}:1");
+        let (tar, manifest) =
+            below_an_index(&ImageBuilder::new().wasm(file, guest(file)?).to_oci_tar(&reference)?)?;
+        Ok((self.pushed(name, tar)?, manifest))
     }
 
     /// A node config whose images of `prod` have to be signed.
@@ -114,7 +129,61 @@ impl Image<'_, '_> {
     }
 }
 
+/// An OCI layout whose one manifest is put below an index for this machine's platform; with the manifest's digest.
+fn below_an_index(layout: &[u8]) -> Result<(Vec<u8>, String)> {
+    let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    for entry in tar::Archive::new(layout).entries()? {
+        let mut entry = entry?;
+        let (name, mut bytes) = (entry.path()?.display().to_string(), Vec::new());
+        entry.read_to_end(&mut bytes)?;
+        if entry.header().entry_type().is_file() {
+            files.insert(name, bytes);
+        }
+    }
+    let mut top: Value = serde_json::from_slice(files.get("index.json").context("no index.json")?)?;
+    let entry = top.pointer_mut("/manifests/0").context("no manifest")?;
+    let (digest, size) = (entry["digest"].clone(), entry["size"].clone());
+    let index = json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [{
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "digest": digest,
+            "size": size,
+            "platform": { "os": "linux", "architecture": image::manifest::ARCHITECTURE },
+        }],
+    });
+    let index = index.to_string().into_bytes();
+    entry["mediaType"] = "application/vnd.oci.image.index.v1+json".into();
+    entry["digest"] = Digest::of(&index).to_string().into();
+    entry["size"] = index.len().into();
+    files.insert(format!("blobs/sha256/{}", Digest::of(&index).hex()), index);
+    files.insert("index.json".to_owned(), top.to_string().into_bytes());
+    let mut packed = tar::Builder::new(Vec::new());
+    for (name, bytes) in files {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(u64::try_from(bytes.len())?);
+        header.set_mode(0o644);
+        packed.append_data(&mut header, name, bytes.as_slice())?;
+    }
+    Ok((packed.into_inner()?, digest.as_str().context("no digest")?.to_owned()))
+}
+
 testkit::stories! {
+    fn of_an_index_or_the_manifest_that_it_leads_to_one_has_to_be_signed(daemon) {
+        let world = World::new(daemon)?;
+        let (by_index, _) = world.index("prod/by-index", "hello.wasm")?;
+        assert!(by_index.refusal()?.contains(&by_index.digest));
+        by_index.sign("team")?;
+        by_index.runs()?;
+        let (by_manifest, manifest) = world.index("prod/by-manifest", "hello-c.wasm")?;
+        assert!(by_manifest.refusal()?.contains("has no signature"));
+        let key = world.path("team.key");
+        world.run_wasm(&["sign", &format!("{}@{manifest}", by_manifest.inward), "--key", &key])?;
+        by_manifest.runs()?;
+        world.end()?;
+    }
+
     fn an_unsigned_image_is_refused_and_runs_once_it_is_signed(daemon) {
         let world = World::new(daemon)?;
         let image = world.image("prod/hello", "hello.wasm")?;
@@ -123,8 +192,8 @@ testkit::stories! {
         for word in [named.as_str(), "has no signature", "require-signature «203.0.113.7/prod/»", "team.pub", "run-wasm sign"] {
             assert!(refused.contains(word), "{word} is not in {refused}");
         }
-        let elsewhere = world.image("test/hello", "hello.wasm")?;
-        assert_eq!(elsewhere.run().outcome()?.stdout, "hello from run-wasm\n", "no rule is about it");
+        let elsewhere = world.image("test/hello", "hello-c.wasm")?;
+        assert_eq!(elsewhere.run().outcome()?.stdout, "hello from c\n", "no rule is about it");
         image.sign("team")?;
         image.runs()?;
         assert!(image.ctr(&["images", "ls", "-q"])?.contains(&image.signatures()), "containerd keeps what it has fetched");
@@ -184,7 +253,7 @@ testkit::stories! {
         assert!(image.refusal()?.contains("has no signature"));
         image.ctr(&["images", "tag", &image.reference, "other.example/hello:1"])?;
         let renamed = daemon.run_tar(&image.tar, "other.example/hello:1").config(&world.policy()).outcome()?.refusal()?;
-        assert!(renamed.contains("has no signature"), "{renamed}");
+        assert!(renamed.contains("require-signature «203.0.113.7/prod/»"), "{renamed}");
         world.end()?;
     }
 
