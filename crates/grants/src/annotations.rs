@@ -12,7 +12,7 @@ use crate::coredump::CoreDump;
 use crate::egress::Rule;
 use crate::error::{GrantError, shown};
 use crate::http::{self, Http};
-use crate::identity;
+use crate::identity::{self, ContainerType};
 use crate::listen::{self, Port};
 use crate::mode::Mode;
 use crate::mounts::Volume;
@@ -34,6 +34,7 @@ const HTTP_TIMEOUT: &str = "http-timeout";
 const LISTEN: &str = "listen";
 const MODE: &str = "mode";
 const PLUG: &str = "plug";
+const PREWARM: &str = "prewarm";
 const PROFILE: &str = "profile";
 const RANDOM: &str = "random";
 const TIMEOUT: &str = "timeout";
@@ -72,6 +73,7 @@ const HTTP_TIMEOUT_EXAMPLE: &str = r#"run.wasm/http-timeout: "30s""#;
 const LISTEN_EXAMPLE: &str = r#"run.wasm/listen: "8080/tcp, 53/udp""#;
 const MODE_EXAMPLE: &str = r#"run.wasm/mode: "shared""#;
 const PLUG_EXAMPLE: &str = r#"run.wasm/plug: "/deps/math.wasm, /deps/text.wasm""#;
+const PREWARM_EXAMPLE: &str = r#"run.wasm/prewarm: "normal, shared""#;
 const PROFILE_EXAMPLE: &str = r#"run.wasm/profile: "strict""#;
 const RANDOM_EXAMPLE: &str = r#"run.wasm/random: "seed:42""#;
 const TIMEOUT_EXAMPLE: &str = r#"run.wasm/timeout: "30s""#;
@@ -248,6 +250,22 @@ pub(crate) fn mode_of_pod(spec: &Spec, allowed: &[Mode]) -> Result<Option<Mode>,
     allow(&name, mode, allowed).map(Some)
 }
 
+/// The modes for which a container of the node agent has its image compiled ahead, of those that are `allowed`. Such a
+/// container never runs; `None`: it is none.
+///
+/// # Errors
+/// A container of a pod asks for it, or something else than modes.
+pub fn prewarm(spec: &Spec, allowed: &[Mode]) -> Result<Option<Vec<Mode>>, GrantError> {
+    let name = format!("{PREFIX}{PREWARM}");
+    let Some(value) = identity::annotation(spec, &name) else { return Ok(None) };
+    if identity::container_type(spec) != ContainerType::Standalone {
+        let why = "it is for containers of the node agent, which never run; leave it out of pods";
+        return Err(GrantError::Refused { field: "the annotation run.wasm/prewarm", why });
+    }
+    let modes = list(value, str::parse::<Mode>).map_err(|why| wrong(&name, why, PREWARM_EXAMPLE))?;
+    Ok(Some(modes.into_iter().filter(|mode| allowed.contains(mode)).collect()))
+}
+
 fn allow(annotation: &str, mode: Mode, allowed: &[Mode]) -> Result<Mode, GrantError> {
     if !allowed.contains(&mode) {
         let why = format!("`{mode}` is not among this node's `modes`");
@@ -286,7 +304,7 @@ pub(crate) fn list<T>(text: &str, parse: impl Fn(&str) -> Result<T, String>) -> 
 }
 
 fn check(annotation: &str, key: &str) -> Result<(), GrantError> {
-    if HONOURED.contains(&key) {
+    if HONOURED.contains(&key) || key == PREWARM {
         return Ok(());
     }
     let (annotation, known) = (shown(annotation), HONOURED.join(", "));

@@ -14,6 +14,7 @@ use crate::egress::{Rule, network_of};
 use crate::error::{one_line, shown};
 use crate::mode::Mode;
 use crate::profile::Profile;
+use crate::signatures::{self, SignatureRule};
 use crate::units::{self, ByteSize};
 
 /// What a node's admin decided. Missing keys have the defaults of [`Policy::default`].
@@ -31,6 +32,12 @@ pub struct Policy {
     /// The profiles that a pod may choose; the first is the one of pods that do not.
     #[serde(deserialize_with = "profiles")]
     pub profiles: Vec<Profile>,
+    /// Images that run only signed.
+    #[serde(deserialize_with = "signatures::rules")]
+    pub require_signature: Vec<SignatureRule>,
+    /// containerd's folder of `hosts.toml` files, by which signatures are fetched.
+    #[serde(deserialize_with = "absolute")]
+    pub registry_hosts: PathBuf,
     pub cache: Cache,
     pub jail: Jail,
     pub limits: Limits,
@@ -208,6 +215,8 @@ impl Default for Policy {
             native_runtime: PathBuf::from("runc"),
             modes: vec![Mode::Normal, Mode::Shared],
             profiles: vec![Profile::Standard, Profile::Strict],
+            require_signature: Vec::new(),
+            registry_hosts: PathBuf::from("/etc/containerd/certs.d"),
             cache: Cache::default(),
             jail: Jail::default(),
             limits: Limits::default(),

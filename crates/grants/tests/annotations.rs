@@ -5,7 +5,7 @@ mod support;
 
 use std::path::Path;
 
-use grants::{Policy, Transport, derive};
+use grants::{Mode, Policy, Transport, derive, prewarm};
 use serde_json::json;
 use support::{annotated, granted, refused, spec};
 
@@ -256,4 +256,27 @@ fn a_node_allows_core_dumps_or_there_are_none() {
             .starts_with("annotation run.wasm/coredump: this node allows no core dumps; `limits.coredump`"),
         "{refused}"
     );
+}
+
+#[test]
+fn a_container_that_warms_the_cache_names_the_modes_that_it_does_it_for() {
+    let modes = |value: &str, allowed: &[Mode]| prewarm(&spec(annotated("run.wasm/prewarm", value)), allowed);
+    let both = [Mode::Normal, Mode::Shared];
+    assert_eq!(modes("normal, shared", &both), Ok(Some(both.to_vec())));
+    assert_eq!(modes("normal, shared", &[Mode::Shared]), Ok(Some(vec![Mode::Shared])));
+    assert!(modes("fast", &both).unwrap_err().to_string().contains("`fast` is no mode"));
+    assert_eq!(prewarm(&spec(json!({})), &both), Ok(None));
+    assert!(derive(&spec(annotated("run.wasm/prewarm", "normal")), &Policy::default()).is_ok());
+}
+
+#[test]
+fn a_pod_does_not_warm_the_cache() {
+    for kind in ["sandbox", "container"] {
+        let spec = spec(json!({ "annotations": {
+            "io.kubernetes.cri.container-type": kind,
+            "run.wasm/prewarm": "normal",
+        }}));
+        let refused = prewarm(&spec, &[Mode::Normal]).unwrap_err().to_string();
+        assert!(refused.contains("run.wasm/prewarm") && refused.contains("leave it out"), "{refused}");
+    }
 }

@@ -68,6 +68,7 @@ fn the_config_of_the_page_is_read_and_its_defaults_are_the_defaults() {
             && policy.observe.metrics_address.is_some()
             && policy.observe.traces.is_some()
             && !policy.jail.require.is_empty()
+            && !policy.require_signature.is_empty()
     );
     policy.limits.memory = None;
     policy.limits.timeout = None;
@@ -75,6 +76,7 @@ fn the_config_of_the_page_is_read_and_its_defaults_are_the_defaults() {
     policy.observe.metrics_address = None;
     policy.observe.traces = None;
     policy.jail = Policy::default().jail;
+    policy.require_signature = Vec::new();
     policy.egress = Policy::default().egress;
     assert_eq!(policy, Policy::default());
 }

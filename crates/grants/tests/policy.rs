@@ -33,6 +33,8 @@ fn every_key_is_read() {
         native-runtime = "/usr/local/sbin/runc"
         modes = ["normal"]
         profiles = ["strict"]
+        registry-hosts = "/etc/registry/hosts"
+        require-signature = [{ prefix = "registry.example/", keys = ["/etc/run-wasm/keys/team.pub"] }]
         [cache]
         dir = "/var/cache/aot"
         max-bytes = "512MiB"
@@ -68,6 +70,10 @@ fn every_key_is_read() {
     assert_eq!(policy.jail.require, [JailPart::Landlock, JailPart::Seccomp]);
     assert_eq!((policy.limits.memory, policy.limits.open_files), (Some(ByteSize(64 << 20)), 128));
     assert_eq!(policy.profiles, [Profile::Strict]);
+    assert_eq!(
+        (policy.require_signature.len(), policy.registry_hosts.as_path()),
+        (1, Path::new("/etc/registry/hosts"))
+    );
     assert_eq!(policy.limits.coredump, Some(ByteSize(64 << 20)));
     assert_eq!((policy.limits.timeout, policy.limits.fuel), (Some(Duration::from_secs(5400)), 1_000_000));
     assert_eq!(

@@ -1,12 +1,14 @@
 //! What containerd knows: a container's image, and the bytes of its blobs. Asked once a container, at create.
 
-use std::collections::{BTreeMap, HashMap};
+mod images;
+
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, bail};
-use containerd_client::services::v1::{Container, GetContainerRequest, GetImageRequest, ReadContentRequest};
+use containerd_client::services::v1::{Container, GetContainerRequest, ReadContentRequest};
 use containerd_client::tonic::metadata::{Ascii, MetadataValue};
 use containerd_client::tonic::{Code, Request};
 use containerd_client::{Client, connect};
@@ -129,21 +131,6 @@ impl Containerd {
 
     fn last_image(&self) -> MutexGuard<'_, String> {
         self.last_image.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// An image by its name.
-    pub async fn image(&self, name: &str) -> Result<ImageRef> {
-        let get = self.request(GetImageRequest { name: name.to_owned() });
-        let response = self.client.images().get(get).await;
-        let response = response
-            .map_err(|status| anyhow::anyhow!("containerd has no image {name}: {}", status.message()))?;
-        let target = response.into_inner().image.and_then(|image| image.target);
-        let target = target.with_context(|| format!("the image {name} has no target"))?;
-        let digest =
-            target.digest.parse().with_context(|| format!("the image {name} has a strange digest"))?;
-        let size = u64::try_from(target.size).unwrap_or(0);
-        let target = Descriptor { media_type: target.media_type, digest, size, annotations: BTreeMap::new() };
-        Ok(ImageRef { name: name.to_owned(), target })
     }
 
     /// Reads a document into memory and checks that it is the one that is referred to.

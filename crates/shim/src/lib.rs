@@ -33,6 +33,7 @@ mod reactor;
 mod record;
 mod sandbox;
 mod service;
+mod signatures;
 mod start;
 mod stats;
 mod stdin;

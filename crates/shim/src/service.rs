@@ -50,6 +50,7 @@ use crate::native::Pods;
 use crate::observe::metrics;
 use crate::observe::{self, Stage, Subject};
 use crate::record::{self, Record, Records};
+use crate::signatures::Signatures;
 use crate::stats;
 use crate::stdio::Urls;
 use crate::task::bundle::Bundle;
@@ -85,6 +86,7 @@ impl Service {
         let context = Context {
             containerd: Arc::new(Registry::new(setting.grpc_address.clone())),
             looks: Looks::default(),
+            signatures: Signatures::default(),
             events,
             address: setting.grpc_address.clone().unwrap_or_default(),
             pods: Pods::default(),

@@ -98,6 +98,10 @@ fn membership(invocation: &Invocation, bootstrap: &Bootstrap, policy: &Policy) -
         return Ok(Membership { mode, sandbox: None, group: invocation.id.clone() });
     }
     let bundle = Bundle::read(&invocation.bundle)?;
+    if grants::prewarm(bundle.spec(), &policy.modes)?.is_some() {
+        // Whatever modes it compiles for: a manager would stay.
+        return Ok(Membership { mode: Mode::Normal, sandbox: None, group: invocation.id.clone() });
+    }
     let sandbox = sandbox_of(&bundle)?;
     let mode = grants::mode(sandbox.as_ref().unwrap_or(&bundle).spec(), policy)?;
     let group = grants::sandbox_id(bundle.spec()).unwrap_or(&invocation.id).to_owned();

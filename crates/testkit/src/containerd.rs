@@ -247,6 +247,16 @@ impl Containerd {
         Run::new(self, import.and_then(Outcome::success).map(|_| reference.to_owned()), "")
     }
 
+    /// A run of an image that containerd has under this name.
+    pub fn run_named(&self, reference: &str) -> Run<'_> {
+        Run::new(self, Ok(reference.to_owned()), "")
+    }
+
+    /// A run without an image, of the files in a folder.
+    pub fn run_folder(&self, root: &Path) -> Run<'_> {
+        Run::new(self, Ok(root.display().to_string()), "").flag("--rootfs")
+    }
+
     /// A run of a guest of test-images, packed as a pure Wasm image.
     pub fn run(&self, file: &str) -> Run<'_> {
         let image = guest(file).and_then(|bytes| self.import(file, ImageBuilder::new().wasm(file, bytes)));

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use image::{Format, ImageBuilder, build::Node as RootfsNode};
@@ -22,6 +22,8 @@ use crate::pod::PodSpec;
 
 /// What stands for a pod. Under our shim it is never run, but CRI wants it to be there.
 const PAUSE: &str = "pause";
+
+const NATIVE: &str = "native = \"allow\"\n";
 
 /// What the native image has under names of its own.
 const APPLETS: [&str; 4] = ["sh", "nc", "sleep", "cat"];
@@ -86,8 +88,12 @@ ConfigPath = "{config}"
 
 /// The handlers beside `run`, each with its node config.
 fn handlers() -> [(&'static str, String); 3] {
-    let native = "native = \"allow\"\n";
-    [("run-shared", mode::shared("")), ("native", native.to_owned()), ("native-shared", mode::shared(native))]
+    [("run-shared", mode::shared("")), ("native", NATIVE.to_owned()), ("native-shared", mode::shared(NATIVE))]
+}
+
+/// Where the node config of a handler is.
+fn config_of(nest: &Nest, handler: &str) -> PathBuf {
+    nest.folder().join("configs").join(handler)
 }
 
 /// A running node.
@@ -116,7 +122,7 @@ impl Node {
         let configs = nest.folder().join("configs");
         fs::create_dir(&configs)?;
         for (handler, config) in handlers() {
-            fs::write(configs.join(handler), config)?;
+            fs::write(config_of(&nest, handler), config)?;
         }
         let sandboxer = if version == Version::Newest { "sandboxer = \"shim\"" } else { "" };
         let tables = tables(&folder("CNI_BIN")?, &networks, &configs, sandboxer);
@@ -144,6 +150,13 @@ impl Node {
         let reference = self.containerd.import(name, image)?;
         until(&format!("CRI has {reference}"), 30, || self.image_id(&reference))?;
         Ok(reference)
+    }
+
+    /// Adds to the node config of pods that may have native containers.
+    pub fn configure_native(&self, tables: &str) -> Result<()> {
+        let config = format!("{NATIVE}{tables}");
+        fs::write(config_of(self.nest(), "native"), &config)?;
+        Ok(fs::write(config_of(self.nest(), "native-shared"), mode::shared(&config))?)
     }
 
     /// The image of a guest of test-images.

@@ -10,6 +10,7 @@ use crate::containerd::Containerd;
 use crate::environment::folder;
 use crate::nest::Nest;
 use crate::patience::eventually;
+use crate::peers::Authority;
 
 /// Registries on loopback addresses are spoken to without TLS.
 const ADDRESS: &str = "127.0.0.1:5000";
@@ -23,12 +24,30 @@ pub struct Registry<'a> {
 
 impl<'a> Registry<'a> {
     pub fn start(nest: &'a Nest) -> Result<Registry<'a>> {
-        let config = nest.folder().join("registry.yaml");
+        Registry::at(nest, ADDRESS, "")
+    }
+
+    /// One with the same content as that of [`Registry::start`], by TLS, at the usual port of `host`, an address of the nest.
+    pub fn secure(nest: &'a Nest, host: &str, authority: &Authority) -> Result<Registry<'a>> {
+        let (certificate, key) = authority.certificate(host)?;
+        let file = |name: &str| nest.folder().join(name);
+        fs::write(file("registry.pem"), certificate)?;
+        fs::write(file("registry.key"), key)?;
+        let tls = format!(
+            ", tls: {{certificate: {}, key: {}}}",
+            file("registry.pem").display(),
+            file("registry.key").display()
+        );
+        Registry::at(nest, &format!("{host}:443"), &tls)
+    }
+
+    fn at(nest: &'a Nest, address: &str, tls: &str) -> Result<Registry<'a>> {
+        let config = nest.folder().join(format!("registry-{address}.yaml"));
         let storage = nest.folder().join("registry");
         fs::write(
             &config,
             format!(
-                "version: 0.1\nlog: {{level: error}}\nhttp: {{addr: \"{ADDRESS}\"}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n",
+                "version: 0.1\nlog: {{level: error}}\nhttp: {{addr: \"{address}\"{tls}}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n",
                 storage.display()
             ),
         )?;
@@ -38,12 +57,12 @@ impl<'a> Registry<'a> {
             .arg(&config)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(fs::File::create(nest.folder().join("registry.log"))?)
+            .stderr(fs::File::create(nest.folder().join(format!("registry-{address}.log")))?)
             .spawn()
             .context("cannot start docker-registry")?;
         let registry = Registry { nest, daemon };
         eventually("the registry answers", 30, || {
-            Ok(nest.in_network(|| TcpStream::connect(ADDRESS))?.is_ok())
+            Ok(nest.in_network(|| TcpStream::connect(address))?.is_ok())
         })?;
         Ok(registry)
     }
@@ -58,7 +77,7 @@ impl<'a> Registry<'a> {
         Ok(pushed)
     }
 
-    /// Ends it.
+    /// Ends it, and any other registry of the nest.
     pub fn stop(mut self) -> Result<()> {
         for process in self.nest.processes()?.iter().filter(|process| process.name == "docker-registry") {
             self.nest.end(process, rustix::process::Signal::TERM)?;

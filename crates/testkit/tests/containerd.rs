@@ -30,10 +30,14 @@ mod node;
 mod observed;
 #[path = "containerd/pod.rs"]
 mod pod;
+#[path = "containerd/prewarming.rs"]
+mod prewarming;
 #[path = "containerd/profile.rs"]
 mod profile;
 #[path = "containerd/sandboxes.rs"]
 mod sandboxes;
+#[path = "containerd/signed.rs"]
+mod signed;
 #[path = "containerd/streams.rs"]
 mod streams;
 #[path = "containerd/traps.rs"]

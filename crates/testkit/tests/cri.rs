@@ -17,5 +17,7 @@ mod native;
 mod network;
 #[path = "cri/pods.rs"]
 mod pods;
+#[path = "cri/signed.rs"]
+mod signed;
 #[path = "cri/stats.rs"]
 mod stats;

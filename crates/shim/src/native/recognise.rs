@@ -12,9 +12,10 @@ use grants::policy::Native;
 use oci_spec::runtime::Process;
 
 use crate::mount::{Tree, native_rootfs, open_file};
+use crate::signatures::Candidate;
 use crate::task::bundle::Bundle;
 use crate::task::{Context, Order};
-use crate::wasm::image_claims_wasm;
+use crate::wasm::native_content;
 
 /// Enough of a file to tell what it is.
 const HEAD: usize = 4096;
@@ -29,7 +30,8 @@ pub struct Found {
     pub image: Option<String>,
 }
 
-/// Looks what a container is; `None` for all that is not native, or may not be on this node.
+/// Looks what a container is; `None` for all that is not native, or may not be on this node. A native one's image has been
+/// verified, where the policy wants it signed.
 pub async fn recognise(
     context: &Context,
     order: &Order,
@@ -42,17 +44,21 @@ pub async fn recognise(
     if policy.native == Native::Deny || entry.is_empty() || claims_wasm(entry) {
         return Ok(None);
     }
-    let mut image = None;
+    let mut known = None;
     if let Some(containerd) = context.containerd.of(&order.namespace).await?
         && let Some(origin) = containerd.origin_of(&order.id).await?
     {
-        if image_claims_wasm(&containerd, &origin.image).await? {
-            return Ok(None);
-        }
-        image = Some(origin.image.name);
+        let Some(content) = native_content(&containerd, &origin.image).await? else { return Ok(None) };
+        known = Some((containerd, origin, content));
     }
     let root = native_rootfs(&order.rootfs, &bundle.rootfs())?;
-    Ok(is_native(&root, process, entry).then_some(Found { root, image }))
+    if !is_native(&root, process, entry) {
+        return Ok(None);
+    }
+    let candidate =
+        known.as_ref().map(|(containerd, origin, content)| Candidate { containerd, origin, content });
+    context.signatures.require(policy, candidate).await?;
+    Ok(Some(Found { root, image: known.map(|(_, origin, _)| origin.image.name) }))
 }
 
 /// Whether the entry point is a program. What cannot be found or read is none: the sentence about it is not ours.

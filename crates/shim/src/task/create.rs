@@ -30,6 +30,7 @@ use crate::network_files;
 use crate::node_config;
 use crate::observe::{self, Stage};
 use crate::sandbox;
+use crate::signatures::Signatures;
 use crate::stdio::{Stdio, Urls};
 use crate::sysctl;
 use crate::wasm::{Cache, Code, Source, find};
@@ -42,6 +43,8 @@ pub struct Context {
     pub events: Events,
     /// containerd's, by which its containers are told from another's.
     pub address: String,
+    /// Which images were found to be signed.
+    pub signatures: Signatures,
     /// Pods with native containers.
     pub pods: native::Pods,
     /// The hosts that containers may share; only a manager has them.
@@ -84,6 +87,9 @@ struct Plan<'a> {
 /// Creates a task. An error is one sentence for the person who wrote the pod.
 pub async fn create(context: &Context, order: Order, bundle: &Bundle) -> Result<Created> {
     let policy = node_config::policy(order.options.as_ref())?;
+    if let Some(modes) = grants::prewarm(bundle.spec(), &policy.modes)? {
+        return prewarm(context, order, bundle, &policy, modes).await;
+    }
     sysctl::apply(bundle)?;
     if identity::container_type(bundle.spec()) == ContainerType::Sandbox {
         let mode = grants::mode(bundle.spec(), &policy)?;
@@ -147,6 +153,39 @@ async fn native_task(
     Ok(Created { task, mode, image, code: None, cgroups, grants: None, granted })
 }
 
+/// Compiles an image for these modes, so that the first container that runs it need not. The task is one that runs nothing.
+async fn prewarm(
+    context: &Context,
+    order: Order,
+    bundle: &Bundle,
+    policy: &Policy,
+    modes: Vec<Mode>,
+) -> Result<Created> {
+    let grants = grants::derive(bundle.spec(), policy)?;
+    let look = look(context, &order, bundle, policy).await?;
+    let source = find(look.facts(), None, &grants)?;
+    for mode in modes {
+        let build = Build { mode, ..Build::of(&grants) };
+        Cache::of(policy).idly().get(&source, build, look.containerd.as_deref()).await?;
+    }
+    let (image, code) = (look.image().map(str::to_owned), Some(source.digest.to_string()));
+    let task = Arc::new(Task::new(order, Work::Sandbox));
+    Ok(Created { task, mode: Mode::Normal, image, code, cgroups: Vec::new(), grants: None, granted: None })
+}
+
+/// What containerd says of a container's image, which is signed, if the policy wants that.
+async fn look(context: &Context, order: &Order, bundle: &Bundle, policy: &Policy) -> Result<Look> {
+    let look = match context.looks.take(&order.namespace, &order.id).await {
+        Some(look) => look,
+        None => {
+            let asked_for = identity::image_name(bundle.spec());
+            Look::up(&context.containerd, &order.namespace, &order.id, asked_for).await?
+        }
+    };
+    context.signatures.require(policy, look.candidate()).await?;
+    Ok(look)
+}
+
 /// A container that waits to be started.
 struct Loaded {
     home: Home,
@@ -161,7 +200,15 @@ struct Loaded {
 impl Loaded {
     fn new(home: Home, place: Place, cgroup: Option<Cgroup>, parts: Parts, server: Option<Server>) -> Loaded {
         let Parts { stdio, look, source, .. } = parts;
-        Loaded { home, place, cgroup, stdio, image: look.image, code: source.digest, server }
+        Loaded {
+            home,
+            place,
+            cgroup,
+            stdio,
+            image: look.image().map(str::to_owned),
+            code: source.digest,
+            server,
+        }
     }
 }
 
@@ -253,9 +300,11 @@ impl Plan<'_> {
             shares: self.grants.cpu().shares,
             idle_exit: self.policy.shared.idle_exit,
         };
-        let (seat, look) = tokio::try_join!(groups.seat(guest), self.look())?;
-        let home = Home::Shared(seat);
-        match self.take_seat(&home, look).await {
+        // A seat that is half taken cannot be given back: neither waits for less than the other.
+        let (seat, look) = tokio::join!(groups.seat(guest), self.look());
+        let home = Home::Shared(seat?);
+        let taken = async { self.take_seat(&home, look?).await };
+        match taken.await {
             Ok((place, parts, server)) => Ok(Loaded::new(home, place, None, parts, server)),
             Err(error) => {
                 take_back(Some(&home), None).await;
@@ -289,12 +338,12 @@ impl Plan<'_> {
 
     async fn parts(&self, look: Look) -> Result<Parts> {
         let stdio = Stdio::open(&self.order.urls, &self.order.id, &self.order.namespace).await?;
-        let root = match &look.facts {
+        let root = match look.facts() {
             // Nothing but Wasm: the guest's root is empty, and no mount is needed for it.
             Some(facts) if !facts.has_rootfs => None,
             _ => Some(rootfs(&self.order.rootfs, &self.bundle.rootfs())?),
         };
-        let source = find(look.facts.as_ref(), root.as_ref().map(AsFd::as_fd), self.grants)?;
+        let source = find(look.facts(), root.as_ref().map(AsFd::as_fd), self.grants)?;
         let build = Build::of(self.grants);
         let code = Cache::of(self.policy).get(&source, build, look.containerd.as_deref()).await?;
         // No cgroup of the container's own counts what it writes into memory.
@@ -330,12 +379,7 @@ impl Plan<'_> {
     }
 
     async fn look(&self) -> Result<Look> {
-        let Order { namespace, id, .. } = self.order;
-        if let Some(look) = self.context.looks.take(namespace, id).await {
-            return Ok(look);
-        }
-        let asked_for = identity::image_name(self.bundle.spec());
-        Look::up(&self.context.containerd, namespace, id, asked_for).await
+        look(self.context, self.order, self.bundle, self.policy).await
     }
 
     fn jail(&self, sockets: Sockets, open_files: u64) -> Jail {

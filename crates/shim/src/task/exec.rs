@@ -288,8 +288,10 @@ impl Plan<'_> {
     /// Wasm of the container's image or files that is not what it was started with.
     async fn other_wasm(&self, grants: &Grants, policy: &grants::Policy) -> Result<Place> {
         let look = Look::up(&self.context.containerd, &self.task.namespace, &self.task.id, None).await?;
+        // The image's name may lead elsewhere by now.
+        self.context.signatures.require(policy, look.candidate()).await?;
         let root = self.root()?;
-        let source = find(look.facts.as_ref(), Some(root.as_fd()), grants)?;
+        let source = find(look.facts(), Some(root.as_fd()), grants)?;
         let build = host::engine::Build::of(grants);
         let code = Cache::of(policy).get(&source, build, look.containerd.as_deref()).await?;
         Ok(Place { code: self.attach(&code).await?, ..self.container.place.clone() })

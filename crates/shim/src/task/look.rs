@@ -12,7 +12,8 @@ use tokio::task::JoinHandle;
 
 use super::bundle::Bundle;
 use super::container::lock;
-use crate::containerd::{Containerd, Registry};
+use crate::containerd::{Containerd, Origin, Registry};
+use crate::signatures::Candidate;
 use crate::wasm::{ImageFacts, facts};
 
 /// How long an answer is as good as a fresh one.
@@ -21,26 +22,42 @@ const FRESH: Duration = Duration::from_secs(10);
 /// What containerd says.
 pub(super) struct Look {
     pub containerd: Option<Arc<Containerd>>,
-    pub image: Option<String>,
-    pub facts: Option<ImageFacts>,
+    /// Its image and what that says, where it was made from one.
+    image: Option<(Origin, ImageFacts)>,
 }
 
 impl Look {
     /// Asks. `asked_for` is the image's name in the pod, where the container's spec says it.
     pub async fn up(registry: &Registry, namespace: &str, id: &str, asked_for: Option<&str>) -> Result<Look> {
         let Some(containerd) = registry.of(namespace).await? else {
-            return Ok(Look { containerd: None, image: None, facts: None });
+            return Ok(Look { containerd: None, image: None });
         };
         let origin = containerd.origin_of(id).await?;
-        let facts = match &origin {
+        let image = match origin {
             Some(origin) => {
                 // containerd 1.7 puts into the spec whichever name it knows the image's config by.
                 let asked_for = origin.asked_for.as_deref().or(asked_for);
-                Some(facts(&containerd, &origin.image, asked_for).await?)
+                let facts = facts(&containerd, &origin.image, asked_for).await?;
+                Some((origin, facts))
             }
             None => None,
         };
-        Ok(Look { containerd: Some(containerd), image: origin.map(|origin| origin.image.name), facts })
+        Ok(Look { containerd: Some(containerd), image })
+    }
+
+    /// The name of its image.
+    pub fn image(&self) -> Option<&str> {
+        self.image.as_ref().map(|(origin, _)| origin.image.name.as_str())
+    }
+
+    pub fn facts(&self) -> Option<&ImageFacts> {
+        self.image.as_ref().map(|(_, facts)| facts)
+    }
+
+    /// The image that has to be signed, where the policy says so.
+    pub fn candidate(&self) -> Option<Candidate<'_>> {
+        let (origin, facts) = self.image.as_ref()?;
+        Some(Candidate { containerd: self.containerd.as_deref()?, origin, content: &facts.content })
     }
 }
 

@@ -38,6 +38,8 @@ pub struct Cache {
     dir: PathBuf,
     max_bytes: u64,
     policy: grants::policy::Compile,
+    /// Whether a compilation has only the time that nobody else wants.
+    idly: bool,
 }
 
 impl Cache {
@@ -47,7 +49,13 @@ impl Cache {
             dir: policy.cache.dir.clone(),
             max_bytes: policy.cache.max_bytes.0,
             policy: policy.compile.clone(),
+            idly: false,
         }
+    }
+
+    /// The same for somebody whom nobody waits for.
+    pub fn idly(self) -> Cache {
+        Cache { idly: true, ..self }
     }
 
     /// The compiled code of a source, compiled now if it is not there. Whoever else wants it at the same time waits
@@ -155,7 +163,7 @@ impl Cache {
         );
         let draft = File::from(draft.with_context(|| self.trouble())?);
         let input = source.bytes(containerd).await?;
-        let compiling = compiler::compile(&source.digest, build, input, &draft, &self.policy);
+        let compiling = compiler::compile(&source.digest, build, input, &draft, &self.policy, self.idly);
         let compiled = observe::stage(Stage::Compile, compiling).await;
         // The compiler knows neither the file's name nor the folder's.
         compiled.with_context(|| if self.is_full() { self.trouble() } else { source.name.clone() })?;

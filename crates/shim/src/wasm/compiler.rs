@@ -9,6 +9,7 @@ use host::engine::Build;
 use host::jail::Jail;
 use host::protocol::Role;
 use image::Digest;
+use rustix::process::{Pid, setpriority_process};
 
 use super::source::Input;
 use crate::host_process::{COMPILER, HostProcess, Refused};
@@ -17,16 +18,26 @@ use crate::netns::Network;
 /// Its streams, input and output, and what its threads wait by.
 const OPEN_FILES: u64 = 64;
 
-/// Compiles `input` into `output`. A refusal is one sentence about the Wasm.
+/// The least that a process can have of a busy processor (setpriority(2)).
+const IDLE: i32 = 19;
+
+/// Compiles `input` into `output`, in the time that nobody else wants if it is done `idly`. A refusal is one sentence about
+/// the Wasm.
 pub async fn compile(
     digest: &Digest,
     build: Build,
     Input { file, parts }: Input,
     output: &File,
     limits: &Compile,
+    idly: bool,
 ) -> Result<()> {
     let compiler = HostProcess::start(COMPILER, &digest.to_string(), None, &Network::New)?;
     let work = async {
+        if idly {
+            // Before it has threads: they take it over.
+            setpriority_process(Pid::from_raw(compiler.pid()), IDLE)
+                .context("cannot make the compiler wait")?;
+        }
         compiler
             .enter(jail(limits), &Network::New, None, Role::Compiler, None)
             .await

@@ -2,7 +2,9 @@
 
 mod cache;
 mod compiler;
+mod lineage;
 mod source;
 
 pub use cache::{Cache, Code};
-pub use source::{ImageFacts, Source, architecture, facts, find, image_claims_wasm};
+pub use lineage::{Content, lineage};
+pub use source::{ImageFacts, Source, architecture, facts, find, native_content};

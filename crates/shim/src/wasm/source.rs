@@ -10,9 +10,9 @@ use anyhow::{Context, Result, bail};
 use grants::Grants;
 use host::link::{Linking, Part, Parts};
 use image::compose::Plan;
-use image::manifest::MAX_DEPTH;
-use image::{Descriptor, Digest, Document, Hasher, ImageConfig, Kind, Manifest, WasmImage};
+use image::{Descriptor, Digest, Hasher, ImageConfig, Kind, Manifest, WasmImage};
 
+use super::lineage::{Content, lineage};
 use crate::containerd::{Containerd, ImageRef};
 use crate::mount::open_file;
 
@@ -57,6 +57,7 @@ pub struct ImageFacts {
     pub has_rootfs: bool,
     /// How its Wasm layers are linked, if they are.
     pub composition: Option<Plan>,
+    pub content: Content,
 }
 
 /// Wasm for a compiler: what it consists of, one after the other in a file.
@@ -67,12 +68,19 @@ pub struct Input {
 
 /// Reads what an image says about Wasm. `asked_for` is the name in the pod, where there is a pod.
 pub async fn facts(containerd: &Containerd, image: &ImageRef, asked_for: Option<&str>) -> Result<ImageFacts> {
-    let mut manifest =
-        manifest(containerd, image).await.with_context(|| format!("the image {}", image.name))?;
-    if let Some(name) = asked_for.filter(|_| manifest.claims_wasm()) {
-        let one_of_several = same_config(containerd, manifest, name).await;
-        manifest = one_of_several.with_context(|| format!("the image {name}"))?;
-    }
+    let given =
+        lineage(containerd, image).await.with_context(|| format!("the image {}", image.name))?.manifest;
+    let (manifest, by_config) = match asked_for {
+        Some(name) if given.claims_wasm() => {
+            let one_of_several = same_config(containerd, given, name).await;
+            one_of_several.with_context(|| format!("the image {name}"))?
+        }
+        // Without Wasm layers there is nothing that a config leaves out.
+        _ => {
+            let by_config = !given.claims_wasm();
+            (given, by_config)
+        }
+    };
     let wasm = manifest.wasm(MAX_WASM).with_context(|| format!("the image {}", image.name))?;
     let has_rootfs = match &wasm {
         WasmImage::Layers(layers) => layers.len() < manifest.layers.len(),
@@ -86,48 +94,41 @@ pub async fn facts(containerd: &Containerd, image: &ImageRef, asked_for: Option<
         }
         _ => None,
     };
-    Ok(ImageFacts { wasm, has_rootfs, composition })
+    let content = Content { manifest: manifest.digest, config: manifest.config.digest, by_config };
+    Ok(ImageFacts { wasm, has_rootfs, composition, content })
 }
 
-/// Whether an image says by its layers, its config or its platform that it is Wasm: then it never runs as a native one.
-pub async fn image_claims_wasm(containerd: &Containerd, image: &ImageRef) -> Result<bool> {
-    let manifest = manifest(containerd, image).await.with_context(|| format!("the image {}", image.name))?;
-    if manifest.claims_wasm() {
-        return Ok(true);
-    }
-    Ok(ImageConfig::parse(&containerd.document(&manifest.config).await?)?.claims_wasm())
+/// What a native container runs of an image. `None` where the image says by its layers, its config or its platform that it is
+/// Wasm: then it never runs as a native one.
+pub async fn native_content(containerd: &Containerd, image: &ImageRef) -> Result<Option<Content>> {
+    let manifest =
+        lineage(containerd, image).await.with_context(|| format!("the image {}", image.name))?.manifest;
+    let claims_wasm = manifest.claims_wasm()
+        || ImageConfig::parse(&containerd.document(&manifest.config).await?)?.claims_wasm();
+    let content = Content { manifest: manifest.digest, config: manifest.config.digest, by_config: true };
+    Ok((!claims_wasm).then_some(content))
 }
 
 /// CRI knows an image by the digest of its config. Wasm layers are no part of a config unless its builder names them
 /// there, so two images with one config are one to CRI, and the container may be given the other. What confirms the
-/// manifest is a config that names its layers, else the name that the pod asked for.
-async fn same_config(containerd: &Containerd, given: Manifest, name: &str) -> Result<Manifest> {
+/// manifest is a config that names its layers, else the name that the pod asked for. Answers whether the config names all that
+/// runs.
+async fn same_config(containerd: &Containerd, given: Manifest, name: &str) -> Result<(Manifest, bool)> {
     let config = ImageConfig::parse(&containerd.document(&given.config).await?)?;
     if given.is_confirmed_by(&config)? {
-        return Ok(given);
+        // Of several layers, the titles say which is run.
+        let names_all = config.layer_titles.is_some() || given.layers.len() == 1;
+        return Ok((given, names_all));
     }
     let asked_for = containerd
         .image(name)
         .await
         .context("its config does not name its Wasm layers: name the image in full in the pod, registry and tag included")?;
-    let asked_for = manifest(containerd, &asked_for).await?;
+    let asked_for = lineage(containerd, &asked_for).await?.manifest;
     if asked_for.config.digest != given.config.digest {
         bail!("containerd gave the container another image, whose config is {}", given.config.digest);
     }
-    Ok(asked_for)
-}
-
-/// An image's manifest, through its indexes if it has any.
-async fn manifest(containerd: &Containerd, image: &ImageRef) -> Result<Manifest> {
-    let mut wanted = image.target.clone();
-    for _ in 0..=MAX_DEPTH {
-        let bytes = containerd.document(&wanted).await?;
-        match image::manifest::parse(&bytes, &wanted.media_type)? {
-            Document::Manifest(manifest) => return Ok(manifest),
-            Document::Index(index) => wanted = index.pick(architecture())?.clone(),
-        }
-    }
-    bail!("its indexes are nested deeper than {MAX_DEPTH}")
+    Ok((asked_for, false))
 }
 
 /// This machine's architecture in Go's words, which images use.

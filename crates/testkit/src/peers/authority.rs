@@ -24,6 +24,13 @@ impl Authority {
         self.0.pem()
     }
 
+    /// A server's certificate and its key, in PEM; `name` may be an address.
+    pub fn certificate(&self, name: &str) -> Result<(String, String)> {
+        let key = KeyPair::generate()?;
+        let certificate = CertificateParams::new(vec![name.to_owned()])?.signed_by(&key, &self.0)?;
+        Ok((certificate.pem(), key.serialize_pem()))
+    }
+
     /// What a server for `name` needs that speaks `protocols`, e.g. `h2`.
     pub(super) fn server(&self, name: &str, protocols: &[&str]) -> Result<Arc<ServerConfig>> {
         let key = KeyPair::generate()?;

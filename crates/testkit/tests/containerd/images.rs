@@ -12,7 +12,7 @@ fn in_a_rootfs(path: &str, bytes: Vec<u8>) -> ImageBuilder {
 }
 
 /// The entries of the AOT cache: name and inode.
-fn cached(daemon: &testkit::Containerd) -> anyhow::Result<Vec<(String, u64)>> {
+pub fn cached(daemon: &testkit::Containerd) -> anyhow::Result<Vec<(String, u64)>> {
     use std::os::unix::fs::MetadataExt;
     let mut entries = Vec::new();
     for entry in fs::read_dir(daemon.nest().see("/var/lib/run-wasm/aot"))? {

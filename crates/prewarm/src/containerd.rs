@@ -1,0 +1,150 @@
+//! What is asked of containerd.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow, bail};
+use containerd_client::Client;
+use containerd_client::services::v1::container::Runtime;
+use containerd_client::services::v1::{
+    Container, CreateContainerRequest, CreateTaskRequest, DeleteContainerRequest, DeleteTaskRequest,
+    GetImageRequest, ListContainersRequest, ListImagesRequest, ReadContentRequest, SubscribeRequest,
+};
+use containerd_client::tonic::metadata::{Ascii, MetadataValue};
+use containerd_client::tonic::{Code, Request, Status, Streaming};
+use containerd_client::types::Envelope;
+use image::manifest::MAX_DOCUMENT;
+use image::{Descriptor, Digest};
+
+/// A connection, in one of containerd's namespaces.
+pub struct Containerd {
+    client: Client,
+    name: String,
+    namespace: MetadataValue<Ascii>,
+}
+
+/// What a container is made of.
+pub struct Made<'a> {
+    pub id: &'a str,
+    pub image: &'a str,
+    /// A key and its value.
+    pub label: (&'a str, &'a str),
+    pub runtime: Runtime,
+    pub spec: prost_types::Any,
+}
+
+impl Containerd {
+    pub async fn connect(socket: &Path, namespace: &str) -> Result<Containerd> {
+        let channel = containerd_client::connect(socket).await;
+        let channel =
+            channel.with_context(|| format!("containerd does not answer at {}", socket.display()))?;
+        let header =
+            namespace.parse().with_context(|| format!("{namespace} is no namespace of containerd"))?;
+        Ok(Containerd { client: channel.into(), name: namespace.to_owned(), namespace: header })
+    }
+
+    /// Whatever images are created or updated from now on.
+    pub async fn image_events(&self) -> Result<Streaming<Envelope>> {
+        let filter = |topic: &str| format!("topic==\"{topic}\",namespace==\"{}\"", self.name);
+        let filters = vec![filter("/images/create"), filter("/images/update")];
+        let events = self.client.events().subscribe(self.request(SubscribeRequest { filters })).await;
+        Ok(events.map_err(said("containerd tells nothing of its images"))?.into_inner())
+    }
+
+    pub async fn image_names(&self) -> Result<Vec<String>> {
+        let images = self.client.images().list(self.request(ListImagesRequest::default())).await;
+        let images = images.map_err(said("containerd does not list its images"))?.into_inner().images;
+        Ok(images.into_iter().map(|image| image.name).collect())
+    }
+
+    /// What an image's name leads to; `None` where there is no such image any more.
+    pub async fn target(&self, name: &str) -> Result<Option<Descriptor>> {
+        let get = self.request(GetImageRequest { name: name.to_owned() });
+        let image = match self.client.images().get(get).await {
+            Ok(response) => response.into_inner().image,
+            Err(status) if status.code() == Code::NotFound => None,
+            Err(status) => return Err(said("containerd does not tell about it")(status)),
+        };
+        let Some(target) = image.and_then(|image| image.target) else { return Ok(None) };
+        let digest: Digest = target.digest.parse()?;
+        let size = u64::try_from(target.size).unwrap_or(0);
+        Ok(Some(Descriptor { media_type: target.media_type, digest, size, annotations: Default::default() }))
+    }
+
+    /// Reads a document and checks that it is the one that is referred to.
+    pub async fn document(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
+        let read = ReadContentRequest { digest: descriptor.digest.to_string(), offset: 0, size: 0 };
+        let refused = |status| said("containerd cannot read one of its documents")(status);
+        let mut parts = self.client.content().read(self.request(read)).await.map_err(refused)?.into_inner();
+        let mut bytes = Vec::new();
+        while let Some(part) = parts.message().await.map_err(refused)? {
+            bytes.extend_from_slice(&part.data);
+            if bytes.len() as u64 > MAX_DOCUMENT {
+                bail!("its document {} has more than {MAX_DOCUMENT} bytes", descriptor.digest);
+            }
+        }
+        descriptor.verify(&bytes)?;
+        Ok(bytes)
+    }
+
+    pub async fn create_container(&self, made: Made<'_>) -> Result<()> {
+        let (key, value) = made.label;
+        let container = Container {
+            id: made.id.to_owned(),
+            image: made.image.to_owned(),
+            labels: [(key.to_owned(), value.to_owned())].into(),
+            runtime: Some(made.runtime),
+            spec: Some(made.spec),
+            ..Container::default()
+        };
+        let request = self.request(CreateContainerRequest { container: Some(container) });
+        self.client.containers().create(request).await.map_err(said("containerd makes no container"))?;
+        Ok(())
+    }
+
+    /// Creates a container's task, without streams and root file system. What the shim refuses is told in its words.
+    pub async fn create_task(&self, container: &str) -> Result<()> {
+        let request =
+            CreateTaskRequest { container_id: container.to_owned(), ..CreateTaskRequest::default() };
+        let created = self.client.tasks().create(self.request(request)).await;
+        created.map(drop).map_err(|status| anyhow!("{}", status.message().to_owned()))
+    }
+
+    /// One that is not there is as good as deleted.
+    pub async fn delete_task(&self, container: &str) -> Result<()> {
+        let request = self.request(DeleteTaskRequest { container_id: container.to_owned() });
+        gone(self.client.tasks().delete(request).await.map(drop))
+    }
+
+    /// One that is not there is as good as deleted.
+    pub async fn delete_container(&self, container: &str) -> Result<()> {
+        let request = self.request(DeleteContainerRequest { id: container.to_owned() });
+        gone(self.client.containers().delete(request).await.map(drop))
+    }
+
+    /// The ids of all containers with a label.
+    pub async fn containers_with(&self, label: &str) -> Result<Vec<String>> {
+        let request = self.request(ListContainersRequest { filters: vec![format!("labels.\"{label}\"")] });
+        let list = self.client.containers().list(request).await;
+        let list = list.map_err(said("containerd does not list its containers"))?.into_inner();
+        Ok(list.containers.into_iter().map(|container| container.id).collect())
+    }
+
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.metadata_mut().insert("containerd-namespace", self.namespace.clone());
+        request
+    }
+}
+
+fn said(what: &'static str) -> impl Fn(Status) -> anyhow::Error {
+    move |status| anyhow!("{what}: {}", status.message())
+}
+
+fn gone(deleted: Result<(), Status>) -> Result<()> {
+    match deleted {
+        Err(status) if status.code() != Code::NotFound => {
+            Err(said("containerd does not take the container away")(status))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,125 @@
+//! What containerd pulls is compiled before anybody wants it.
+
+use std::thread::JoinHandle;
+
+use anyhow::Result;
+use image::{Format, ImageBuilder};
+use prewarm::Options;
+use testkit::{Containerd, eventually, guest};
+use tokio::sync::oneshot;
+
+use super::images::cached;
+
+/// What a node's agent does, in this process. It ends when it is dropped.
+struct Agent {
+    end: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Agent {
+    fn start(daemon: &Containerd, most_bytes: u64) -> Result<Agent> {
+        let options = Options {
+            socket: daemon.nest().see("/run/containerd/containerd.sock"),
+            namespace: daemon.nest().name().to_owned(),
+            modes: "normal, shared".to_owned(),
+            most_bytes,
+            ..Options::default()
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (end, ended) = oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    never = prewarm::run(options, |said| eprintln!("{said}")) => match never {},
+                    _ = ended => {}
+                }
+            });
+        });
+        Ok(Agent { end: Some(end), thread: Some(thread) })
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        drop(self.end.take());
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            eprintln!("an agent panicked");
+        }
+    }
+}
+
+/// More than any image of these tests has.
+const PLENTY: u64 = 1 << 30;
+
+fn has_compiled(daemon: &Containerd, entries: usize) -> Result<()> {
+    eventually("the image is compiled", 60, || Ok(cached(daemon).is_ok_and(|found| found.len() == entries)))
+}
+
+/// Of an agent, too, once its work is done.
+fn has_no_containers(daemon: &Containerd) -> Result<()> {
+    eventually("no container is left", 30, || {
+        let count = |kind| Ok::<_, anyhow::Error>(daemon.ctr([kind, "ls", "-q"])?.success()?.lines().count());
+        Ok(count("tasks")? == 0 && count("containers")? == 0)
+    })
+}
+
+testkit::stories! {
+    fn an_image_is_compiled_when_it_comes_and_its_first_start_compiles_nothing(daemon) {
+        let agent = Agent::start(daemon, PLENTY)?;
+        daemon.import("hello.wasm", ImageBuilder::new().wasm("hello.wasm", guest("hello.wasm")?))?;
+        has_compiled(daemon, 2)?;
+        has_no_containers(daemon)?;
+        let compiled = cached(daemon)?;
+        assert_eq!(daemon.run("hello.wasm").outcome()?.stdout, "hello from run-wasm\n");
+        assert_eq!(cached(daemon)?, compiled, "for this mode and for the other");
+        drop(agent);
+    }
+
+    fn images_that_were_there_before_are_compiled_once_and_what_another_agent_left_is_taken_away(daemon) {
+        let image = daemon.import("hello.wasm", ImageBuilder::new().wasm("hello.wasm", guest("hello.wasm")?))?;
+        daemon.import("again", ImageBuilder::new().wasm("hello.wasm", guest("hello.wasm")?))?;
+        let words = ["containers", "create", "--runtime", "io.containerd.run.v2", "--label", "run.wasm/prewarm=x", &image, "left"];
+        daemon.ctr(words)?.success()?;
+        for _ in 0..2 {
+            let agent = Agent::start(daemon, PLENTY)?;
+            has_compiled(daemon, 2)?;
+            has_no_containers(daemon)?;
+            drop(agent);
+        }
+    }
+
+    fn what_is_not_wasm_or_too_large_is_left_to_the_first_start(daemon) {
+        let small = guest("hello-c.wasm")?;
+        let large = guest("hello-js.wasm")?;
+        assert!(large.len() > small.len());
+        let agent = Agent::start(daemon, u64::try_from(small.len())?)?;
+        let rootfs = ImageBuilder::new().format(Format::Rootfs).rootfs_file("/hello.wasm", guest("hello.wasm")?, 0o644);
+        daemon.import("rootfs", rootfs.entrypoint(["/hello.wasm"]))?;
+        daemon.import("hello-js.wasm", ImageBuilder::new().wasm("hello-js.wasm", large))?;
+        // It comes last, so the others had their turn.
+        daemon.import("hello-c.wasm", ImageBuilder::new().wasm("hello-c.wasm", small))?;
+        has_compiled(daemon, 2)?;
+        has_no_containers(daemon)?;
+        drop(agent);
+        assert_eq!(cached(daemon)?.len(), 2);
+    }
+
+    fn an_agent_outlives_its_containerd(daemon) {
+        let agent = Agent::start(daemon, PLENTY)?;
+        daemon.import("hello-c.wasm", ImageBuilder::new().wasm("hello-c.wasm", guest("hello-c.wasm")?))?;
+        has_compiled(daemon, 2)?;
+        has_no_containers(daemon)?;
+        daemon.stop()?;
+        daemon.begin()?;
+        daemon.import("hello.wasm", ImageBuilder::new().wasm("hello.wasm", guest("hello.wasm")?))?;
+        has_compiled(daemon, 4)?;
+        has_no_containers(daemon)?;
+        drop(agent);
+    }
+
+    fn a_pod_of_a_kubelet_cannot_ask_for_it(daemon) {
+        let run = daemon.run("hello.wasm").annotation("run.wasm/prewarm", "normal");
+        let refused = run.annotation("io.kubernetes.cri.container-type", "container").outcome()?;
+        assert!(refused.code != 0 && refused.stderr.contains("leave it out of pods"), "{refused}");
+    }
+}
