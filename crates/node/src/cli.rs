@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 
 use crate::containerd::{Containerd, Restart};
 use crate::distro::Distro;
-use crate::node::{Done, Node, Source};
+use crate::node::{Node, Source};
 use crate::paths::Root;
 use crate::{agent, inside, look, say, show};
 
@@ -109,10 +109,10 @@ async fn run(host: Host, command: Command, out: &mut impl Write) -> Result<ExitC
             write!(out, "{}", show::plan(&host.node()?.plan_removal().await?))?
         }
         Command::Install(source) => {
-            writeln!(out, "{}", told(&host.node()?.install(&source).await?, "installed"))?
+            writeln!(out, "{}", host.node()?.install(&source).await?.told("installed"))?
         }
         Command::Uninstall { force } => {
-            writeln!(out, "{}", told(&host.node()?.uninstall(force).await?, "uninstalled"))?
+            writeln!(out, "{}", host.node()?.uninstall(force).await?.told("uninstalled"))?
         }
         Command::Verify { repair, quiet } => return verify(&host.node()?, repair, quiet, out).await,
         Command::Agent(args) => args.run(host.node()?).await?,
@@ -126,7 +126,7 @@ async fn verify(node: &Node, repair: bool, quiet: bool, out: &mut impl Write) ->
     if repair {
         let done = node.repair().await?;
         if !quiet {
-            writeln!(out, "{}", told(&done, "repaired"))?;
+            writeln!(out, "{}", done.told("repaired"))?;
         }
     }
     let differences = node.differences().await?;
@@ -137,14 +137,6 @@ async fn verify(node: &Node, repair: bool, quiet: bool, out: &mut impl Write) ->
         differences.iter().for_each(|difference| say!("{difference}"));
     }
     Ok(ExitCode::FAILURE)
-}
-
-fn told(done: &Done, word: &str) -> String {
-    match done {
-        Done::Nothing => "nothing to do: the node is as it should be".into(),
-        Done::Changed { restarted: true } => format!("{word}; containerd was restarted"),
-        Done::Changed { restarted: false } => format!("{word}; containerd goes on as it is"),
-    }
 }
 
 impl Host {

@@ -58,6 +58,17 @@ pub enum Done {
     Changed { restarted: bool },
 }
 
+impl Done {
+    /// A line about it; `word` says what was done.
+    pub fn told(&self, word: &str) -> String {
+        match self {
+            Done::Nothing => "nothing to do: the node is as it should be".into(),
+            Done::Changed { restarted: true } => format!("{word}; containerd was restarted"),
+            Done::Changed { restarted: false } => format!("{word}; containerd goes on as it is"),
+        }
+    }
+}
+
 #[derive(Debug)]
 pub struct Node {
     pub containerd: Containerd,

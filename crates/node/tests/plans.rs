@@ -276,11 +276,14 @@ fn microk8s_with_containerd_2_reads_the_same_template() {
 #[test]
 fn a_node_config_holds_for_both_handlers() {
     let mut found = node(Distro::Plain, "2.1.9", &[(CONFIG, KUBEADM_2)]);
-    found.files.insert(paths::NODE_CONFIG.into(), State::File("[limits]\nmemory = \"1Gi\"\n".into()));
+    found.files.insert(paths::NODE_CONFIG.into(), State::File("[limits]\nmemory = \"1GiB\"\n".into()));
     let plan = install(&found);
     let shared = plan.changes.iter().find(|change| change.path == Path::new(paths::SHARED_CONFIG)).unwrap();
     let text = shared.after.text().unwrap();
-    assert!(text.contains("memory = \"1Gi\"") && text.contains("modes = [\"shared\", \"normal\"]"), "{text}");
+    assert!(
+        text.contains("memory = \"1GiB\"") && text.contains("modes = [\"shared\", \"normal\"]"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -76,8 +76,9 @@ async fn there(node: &Node, cluster: &Cluster, source: &Source) -> Result<()> {
         let Some(lease) = cluster.lease().await? else { return Ok(()) };
         let installed = node.install(source).await;
         lease.release().await;
-        say!("installed: {:?}", installed?);
-        cluster.event("Installed", "run-wasm is installed").await;
+        let told = installed?.told("run-wasm is installed");
+        say!("{told}");
+        cluster.event("Installed", &told).await;
     }
     cluster.label(true).await
 }

@@ -17,6 +17,9 @@ use crate::say;
 /// What is left free of the disk, in bytes: the node has to live on.
 const SPARE: u64 = 64 << 20;
 
+/// How the name of a folder ends that is being filled.
+const DRAFT: &str = ".new";
+
 /// Reads which release the folder `binaries` has. `run-wasm`, the program for people, may be missing.
 pub fn release(binaries: &Path) -> Result<Release> {
     let mut digests = BTreeMap::new();
@@ -70,7 +73,7 @@ pub fn stage(root: &Root, binaries: &Path, release: &Release) -> Result<()> {
         return Ok(());
     }
     let folder = root.at(release.folder());
-    let draft = root.at(Path::new(HOME).join(format!("{}.new", release.name)));
+    let draft = root.at(Path::new(HOME).join(format!("{}{DRAFT}", release.name)));
     remove_folder(&draft)?;
     let copied = copy(binaries, release, &draft).and_then(|()| {
         remove_folder(&folder)?;
@@ -100,6 +103,17 @@ fn copy(binaries: &Path, release: &Release, draft: &Path) -> Result<()> {
     File::open(draft)
         .and_then(|folder| folder.sync_all())
         .with_context(|| format!("cannot write {}", draft.display()))
+}
+
+/// Removes copies that were cut short.
+pub fn remove_drafts(root: &Root) -> Result<()> {
+    let Ok(entries) = fs::read_dir(root.at(HOME)) else { return Ok(()) };
+    for entry in entries.flatten() {
+        if entry.file_name().to_string_lossy().ends_with(DRAFT) {
+            remove_folder(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes releases that nobody uses: neither the link nor a process. `keep` is the release in use, if one is.

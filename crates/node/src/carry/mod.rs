@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use self::journal::{Journal, Phase};
 use crate::containerd::Containerd;
 use crate::model::{Change, Plan, State};
-use crate::paths::Root;
+use crate::paths::{JOURNAL, Root};
 use crate::plan::runtimes::HANDLERS;
 use crate::plan::without_ours;
 use crate::say;
@@ -60,6 +60,9 @@ async fn forwards(root: &Root, journal: &mut Journal, containerd: &Containerd) -
 /// # Errors
 /// The node is in neither, with what to do by hand. The journal stays, and the next run tries again.
 pub async fn recover(root: &Root, containerd: &Containerd) -> Result<bool> {
+    // What a run leaves that was killed before it had a journal, or while it wrote it.
+    files::forget(&root.at(JOURNAL)).with_context(|| format!("cannot tidy up beside {JOURNAL}"))?;
+    binaries::remove_drafts(root)?;
     let Some(journal) = Journal::read(root)? else { return Ok(false) };
     if journal.phase == Phase::Done {
         say!("an earlier run had done its work: tidying up");

@@ -38,8 +38,8 @@ mod tests {
 
     #[test]
     fn what_the_admin_decided_holds_for_both_handlers() {
-        let text = shared("# ours\n[limits]\nmemory = \"1Gi\"\n").unwrap().unwrap();
-        assert!(text.contains("# ours\n") && text.contains("memory = \"1Gi\""), "{text}");
+        let text = shared("# ours\n[limits]\nmemory = \"1GiB\"\n").unwrap().unwrap();
+        assert!(text.contains("# ours\n") && text.contains("memory = \"1GiB\""), "{text}");
         let policy = Policy::parse(&text).unwrap();
         assert_eq!(policy.modes, [Mode::Shared, Mode::Normal]);
     }
