@@ -21,6 +21,7 @@
 #   polyglot     one application in Rust, Go and Python, linked at build and at load, in both modes
 #   chaos        everything at once in any order, while whatever can fail does, CHAOS_SECONDS (30) each; in both modes
 #   shared       those from containerd to faults in shared mode, and the faults of a manager and its hosts
+#   installer    the node installer: its plans for every distribution, and kill -9, full disks and broken configs under containerd 1.7 and 2.1
 #   kubernetes   pods under a real kubelet
 #   cgroup2      cgroup v2 and systemd's driver, in a virtual machine: processors are emulated, so it takes some minutes
 # A stage that fails does not keep the next from running. The last line is the sum.
@@ -29,7 +30,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 for part in common debian go rust prerequisites containerd h2spec kubernetes machine oci-tools; do . "$here/lib/$part.sh"; done
 cd "$ROOT"
 
-stages=(lint build guests unit fuzz containerd cri sandboxer jail grants escapes strict faults life http image polyglot chaos shared kubernetes cgroup2)
+stages=(lint build guests unit fuzz containerd cri sandboxer jail grants escapes strict faults life http image polyglot chaos shared installer kubernetes cgroup2)
 longest_file=600
 export CONTAINERD_1_7 CONTAINERD_2_1 CONTAINERD_NEWEST SHIM_DIR=$BUILT GUESTS=$ROOT/target/guests CNI_BIN REGISTRY_BIN BUSYBOX_BIN H2SPEC_BIN OCI_TOOLS_BIN
 
@@ -177,6 +178,14 @@ stage_shared() {
   RUN_WASM_TESTS_MODE=shared run_tests "${tests[@]}" -- --test-threads=4 || shared_failed=1
   run_tests --test shared -- --test-threads=4
   [ -z "${shared_failed-}" ]
+}
+
+# Prints how often the installer was killed, and in which states the nodes ended.
+stage_installer() {
+  needs_product
+  ensure_containerd
+  install_packages strace
+  run_tests --test plans --test installer -- --nocapture --test-threads=3
 }
 
 stage_kubernetes() {

@@ -1,0 +1,141 @@
+//! What the Helm chart calls before it is deleted: the DaemonSet's agents uninstall, node by node, and then the chart may go.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetStatus};
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client, Config};
+use serde_json::json;
+
+use crate::say;
+
+/// How often the rollout is looked at.
+const PAUSE: Duration = Duration::from_secs(2);
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Hook {
+    /// Have every node of a DaemonSet uninstalled, and wait for it.
+    PreDelete {
+        /// The DaemonSet.
+        #[arg(long, value_name = "NAME")]
+        daemonset: String,
+        /// Its namespace.
+        #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE")]
+        namespace: String,
+        /// How long all nodes together may take: 90s, 10m, 1h.
+        #[arg(long, value_name = "TIME", default_value = "10m", value_parser = duration)]
+        timeout: Duration,
+    },
+}
+
+impl Hook {
+    pub async fn run(self) -> Result<()> {
+        let Hook::PreDelete { daemonset, namespace, timeout } = self;
+        let config = Config::incluster().context("this is no pod of a cluster with a service account")?;
+        let client = Client::try_from(config).context("cannot talk to the cluster's API server")?;
+        let api: Api<DaemonSet> = Api::namespaced(client, &namespace);
+        let shown = format!("the DaemonSet {namespace}/{daemonset}");
+        let Some(found) = api.get_opt(&daemonset).await.with_context(|| format!("cannot read {shown}"))?
+        else {
+            say!("{shown} is gone already");
+            return Ok(());
+        };
+        let patch = Patch::Strategic(uninstalling(&found).with_context(|| format!("cannot change {shown}"))?);
+        let patched = api.patch(&daemonset, &PatchParams::default(), &patch).await;
+        let generation = patched.with_context(|| format!("cannot change {shown}"))?.metadata.generation;
+        wait(&api, &daemonset, generation.unwrap_or(0), timeout).await
+    }
+}
+
+/// The patch by which its agent uninstalls, on all nodes at once: the Lease has them take turns.
+fn uninstalling(found: &DaemonSet) -> Result<serde_json::Value> {
+    let pod = found.spec.as_ref().and_then(|spec| spec.template.spec.as_ref()).context("it has no pods")?;
+    let is_agent = |args: &Vec<String>| args.iter().any(|arg| arg == "agent");
+    let agent = pod.containers.iter().find(|container| container.args.as_ref().is_some_and(is_agent));
+    let agent = agent.context("none of its containers has the argument `agent`")?;
+    let args = without_source(agent.args.as_deref().unwrap_or_default());
+    Ok(json!({"spec": {
+        "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "100%"}},
+        "template": {"spec": {"containers": [{"name": agent.name, "args": args}]}},
+    }}))
+}
+
+/// The agent's arguments for uninstalling: what to install goes, where to stays.
+fn without_source(args: &[String]) -> Vec<String> {
+    let mut kept: Vec<String> = Vec::new();
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--config" | "--binaries" => drop(args.next()),
+            "--uninstall" => {}
+            "agent" => kept.extend(["agent".to_owned(), "--uninstall".to_owned()]),
+            other if other.starts_with("--config=") || other.starts_with("--binaries=") => {}
+            other => kept.push(other.to_owned()),
+        }
+    }
+    kept
+}
+
+async fn wait(api: &Api<DaemonSet>, name: &str, generation: i64, timeout: Duration) -> Result<()> {
+    let end = Instant::now() + timeout;
+    loop {
+        let status = api.get(name).await.with_context(|| format!("cannot read the DaemonSet {name}"))?.status;
+        let status = status.unwrap_or_default();
+        if is_rolled_out(&status, generation) {
+            say!("all {} nodes are uninstalled", status.desired_number_scheduled);
+            return Ok(());
+        }
+        if Instant::now() > end {
+            bail!(
+                "{} of {} nodes are uninstalled after {} s: the log of the pods of {name} says what the others wait for",
+                status.number_available.unwrap_or(0),
+                status.desired_number_scheduled,
+                timeout.as_secs()
+            );
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Whether every node has the new pod, and it is ready: it is when the node is clean.
+fn is_rolled_out(status: &DaemonSetStatus, generation: i64) -> bool {
+    let desired = status.desired_number_scheduled;
+    status.observed_generation.unwrap_or(0) >= generation
+        && status.updated_number_scheduled.unwrap_or(0) >= desired
+        && status.number_available.unwrap_or(0) >= desired
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no time: write 90s, 10m or 1h");
+    let digits = text.trim_end_matches(|char: char| char.is_ascii_alphabetic());
+    let number: u32 = digits.parse().map_err(|_| wrong())?;
+    let unit = match text.strip_prefix(digits).unwrap_or_default() {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return Err(wrong()),
+    };
+    Ok(Duration::from_secs(unit) * number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_agent_keeps_where_the_node_is_and_forgets_what_to_install() {
+        let args =
+            ["agent", "--host-root", "/host", "--config", "/config/config.toml", "--binaries=/usr/local/bin"];
+        let kept = without_source(&args.map(str::to_owned));
+        assert_eq!(kept, ["agent", "--uninstall", "--host-root", "/host"]);
+        assert_eq!(without_source(&kept), kept);
+    }
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!(duration("10m"), Ok(Duration::from_secs(600)));
+        assert_eq!(duration("90"), Ok(Duration::from_secs(90)));
+        assert!(duration("10d").is_err() && duration("").is_err());
+    }
+}

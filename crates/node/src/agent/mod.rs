@@ -1,0 +1,102 @@
+//! What the DaemonSet runs: installs, watches over the installation and tells the cluster by a label. It never leaves a step half
+//! done: SIGTERM is heard between two rounds, and whoever is killed within one is followed by somebody who reads the journal.
+
+mod cluster;
+mod hook;
+mod lease;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::signal::unix::{SignalKind, signal};
+
+pub use self::hook::Hook;
+use crate::agent::cluster::Cluster;
+use crate::node::{Node, Source};
+use crate::say;
+
+/// How often the node is looked at.
+const ROUND: Duration = Duration::from_secs(10);
+/// How long is waited at most after rounds that failed.
+const LONGEST: Duration = Duration::from_secs(300);
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    source: Source,
+    /// Uninstall, then wait: the node stays clean.
+    #[arg(long)]
+    uninstall: bool,
+    /// The name of this node in the cluster.
+    #[arg(long, env = "NODE_NAME", value_name = "NAME")]
+    node_name: String,
+    /// The namespace of the Lease by which one node at a time is changed.
+    #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE")]
+    namespace: String,
+}
+
+impl Args {
+    /// Runs until SIGTERM.
+    pub async fn run(self, node: Node) -> Result<()> {
+        let mut terminated = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+        let cluster = Cluster::connect(&self.node_name, &self.namespace)?;
+        // What works beside the reconciling, for as long as it, is to be started here.
+        let mut pause = ROUND;
+        loop {
+            let round = if self.uninstall {
+                gone(&node, &cluster).await
+            } else {
+                there(&node, &cluster, &self.source).await
+            };
+            pause = match round {
+                Ok(()) => ROUND,
+                Err(error) => {
+                    say!("error: {error:#}");
+                    cluster.event("Failed", &format!("{error:#}")).await;
+                    (pause * 2).min(LONGEST)
+                }
+            };
+            tokio::select! {
+                _ = terminated.recv() => return Ok(()),
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+}
+
+/// One round of an agent that installs.
+async fn there(node: &Node, cluster: &Cluster, source: &Source) -> Result<()> {
+    let differences = node.differences().await?;
+    if !differences.is_empty() {
+        // No pod shall come to a node that is not ready for it.
+        cluster.label(false).await?;
+        differences.iter().for_each(|difference| say!("{difference}"));
+    }
+    if !differences.is_empty() || !node.plan(source).await?.is_empty() {
+        let Some(lease) = cluster.lease().await? else { return Ok(()) };
+        let installed = node.install(source).await;
+        lease.release().await;
+        let told = installed?.told("run-wasm is installed");
+        say!("{told}");
+        cluster.event("Installed", &told).await;
+    }
+    cluster.label(true).await
+}
+
+/// One round of an agent that uninstalls.
+async fn gone(node: &Node, cluster: &Cluster) -> Result<()> {
+    cluster.label(false).await?;
+    if node.is_marked_gone() {
+        // What ran then may have ended, and its programs may go.
+        return node.tidy().await;
+    }
+    let Some(lease) = cluster.lease().await? else { return Ok(()) };
+    // Who deletes the chart has decided; what runs goes on.
+    let uninstalled = node.uninstall(true).await;
+    lease.release().await;
+    uninstalled?;
+    node.mark_gone()?;
+    say!("uninstalled");
+    cluster.event("Uninstalled", "run-wasm is uninstalled").await;
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! Carries a plan out: prepare, change, validate, restart, probe; and the way back from each of these.
+
+pub mod binaries;
+pub mod files;
+pub mod journal;
+pub mod lock;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use self::journal::{Journal, Phase};
+use crate::containerd::Containerd;
+use crate::model::{Change, Plan, State};
+use crate::paths::{JOURNAL, Root};
+use crate::plan::runtimes::HANDLERS;
+use crate::plan::without_ours;
+use crate::say;
+
+/// Carries out `plan`, or leaves the node as it was. `handlers` are those that containerd knows now.
+///
+/// # Errors
+/// What failed, and that the node is as it was; or, in the worst case, what is left to do by hand.
+pub async fn carry_out(root: &Root, plan: &Plan, handlers: &[String], containerd: &Containerd) -> Result<()> {
+    if plan.is_empty() {
+        return Ok(());
+    }
+    let mut journal = Journal { phase: Phase::Preparing, plan: plan.clone(), handlers: handlers.to_vec() };
+    let Err(error) = forwards(root, &mut journal, containerd).await else { return finish(root, plan) };
+    let way_back = backwards(root, &journal, containerd).await;
+    way_back.with_context(|| format!("{error:#}; and the node could not be put back as it was"))?;
+    Err(error.context("nothing has changed on this node"))
+}
+
+async fn forwards(root: &Root, journal: &mut Journal, containerd: &Containerd) -> Result<()> {
+    journal.enter(root, Phase::Preparing)?;
+    let plan = journal.plan.clone();
+    for Change { path, before, after } in &plan.changes {
+        if files::read(&root.at(path))? != *before {
+            bail!("{} has been changed by somebody else just now: begin again", path.display());
+        }
+        files::prepare(&root.at(path), after)?;
+    }
+    journal.enter(root, Phase::Changing)?;
+    for Change { path, after, .. } in &plan.changes {
+        files::commit(&root.at(path), after)?;
+    }
+    if plan.restart {
+        containerd.validate(&plan.handlers).await?;
+        journal.enter(root, Phase::Restarting)?;
+        containerd.restart().await?;
+        containerd.probe(&plan.handlers).await?;
+    }
+    journal.enter(root, Phase::Done)
+}
+
+/// Ends a run that was killed, in the old state or in the new one. Says whether there was any.
+///
+/// # Errors
+/// The node is in neither, with what to do by hand. The journal stays, and the next run tries again.
+pub async fn recover(root: &Root, containerd: &Containerd) -> Result<bool> {
+    // What a run leaves that was killed before it had a journal, or while it wrote it.
+    files::forget(&root.at(JOURNAL)).with_context(|| format!("cannot tidy up beside {JOURNAL}"))?;
+    binaries::remove_drafts(root)?;
+    let Some(journal) = Journal::read(root)? else { return Ok(false) };
+    if journal.phase == Phase::Done {
+        say!("an earlier run had done its work: tidying up");
+        finish(root, &journal.plan)?;
+    } else {
+        say!("an earlier run did not end: putting the node back as it was");
+        backwards(root, &journal, containerd).await?;
+    }
+    Ok(true)
+}
+
+/// Puts back what was there, in the reverse order, and has containerd read it where it may have read something else.
+async fn backwards(root: &Root, journal: &Journal, containerd: &Containerd) -> Result<()> {
+    for change in journal.plan.changes.iter().rev() {
+        let Change { path, before, after } = change;
+        let path = root.at(path);
+        let current = files::read(&path)?;
+        if current == *after {
+            files::restore(&path, before)?;
+        } else {
+            if current != *before {
+                leave_theirs(&change.path, &path, &current)?;
+            }
+            files::forget(&path).with_context(|| format!("cannot tidy up beside {}", path.display()))?;
+        }
+    }
+    let old: BTreeMap<String, bool> = HANDLERS
+        .iter()
+        .map(|handler| ((*handler).to_owned(), journal.handlers.iter().any(|known| known == handler)))
+        .collect();
+    let restart = journal.phase == Phase::Restarting || !containerd.has(&old).await;
+    if journal.plan.restart && restart {
+        say!("restarting containerd with its old config");
+        containerd.restart().await?;
+        containerd.probe(&old).await?;
+    }
+    Journal::close(root)
+}
+
+/// Removes the second names of what was replaced.
+fn finish(root: &Root, plan: &Plan) -> Result<()> {
+    for Change { path, .. } in &plan.changes {
+        files::forget(&root.at(path)).with_context(|| format!("cannot tidy up beside {}", path.display()))?;
+    }
+    Journal::close(root)
+}
+
+/// Somebody has edited the file at `at` in the meantime: only our part of it goes.
+fn leave_theirs(path: &Path, at: &Path, current: &State) -> Result<()> {
+    say!("warning: {} has been changed by somebody else: their changes stay", path.display());
+    match without_ours(path, current) {
+        State::File(text) if *current != State::File(text.clone()) => files::write(at, text.as_bytes()),
+        _ => Ok(()),
+    }
+}
