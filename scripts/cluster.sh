@@ -5,18 +5,20 @@
 #   kubectl ARG...     kubectl, as its admin
 #   exec COMMAND...    any command on the node
 #   status             what runs
+#   restart PROGRAM [SIGNAL]   end a program of the node (kubelet, containerd, ...), by TERM; it comes back by itself
+#   reboot             end all that runs, and start the node again with the same disks
 #   down               end it; nothing stays behind
 # Environment:
 #   CLUSTER_DIR   its state, logs and keys (default: run-wasm-cluster in the temporary folder)
 #   SHIM_DIR      the folder of containerd-shim-run-v2 (default: where the tests' build leaves it)
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-for part in common debian go rust prerequisites containerd kubernetes private native-image; do . "$here/lib/$part.sh"; done
+for part in common debian go rust prerequisites containerd kubernetes coredns private native-image; do . "$here/lib/$part.sh"; done
 
 folder=${CLUSTER_DIR:-${TMPDIR:-/tmp}/run-wasm-cluster}
 shim=${SHIM_DIR:-$BUILT}
 cgroup=$(cgroup_of "$folder")
-path=$shim:$KUBERNETES_BIN:$CONTAINERD_2_1:$ETCD_BIN:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+path=$shim:$KUBERNETES_BIN:$COREDNS_BIN:$CONTAINERD_2_1:$ETCD_BIN:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 up() {
   outside_shared_paths "$folder" "$shim" "$CACHE" "$ROOT"
@@ -25,20 +27,26 @@ up() {
   ensure_containerd
   ensure_cluster_parts
   ensure_kubernetes
+  ensure_coredns
   timed "cluster up" start
   inside kubectl apply -f "$ROOT/runtimeclass.yaml"
 }
 
 start() {
-  local unshare
   clean
   mkdir -p "$folder/log"
   cp -r "$here/cluster/etc" "$folder/"
   "$here/cluster/keys.sh" "$folder"
   gcc -static -Os -o "$folder/pause" "$here/cluster/pause.c"
   native_image localhost/pause:1 "$folder/pause" "$folder/pause.tar"
+  boot
+}
+
+# boot: the node's process 1, which starts the rest.
+boot() {
+  local unshare
   PATH=$path KUBECONFIG=/run/cluster/kubeconfig/admin setsid unshare --mount --pid --net --uts --ipc --fork --kill-child --mount-proc --propagation slave \
-    "$here/cluster/node.sh" "$folder" "$cgroup" "$CNI_BIN" >"$folder/log/node.log" 2>&1 </dev/null &
+    "$here/cluster/node.sh" "$folder" "$cgroup" "$CNI_BIN" >>"$folder/log/node.log" 2>&1 </dev/null &
   unshare=$!
   echo $unshare >"$folder/pid"
   until [ -e "$folder/ready" ]; do
@@ -69,15 +77,33 @@ import() {
   for tar in "$@"; do inside ctr images import --local "$(realpath "$tar")"; done
 }
 
+# restart PROGRAM [SIGNAL]: node.sh starts again what has ended.
+restart() {
+  local pid
+  pid=$(inside pgrep --exact "$1") || die "the node runs no $1: \`cluster.sh exec ps -e\` shows what it runs"
+  inside kill -s "${2:-TERM}" "$pid"
+}
+
 # The kernel ends everything in the node's pid namespace with its process 1.
-down() {
+power_off() {
   local unshare init
   init=$(init)
-  if [ -n "$init" ]; then
-    unshare=$(cat "$folder/pid")
-    kill -KILL "$init"
-    tail --sleep-interval=0.1 --pid="$unshare" -f /dev/null
-  fi
+  [ -n "$init" ] || return 0
+  unshare=$(cat "$folder/pid")
+  kill -KILL "$init"
+  tail --sleep-interval=0.1 --pid="$unshare" -f /dev/null
+  remove_cgroup "$cgroup"
+}
+
+reboot() {
+  [ -n "$(init)" ] || die "no cluster is up in $folder: \`cluster.sh up\` starts one"
+  power_off
+  rm "$folder/ready"
+  timed "reboot" boot
+}
+
+down() {
+  power_off
   clean
 }
 
@@ -87,7 +113,8 @@ clean() {
 }
 
 case ${1:-} in
-up | down) "$1" ;;
+up | down | reboot) "$1" ;;
+restart) restart "${@:2}" ;;
 import) import "${@:2}" ;;
 kubectl) inside kubectl "${@:2}" ;;
 exec) inside "${@:2}" ;;

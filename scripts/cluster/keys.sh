@@ -43,4 +43,5 @@ account admin admin system:masters
 account controller-manager system:kube-controller-manager
 account scheduler system:kube-scheduler
 account proxy system:kube-proxy
+account dns system:coredns
 account kubelet system:node:node system:nodes

@@ -60,9 +60,12 @@ cgroups() {
   done
 }
 
-# component PROGRAM ARGUMENT...: in the background, with its log in FOLDER/log.
+# component PROGRAM ARGUMENT...: in the background, with its log in FOLDER/log, and again whenever it ends.
 component() {
-  "$@" >"/run/cluster/log/$1.log" 2>&1 &
+  while :; do
+    "$@" || say "$1 has ended: $?"
+    sleep 0.5
+  done >>"/run/cluster/log/$1.log" 2>&1 &
   say "started $1"
 }
 
@@ -93,6 +96,12 @@ control_plane() {
   done
 }
 
+# Where a cluster has its name server as a Deployment, this one has a program.
+names() {
+  await 60 kubectl apply -f etc/dns.yaml || die "the name server's rights were not made"
+  component coredns -conf etc/Corefile
+}
+
 node() {
   ctr --namespace k8s.io images import --local pause.tar
   component kubelet --config=etc/kubelet.yaml --kubeconfig=kubeconfig/kubelet --cgroup-root="/$cgroup" \
@@ -112,7 +121,8 @@ network
 cgroups
 storage
 control_plane
+names
 node
 touch ready
-# bash buries what it inherits while it waits; a component's own end shows in its log.
+# bash buries what it inherits while it waits.
 while :; do wait -n || sleep 1; done

@@ -6,7 +6,7 @@ use std::net::{Shutdown, TcpStream};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use image::{Format, ImageBuilder, build::Node as RootfsNode};
+use image::{Format, ImageBuilder};
 
 use crate::containerd::{Containerd, SOCKET, Version};
 use crate::cri::{
@@ -16,15 +16,13 @@ use crate::cri::{
 };
 use crate::environment::{folder, guest};
 use crate::mode;
+use crate::native::busybox;
 use crate::nest::{Nest, Process};
 use crate::patience::until;
 use crate::pod::PodSpec;
 
 /// What stands for a pod. Under our shim it is never run, but CRI wants it to be there.
 const PAUSE: &str = "pause";
-
-/// What the native image has under names of its own.
-const APPLETS: [&str; 4] = ["sh", "nc", "sleep", "cat"];
 
 /// The pod network: a bridge in the nest, which is the node.
 const NETWORK: &str = r#"{
@@ -151,16 +149,9 @@ impl Node {
         self.image(file, ImageBuilder::new().wasm(file, guest(file)?))
     }
 
-    /// The image of a native container: busybox, and nothing of Wasm.
+    /// The image of a native container.
     pub fn busybox(&self) -> Result<String> {
-        let program = std::fs::read(folder("BUSYBOX_BIN")?.join("busybox"))?;
-        let mut image =
-            ImageBuilder::new().format(Format::Rootfs).rootfs_file("/bin/busybox", program, 0o755);
-        for applet in APPLETS {
-            image =
-                image.rootfs_node(format!("/bin/{applet}"), RootfsNode::Symlink { target: "busybox".into() });
-        }
-        self.image("busybox", image.entrypoint(["sh", "-c"]).env("PATH", "/usr/bin:/bin"))
+        self.image("busybox", busybox()?)
     }
 
     /// The id under which CRI knows an image, the digest of its config.
