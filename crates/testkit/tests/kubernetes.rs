@@ -4,6 +4,8 @@
 //! One cluster for all. A feature has a Kubernetes namespace of its own in each mode, and is tried beside the others; what
 //! is done to the node as a whole comes after them. Words of the command line choose features by their names.
 
+#![allow(clippy::indexing_slicing, reason = "a field that an answer lacks is null")]
+
 #[path = "kubernetes/config.rs"]
 mod config;
 #[path = "kubernetes/ends.rs"]

@@ -32,6 +32,11 @@ use crate::run::{Outcome, output_of};
 /// The script that makes it.
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/cluster.sh");
 
+/// The first node, on which all but the pods of the cluster run, too.
+pub const NODE: &str = "node";
+/// The second one.
+pub const WORKER: &str = "worker";
+
 /// Where the node sees the cluster's folder.
 const INSIDE: &str = "/run/cluster";
 
@@ -48,7 +53,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Makes one and waits until pods can be made.
+    /// Makes one of two nodes and waits until pods can be made. The second takes those alone that ask for it.
     pub fn up() -> Result<Cluster> {
         let folder = TempDir::with_prefix("run-wasm-cluster-")?;
         let guardian = Command::new("setsid")
@@ -59,6 +64,7 @@ impl Cluster {
         let cluster = Cluster { folder, guardian: Some(guardian), proxy: Mutex::default() };
         cluster.script("up", &[])?;
         cluster.open_api()?;
+        cluster.cordon(WORKER, true)?;
         for mode in [Mode::Normal, Mode::Shared] {
             cluster.api().post(
                 "/apis/node.k8s.io/v1/runtimeclasses",
@@ -100,6 +106,19 @@ impl Cluster {
     /// Runs a command on the node.
     pub fn run(&self, words: &[&str]) -> Result<Outcome> {
         output_of(self.command(words), None)
+    }
+
+    /// Runs a command on the second node.
+    pub fn run_on_worker(&self, words: &[&str]) -> Result<Outcome> {
+        let mut command = Command::new(SCRIPT);
+        command.arg("exec-worker").args(words).env("CLUSTER_DIR", self.folder());
+        output_of(command, None)
+    }
+
+    /// Whether a node takes no new pods.
+    pub fn cordon(&self, node: &str, cordoned: bool) -> Result<()> {
+        let path = format!("/api/v1/nodes/{node}");
+        self.api().patch(&path, &json!({"spec": {"unschedulable": cordoned}})).map(drop)
     }
 
     /// Ends a program of the node, which comes back by itself.
@@ -162,7 +181,7 @@ impl Cluster {
 
     fn script(&self, what: &str, words: &[&str]) -> Result<()> {
         let mut command = Command::new(SCRIPT);
-        command.arg(what).args(words).env("CLUSTER_DIR", self.folder());
+        command.arg(what).args(words).env("CLUSTER_DIR", self.folder()).env("CLUSTER_NODES", "2");
         let outcome = output_of(command, None)?;
         if outcome.code != 0 {
             bail!("cluster.sh {what}: {outcome}");

@@ -7,13 +7,12 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use testkit::cluster::{
-    Cluster, Mode, Namespace, condition, container_status, guest_container, native_container, text, with,
+    Cluster, Mode, NODE, Namespace, WORKER, condition, container_status, guest_container, native_container,
+    text, with,
 };
 
 use crate::table::{Table, fresh_name};
 use crate::workloads::{counts, server, template};
-
-const NODE: &str = "/api/v1/nodes/node";
 
 /// What is done to the node.
 struct Fault {
@@ -23,7 +22,7 @@ struct Fault {
     holds: fn(&Namespace<'_>, &Snapshot) -> Result<()>,
 }
 
-const FAULTS: [Fault; 5] = [
+const FAULTS: [Fault; 6] = [
     Fault { name: "kubelet restart", strike: |cluster| cluster.restart("kubelet", "TERM"), holds: goes_on },
     Fault {
         name: "containerd restart",
@@ -36,7 +35,12 @@ const FAULTS: [Fault; 5] = [
         holds: goes_on,
     },
     Fault { name: "node reboot", strike: Cluster::reboot, holds: comes_back },
-    Fault { name: "node drain, uncordon", strike: drain, holds: is_replaced },
+    Fault {
+        name: "node drain to another node",
+        strike: |cluster| drain(cluster, NODE, WORKER),
+        holds: is_replaced,
+    },
+    Fault { name: "node drain back", strike: |cluster| drain(cluster, WORKER, NODE), holds: is_replaced },
 ];
 
 /// The containers of each pod: whether the same go on.
@@ -54,8 +58,8 @@ pub fn try_all(cluster: &Cluster, table: &mut Table) {
         let start = Instant::now();
         let struck = (fault.strike)(cluster);
         for ((mode, scene), before) in scenes.iter().zip(before) {
-            let result = match (scene, before, &struck) {
-                (Ok(here), Some(Ok(before)), Ok(())) => (fault.holds)(here, &before)
+            let result = match (scene, &before, &struck) {
+                (Ok(here), Some(Ok(before)), Ok(())) => (fault.holds)(here, before)
                     .and_then(|()| works(here, fault))
                     .map_err(|error| anyhow::anyhow!("{error:#}\n{}", here.described())),
                 (Err(error), _, _) | (_, Some(Err(error)), _) | (_, _, Err(error)) => {
@@ -136,10 +140,11 @@ fn snapshot(here: &Namespace<'_>) -> Result<Snapshot> {
     pods.iter().map(|pod| Ok((text(pod, "/metadata/name")?.to_owned(), containers(pod)))).collect()
 }
 
-/// How many tasks run under containerd.
+/// How many tasks run under containerd, on both nodes.
 fn tasks(cluster: &Cluster) -> Result<usize> {
-    let list = cluster.run(&["ctr", "tasks", "ls"])?.success()?;
-    Ok(list.lines().filter(|line| line.contains("RUNNING")).count())
+    let list = ["ctr", "tasks", "ls"];
+    let lists = [cluster.run(&list)?.success()?, cluster.run_on_worker(&list)?.success()?];
+    Ok(lists.iter().flat_map(|list| list.lines()).filter(|line| line.contains("RUNNING")).count())
 }
 
 /// A pod that is made now runs, and the Service answers.
@@ -195,19 +200,11 @@ fn comes_back(here: &Namespace<'_>, before: &Snapshot) -> Result<()> {
     Ok(())
 }
 
-fn drain(cluster: &Cluster) -> Result<()> {
-    let drained = cluster.run(&[
-        "kubectl",
-        "drain",
-        "node",
-        "--ignore-daemonsets",
-        "--delete-emptydir-data",
-        "--force",
-        "--timeout=60s",
-    ]);
-    let drained = drained?.success();
-    cluster.api().patch(NODE, &json!({"spec": {"unschedulable": false}}))?;
-    drained.map(drop)
+/// Empties a node; its pods go to the other.
+fn drain(cluster: &Cluster, from: &str, to: &str) -> Result<()> {
+    cluster.cordon(to, false)?;
+    let options = ["--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=60s"];
+    cluster.run(&[&["kubectl", "drain", from], &options[..]].concat())?.success().map(drop)
 }
 
 /// Pods that belong to nobody are gone; those of the Deployment are others.

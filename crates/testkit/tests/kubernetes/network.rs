@@ -2,14 +2,16 @@
 
 use anyhow::{Result, bail, ensure};
 use serde_json::{Value, json};
-use testkit::cluster::{Mode, Namespace, guest_container, text, with};
+use testkit::cluster::{Mode, NODE as FIRST, Namespace, WORKER, guest_container, text, with};
 
 use crate::table::{Feature, feature};
+use crate::workloads::server;
 
 pub const FEATURES: &[Feature] = &[
     feature("Service by kube-proxy: ClusterIP, NodePort", services),
     feature("DNS name of a Service, in full and short", names),
     feature("pod IP: both ends see the pods' own", pod_addresses),
+    feature("two nodes: Services, names and pod IPs from one to the other", across_nodes),
     feature("hostNetwork", host_network),
     feature("hostPort", host_port),
     feature("port-forward", port_forward),
@@ -85,6 +87,36 @@ fn pod_addresses(here: &Namespace<'_>) -> Result<()> {
     let heard = here.output("listens")?;
     let address = here.pod_address("connects")?;
     assert!(heard.ends_with(&format!("ok echoed 0 bytes to {address}\n")), "{heard}");
+    Ok(())
+}
+
+fn across_nodes(here: &Namespace<'_>) -> Result<()> {
+    for (name, home, client, away) in
+        [("far", WORKER, "near-asks", FIRST), ("near", FIRST, "far-asks", WORKER)]
+    {
+        here.pod(name, json!({"nodeName": home, "containers": [server()]}))?;
+        here.service(name, 8080)?;
+        here.ready(name)?;
+        let url = format!("http://{name}.{}.svc.cluster.local/hello", here.name());
+        let mut answer = String::new();
+        // The name server and the other node hear of the Service a moment later.
+        for attempt in 0..10 {
+            let asks = format!("{client}-{attempt}");
+            here.annotated_pod(
+                &asks,
+                json!({"run.wasm/egress": "*.svc.cluster.local:80"}),
+                json!({
+                    "nodeName": away, "containers": [guest_container("guest", "http", &[&url])],
+                }),
+            )?;
+            here.ended(&asks)?;
+            answer = here.log(&asks, "")?;
+            if answer == HELLO {
+                break;
+            }
+        }
+        ensure!(answer == HELLO, "{url} from {away}: {answer}");
+    }
     Ok(())
 }
 

@@ -11,7 +11,7 @@ pub const FEATURES: &[Feature] = &[
     feature("Job: completions, indexes", job),
     feature("Job: podFailurePolicy by exit code", failing_job),
     feature("StatefulSet: names that stay", stateful_set),
-    feature("DaemonSet", daemon_set),
+    feature("DaemonSet, on each node", daemon_set),
     feature("eviction by API, PodDisruptionBudget", eviction),
 ];
 
@@ -142,7 +142,7 @@ fn daemon_set(here: &Namespace<'_>) -> Result<()> {
             "template": template(here, "everywhere", json!({"restartPolicy": "Always", "containers": [server()]})),
         },
     }))?;
-    counts(here, &here.path_of("apps/v1", "daemonsets/everywhere"), "numberReady", 1).map(drop)
+    counts(here, &here.path_of("apps/v1", "daemonsets/everywhere"), "numberReady", 2).map(drop)
 }
 
 fn eviction(here: &Namespace<'_>) -> Result<()> {
