@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What makes a set of namespaces look like a machine, and what every node of the cluster runs. Needs lib/common.sh,
-# lib/private.sh, and $folder, $cgroup and $cni: the node's state, its cgroup, CNI's plugins.
+# What makes a set of namespaces look like a machine, and what every node of the cluster runs. Needs lib/common.sh and
+# lib/private.sh.
 
 FIRST_ADDRESS=10.99.0.2
 FIRST_PODS=10.88.0.0/22
@@ -8,11 +8,12 @@ WORKER_ADDRESS=10.99.0.3
 WORKER_PODS=10.88.4.0/22
 ALL_PODS=10.88.0.0/21
 
+# private_paths FOLDER CNI_BIN: the node's state at /run/cluster, and CNI's plugins at /run/cni.
 private_paths() {
-  hide_shared_paths "$folder"
+  hide_shared_paths "$1"
   mkdir /run/cluster /run/cni /run/netns
-  mount --bind "$folder" /run/cluster
-  mount --bind "$cni" /run/cni
+  mount --bind "$1" /run/cluster
+  mount --bind "$2" /run/cni
   mount --make-rshared /
 }
 
@@ -41,9 +42,9 @@ network() {
   echo 1 >/proc/sys/net/ipv4/ip_forward
 }
 
-# The cgroup that holds every pod, in all hierarchies.
+# cgroups NAME: the cgroup that holds every pod, in all hierarchies.
 cgroups() {
-  local hierarchy controller file
+  local cgroup=$1 hierarchy controller file
   if [ -f /sys/fs/cgroup/cgroup.controllers ]; then
     mkdir -p "/sys/fs/cgroup/$cgroup"
     for controller in $(cat /sys/fs/cgroup/cgroup.controllers); do
@@ -69,10 +70,10 @@ component() {
   say "started $1"
 }
 
-# node NAME ADDRESS: kubelet and kube-proxy; returns when pods can be made there.
+# node NAME ADDRESS CGROUP: kubelet and kube-proxy; returns when pods can be made there.
 node() {
   await 60 ctr --namespace k8s.io images import --local pause.tar || die "containerd did not become ready"
-  component kubelet --config=etc/kubelet.yaml --kubeconfig=kubeconfig/kubelet --cgroup-root="/$cgroup" \
+  component kubelet --config=etc/kubelet.yaml --kubeconfig=kubeconfig/kubelet --cgroup-root="/$3" \
     --hostname-override="$1" --node-ip="$2" --v=2
   await 120 kubectl wait --for=condition=Ready --timeout=1s "node/$1" || die "kubelet did not become ready"
   # Services: nothing but rules of the kernel.

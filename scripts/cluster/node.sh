@@ -57,18 +57,18 @@ worker() {
   ip route add "$WORKER_PODS" via "$WORKER_ADDRESS"
 }
 
-private_paths
+private_paths "$folder" "$cni"
 cd /run/cluster
 kernel_settings
 # The node's address sits on an empty bridge, which every kernel can make.
 ip link add node0 type bridge
 network node node0 "$FIRST_ADDRESS"
-cgroups
+cgroups "$cgroup"
 storage
 control_plane
 names
 [ ! -d worker ] || worker
-node node "$FIRST_ADDRESS"
+node node "$FIRST_ADDRESS" "$cgroup"
 await 60 kubectl get serviceaccount default || die "no service account was made"
 [ ! -d worker ] || await 60 test -e worker/ready || die "the second node did not come up"
 say "all nodes are ready"

@@ -83,8 +83,7 @@ fn proxy(here: &Namespace<'_>) -> Result<()> {
     let always = json!({"restartPolicy": "Always", "startupProbe": {"tcpSocket": {"port": 15006}, "periodSeconds": 1}});
     here.server("other")?;
     let other = here.address("other")?;
-    let lines =
-        format!("nc -ll -p 15006 -e nc 127.0.0.1 8080 & exec nc -ll -s 127.0.0.1 -p 15001 -e nc {other} 80");
+    let lines = format!("nc -ll -p 15006 -e nc 127.0.0.1 8080 & exec nc -ll -p 15001 -e nc {other} 80");
     here.create(&json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {
