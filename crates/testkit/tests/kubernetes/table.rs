@@ -16,7 +16,7 @@ const AT_A_TIME: usize = 8;
 const MODES: [Mode; 2] = [Mode::Normal, Mode::Shared];
 
 /// The width of a feature's name.
-const NAME: usize = 66;
+const NAME: usize = 67;
 
 /// A feature and what shows it: in a namespace of its own, with pods of the namespace's mode.
 #[derive(Clone, Copy)]
