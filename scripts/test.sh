@@ -22,12 +22,12 @@
 #   chaos        everything at once in any order, while whatever can fail does, CHAOS_SECONDS (30) each; in both modes
 #   shared       those from containerd to faults in shared mode, and the faults of a manager and its hosts
 #   installer    the node installer: its plans for every distribution, and kill -9, full disks and broken configs under containerd 1.7 and 2.1
-#   kubernetes   pods under a real kubelet
+#   kubernetes   what Kubernetes offers pods, in both modes: a table of features; then restarts, a reboot and a drain of the node
 #   cgroup2      cgroup v2 and systemd's driver, in a virtual machine: processors are emulated, so it takes some minutes
 # A stage that fails does not keep the next from running. The last line is the sum.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-for part in common debian go rust prerequisites containerd h2spec kubernetes machine oci-tools; do . "$here/lib/$part.sh"; done
+for part in common debian go rust prerequisites containerd h2spec kubernetes coredns machine oci-tools; do . "$here/lib/$part.sh"; done
 cd "$ROOT"
 
 stages=(lint build guests unit fuzz containerd cri sandboxer jail grants escapes strict faults life http image polyglot chaos shared installer kubernetes cgroup2)
@@ -188,12 +188,16 @@ stage_installer() {
   run_tests --test plans --test installer -- --nocapture --test-threads=3
 }
 
+# One cluster for both modes.
 stage_kubernetes() {
-  needs_product
+  install_packages curl wrk
+  ensure_registry
+  ensure_cluster_parts
   ensure_kubernetes
+  ensure_coredns
   cat "$logs/kubernetes-build.log"
   "$here/test/pod-fields.sh"
-  "$here/test/kubernetes.sh"
+  e2e kubernetes
 }
 
 # The machine gets the tests as programs.
@@ -211,7 +215,7 @@ stage_cgroup2() {
 
 # begin_kubernetes: its programs take minutes to build the first time, so they are built while other stages run.
 begin_kubernetes() {
-  ensure_kubernetes >"$logs/kubernetes-build.log" 2>&1 &
+  { ensure_kubernetes && ensure_coredns; } >"$logs/kubernetes-build.log" 2>&1 &
 }
 
 # run_stage NAME: keeps what it prints in $logs, and its result in the table.

@@ -22,7 +22,7 @@ account() {
   cat >"kubeconfig/$1" <<CONFIG
 apiVersion: v1
 kind: Config
-clusters: [{name: cluster, cluster: {server: "https://127.0.0.1:6443", certificate-authority: /run/cluster/pki/ca.crt}}]
+clusters: [{name: cluster, cluster: {server: "https://10.99.0.2:6443", certificate-authority: /run/cluster/pki/ca.crt}}]
 users: [{name: user, user: {token: $token}}]
 contexts: [{name: context, context: {cluster: cluster, user: user}}]
 current-context: context
@@ -34,6 +34,7 @@ CONFIG
   certificate apiserver /CN=kube-apiserver \
     DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,IP:127.0.0.1,IP:10.96.0.1,IP:10.99.0.2
   certificate kubelet /O=system:nodes/CN=system:node:node DNS:node,IP:10.99.0.2
+  certificate kubelet-of-worker /O=system:nodes/CN=system:node:worker DNS:worker,IP:10.99.0.3
   certificate apiserver-to-kubelet /O=system:masters/CN=apiserver-to-kubelet DNS:apiserver
   openssl ecparam -name prime256v1 -genkey -noout -out pki/accounts.key
   openssl ec -in pki/accounts.key -pubout -out pki/accounts.pub
@@ -43,4 +44,6 @@ account admin admin system:masters
 account controller-manager system:kube-controller-manager
 account scheduler system:kube-scheduler
 account proxy system:kube-proxy
+account dns system:coredns
 account kubelet system:node:node system:nodes
+account kubelet-of-worker system:node:worker system:nodes

@@ -1,70 +1,13 @@
 #!/bin/bash
-# node.sh FOLDER CGROUP CNI_BIN: process 1 of the node. Makes the namespaces look like a machine, starts every component,
-# marks FOLDER/ready when pods can be made, and then only buries orphans. Started by cluster.sh.
+# node.sh FOLDER CGROUP CNI_BIN: process 1 of the first node. Makes the namespaces look like a machine, starts every component,
+# and the second node if FOLDER/worker is there; marks FOLDER/ready when pods can be made, and then only buries orphans.
+# Started by cluster.sh.
 set -euo pipefail
 . "$(dirname "$0")/../lib/common.sh"
 . "$(dirname "$0")/../lib/private.sh"
+. "$(dirname "$0")/machine.sh"
 folder=$1 cgroup=$2 cni=$3
-address=10.99.0.2
-
-private_paths() {
-  hide_shared_paths "$folder"
-  mkdir /run/cluster /run/cni /run/netns
-  mount --bind "$folder" /run/cluster
-  mount --bind "$cni" /run/cni
-  mount --make-rshared /
-}
-
-# kernel_setting PATH VALUE: programs of this node read VALUE; the machine keeps its own.
-kernel_setting() {
-  local copy=/run/cluster/settings/${1//\//.}
-  echo "$2" >"$copy"
-  mount --bind "$copy" "/proc/sys/$1"
-}
-
-# kubelet refuses a node whose kernel would overcommit or survive a panic in another way than it wants.
-kernel_settings() {
-  mkdir -p /run/cluster/settings
-  kernel_setting vm/overcommit_memory 1
-  kernel_setting kernel/panic 10
-  kernel_setting kernel/panic_on_oops 1
-}
-
-# The node's address sits on an empty bridge, which every kernel can make.
-network() {
-  hostname node
-  ip link set lo up
-  ip link add node0 type bridge
-  ip address add "$address/24" dev node0
-  ip link set node0 up
-  ip route add default via 10.99.0.1 dev node0
-  echo 1 >/proc/sys/net/ipv4/ip_forward
-}
-
-# The cgroup that holds every pod, in all hierarchies.
-cgroups() {
-  local hierarchy controller file
-  if [ -f /sys/fs/cgroup/cgroup.controllers ]; then
-    mkdir -p "/sys/fs/cgroup/$cgroup"
-    for controller in $(cat /sys/fs/cgroup/cgroup.controllers); do
-      echo "+$controller" >/sys/fs/cgroup/cgroup.subtree_control &&
-        echo "+$controller" >"/sys/fs/cgroup/$cgroup/cgroup.subtree_control" || say "pods go without the controller $controller"
-    done
-    return
-  fi
-  for hierarchy in /sys/fs/cgroup/*/; do
-    [ "$hierarchy" = /sys/fs/cgroup/unified/ ] || mkdir -p "$hierarchy$cgroup"
-  done
-  for file in cpuset.cpus cpuset.mems; do
-    cat "/sys/fs/cgroup/cpuset/$file" >"/sys/fs/cgroup/cpuset/$cgroup/$file"
-  done
-}
-
-# component PROGRAM ARGUMENT...: in the background, with its log in FOLDER/log.
-component() {
-  "$@" >"/run/cluster/log/$1.log" 2>&1 &
-  say "started $1"
-}
+here=$(cd "$(dirname "$0")" && pwd)
 
 storage() {
   component containerd --config etc/containerd.toml
@@ -74,7 +17,7 @@ storage() {
 
 control_plane() {
   local client
-  component kube-apiserver --etcd-servers=http://127.0.0.1:2379 --secure-port=6443 --advertise-address="$address" \
+  component kube-apiserver --etcd-servers=http://127.0.0.1:2379 --secure-port=6443 --advertise-address="$FIRST_ADDRESS" \
     --authorization-mode=Node,RBAC --token-auth-file=pki/tokens.csv --client-ca-file=pki/ca.crt \
     --tls-cert-file=pki/apiserver.crt --tls-private-key-file=pki/apiserver.key \
     --kubelet-client-certificate=pki/apiserver-to-kubelet.crt --kubelet-client-key=pki/apiserver-to-kubelet.key \
@@ -93,26 +36,42 @@ control_plane() {
   done
 }
 
-node() {
-  ctr --namespace k8s.io images import --local pause.tar
-  component kubelet --config=etc/kubelet.yaml --kubeconfig=kubeconfig/kubelet --cgroup-root="/$cgroup" \
-    --hostname-override=node --node-ip="$address" --v=2
-  await 120 kubectl wait --for=condition=Ready --timeout=1s node/node || die "kubelet did not become ready"
-  # Services: nothing but rules of the kernel.
-  component kube-proxy --kubeconfig=kubeconfig/proxy --proxy-mode=nftables --hostname-override=node --cluster-cidr=10.88.0.0/22 \
-    --conntrack-max-per-core=0 --conntrack-tcp-timeout-established=0 --conntrack-tcp-timeout-close-wait=0 --metrics-bind-address=127.0.0.1:10249
-  await 60 kubectl get serviceaccount default || die "no service account was made"
-  say "the node is ready"
+# Where a cluster has its name server as a Deployment, this one has a program.
+names() {
+  await 60 kubectl apply -f etc/dns.yaml || die "the name server's rights were not made"
+  component coredns -conf etc/Corefile
 }
 
-private_paths
+# The second node, on the first one's bridge. It has all of its namespaces within the first one's, and ends with them.
+worker() {
+  local unshare init
+  rm -f worker/ready
+  KUBECONFIG=/run/cluster/kubeconfig/kubelet unshare --mount --pid --net --uts --ipc --fork --mount-proc \
+    "$here/worker.sh" "$folder/worker" "$cgroup/worker" "$cni" >>log/worker.log 2>&1 &
+  unshare=$!
+  await 10 pgrep --parent $unshare || die "the second node did not start"
+  init=$(pgrep --parent $unshare)
+  echo "$init" >worker.pid
+  ip link add worker0 type veth peer name eth0 netns "$init"
+  ip link set worker0 master node0 up
+  ip route add "$WORKER_PODS" via "$WORKER_ADDRESS"
+}
+
+private_paths "$folder" "$cni"
 cd /run/cluster
 kernel_settings
-network
-cgroups
+# The node's address sits on an empty bridge, which every kernel can make.
+ip link add node0 type bridge
+network node node0 "$FIRST_ADDRESS"
+cgroups "$cgroup"
 storage
 control_plane
-node
+names
+[ ! -d worker ] || worker
+node node "$FIRST_ADDRESS" "$cgroup"
+await 60 kubectl get serviceaccount default || die "no service account was made"
+[ ! -d worker ] || await 60 test -e worker/ready || die "the second node did not come up"
+say "all nodes are ready"
 touch ready
-# bash buries what it inherits while it waits; a component's own end shows in its log.
+# bash buries what it inherits while it waits.
 while :; do wait -n || sleep 1; done

@@ -52,7 +52,7 @@ impl Nest {
 }
 
 /// The cgroups of a nest, in every hierarchy: containerd's namespace has the nest's name.
-fn cgroups(name: &str) -> Vec<PathBuf> {
+pub(crate) fn cgroups(name: &str) -> Vec<PathBuf> {
     let root = Path::new("/sys/fs/cgroup");
     let hierarchies =
         fs::read_dir(root).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());

@@ -16,6 +16,7 @@
 
 mod caller;
 mod cgroup;
+pub mod cluster;
 mod containerd;
 pub mod cri;
 mod crowd;
@@ -28,6 +29,7 @@ pub mod http;
 mod leaks;
 pub mod metrics;
 pub mod mode;
+mod native;
 mod nest;
 mod node;
 mod patience;

@@ -6,7 +6,7 @@ use std::net::{Shutdown, TcpStream};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use image::{Format, ImageBuilder, build::Node as RootfsNode};
+use image::{Format, ImageBuilder};
 
 use crate::containerd::{Containerd, SOCKET, Version};
 use crate::cri::{
@@ -16,6 +16,7 @@ use crate::cri::{
 };
 use crate::environment::{folder, guest};
 use crate::mode;
+use crate::native::busybox;
 use crate::nest::{Nest, Process};
 use crate::patience::until;
 use crate::pod::PodSpec;
@@ -24,9 +25,6 @@ use crate::pod::PodSpec;
 const PAUSE: &str = "pause";
 
 const NATIVE: &str = "native = \"allow\"\n";
-
-/// What the native image has under names of its own.
-const APPLETS: [&str; 4] = ["sh", "nc", "sleep", "cat"];
 
 /// The pod network: a bridge in the nest, which is the node.
 const NETWORK: &str = r#"{
@@ -164,16 +162,9 @@ impl Node {
         self.image(file, ImageBuilder::new().wasm(file, guest(file)?))
     }
 
-    /// The image of a native container: busybox, and nothing of Wasm.
+    /// The image of a native container.
     pub fn busybox(&self) -> Result<String> {
-        let program = std::fs::read(folder("BUSYBOX_BIN")?.join("busybox"))?;
-        let mut image =
-            ImageBuilder::new().format(Format::Rootfs).rootfs_file("/bin/busybox", program, 0o755);
-        for applet in APPLETS {
-            image =
-                image.rootfs_node(format!("/bin/{applet}"), RootfsNode::Symlink { target: "busybox".into() });
-        }
-        self.image("busybox", image.entrypoint(["sh", "-c"]).env("PATH", "/usr/bin:/bin"))
+        self.image("busybox", busybox()?)
     }
 
     /// The id under which CRI knows an image, the digest of its config.

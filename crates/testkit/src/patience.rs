@@ -16,7 +16,17 @@ pub(crate) fn here(seconds: u64) -> u64 {
 }
 
 /// Asks until there is an answer; fails after `seconds` of an ordinary machine with `what` was waited for.
-pub fn until<T>(what: &str, seconds: u64, mut ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+pub fn until<T>(what: &str, seconds: u64, ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    asking(PAUSE, what, seconds, ask)
+}
+
+/// The same with a pause between two questions that fits what is asked.
+pub(crate) fn asking<T>(
+    pause: Duration,
+    what: &str,
+    seconds: u64,
+    mut ask: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
     let seconds = here(seconds);
     let deadline = Instant::now() + Duration::from_secs(seconds);
     loop {
@@ -26,7 +36,7 @@ pub fn until<T>(what: &str, seconds: u64, mut ask: impl FnMut() -> Result<Option
         if Instant::now() > deadline {
             bail!("waited {seconds} s in vain: {what}");
         }
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(pause);
     }
 }
 

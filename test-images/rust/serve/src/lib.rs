@@ -3,7 +3,8 @@
 //! `hello`, `count` (of this instance's requests), `env/NAME`, `config/NAME`, `file/PATH`, `head` (what came), `echo` (body and
 //! trailers, as they come), `big/BYTES`, `stderr/TEXT`, `get/AUTHORITY` (an outgoing request), and what servers should not do:
 //! `sleep/MILLISECONDS`, `never`, `spin`, `trap`, `half` (traps in the middle of the body), `stall` (stops in the middle of it),
-//! `silent` (answers nothing), `error` (answers with an error code), `hog/MIB`, `leak` (handles).
+//! `silent` (answers nothing), `error` (answers with an error code), `hog/MIB`, `leak` (handles). To gRPC's health check
+//! (`grpc.health.v1.Health/Check`) it says that it is well.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -87,6 +88,7 @@ impl Guest for Server {
                 }
                 say(out, 200, "leaked\n");
             }
+            "grpc.health.v1.Health" => serving(out),
             _ => say(out, 404, "no such thing\n"),
         }
     }
@@ -122,6 +124,19 @@ fn say(out: ResponseOutparam, status: u16, text: &str) {
     }
     drop(stream);
     let _vanished = OutgoingBody::finish(body, None);
+}
+
+/// A `HealthCheckResponse` whose status is SERVING: one message that is not compressed, of one field.
+fn serving(out: ResponseOutparam) {
+    let fields = Fields::from_list(&[("content-type".to_owned(), b"application/grpc".to_vec())]).expect("right fields");
+    let response = OutgoingResponse::new(fields);
+    let body = response.body().expect("a fresh response");
+    ResponseOutparam::set(out, Ok(response));
+    let stream = body.write().expect("a fresh body");
+    let _vanished = stream.blocking_write_and_flush(&[0, 0, 0, 0, 2, 0x08, 1]);
+    drop(stream);
+    let trailers = Fields::from_list(&[("grpc-status".to_owned(), b"0".to_vec())]).expect("right fields");
+    let _vanished = OutgoingBody::finish(body, Some(trailers));
 }
 
 fn big(out: ResponseOutparam, bytes: usize) {

@@ -1,7 +1,7 @@
 -- For wrk: a client that asks again a moment after each answer, and says at the end how many requests it sent and lost.
 
 function delay()
-  return 5
+  return 20
 end
 
 done = function(summary)
