@@ -7,18 +7,24 @@
   "rke2" (dict "path" "/var/lib/rancher/rke2/agent/etc/containerd" "type" "Directory")
   "k0s" (dict "path" "/etc/k0s" "type" "Directory")
   "microk8s" (dict "path" "/var/snap/microk8s/current/args" "type" "Directory") -}}
+{{- $own := dict -}}
+{{- with .Values.nodes.containerd.config -}}{{- $own = dict "path" (dir .) "type" "Directory" -}}{{- end -}}
 {{- list
   (dict "name" "programs" "path" "/opt/run-wasm" "type" "DirectoryOrCreate")
   (dict "name" "node-config" "path" "/etc/run-wasm" "type" "DirectoryOrCreate")
   (dict "name" "cache" "path" "/var/lib/run-wasm" "type" "DirectoryOrCreate")
-  (merge (dict "name" "containerd") (get $config .Values.nodes.distro)) | toJson -}}
+  (merge (dict "name" "containerd") $own (get $config .Values.nodes.distro)) | toJson -}}
 {{- end -}}
 
-{{/* What the installer is called with, first to install and in the end to uninstall. */}}
-{{- define "run-wasm.agent" -}}
-{{- $args := list "agent" "--host-root" "/host" "--config" "/config/config.toml" "--binaries" "/usr/local/bin" -}}
-{{- with .Values.installer.restartCommand -}}
-{{- $args = concat $args (list "--restart-command" (join " " .)) -}}
+{{/* Which node it is about, and which containerd, for every command of the installer: a list in JSON. */}}
+{{- define "run-wasm.host" -}}
+{{- $args := list "--host-root" "/host" "--distro" .Values.nodes.distro -}}
+{{- range $option, $value := dict
+  "--containerd-config" .Values.nodes.containerd.config
+  "--containerd-socket" .Values.nodes.containerd.socket
+  "--containerd" .Values.nodes.containerd.program
+  "--restart-command" .Values.installer.restartCommand -}}
+{{- if $value -}}{{- $args = concat $args (list $option $value) -}}{{- end -}}
 {{- end -}}
 {{- toJson $args -}}
 {{- end -}}
