@@ -1,11 +1,12 @@
 # shellcheck shell=bash
-# What the chart renders, and what its schema refuses. For chart.sh.
+# What the chart renders, and what its schema refuses. For chart.sh, which sets what is not set here.
+# shellcheck disable=SC2154
 
 # rendered OPTION...: the manifests of a release called run-wasm.
 rendered() { helm template run-wasm "$chart" --namespace wasm "$@"; }
 
 # served OPTION...: the same as the API server understands them, a list in JSON. Nothing is kept.
-served() { rendered "$@" | kubectl --namespace wasm apply --dry-run=server -o json -f -; }
+served() { rendered --no-hooks "$@" | kubectl --namespace wasm apply --dry-run=server -o json -f -; }
 
 # of KIND NAME FILTER: what jq's FILTER says of one object of $work/served.json.
 of() { jq --compact-output --raw-output --arg kind "$1" --arg name "$2" ".items[] | select(.kind == \$kind and .metadata.name == \$name) | $3" "$work/served.json"; }
@@ -27,11 +28,11 @@ chart_is_well_formed() {
   check "so is a key of the node's config" contains "$(refusal --set config.limits.memroy=1GiB)" "additional properties 'memroy' not allowed"
   check "a size that is none is refused" contains "$(refusal --set config.limits.memory=1GB)" "'1GB' does not match pattern"
   check "so is a time" contains "$(refusal --set config.limits.timeout=soon)" "'soon' does not match pattern"
-  check "so is a network" contains "$(refusal --set config.egress.deny-cidrs={example.com})" "'example.com' does not match pattern"
+  check "so is a network" contains "$(refusal --set 'config.egress.deny-cidrs={example.com}')" "'example.com' does not match pattern"
   check "no mode at all is refused" contains "$(refusal --set-json config.modes=[])" "minItems"
-  check "an annotation in a rule that does not exist is refused" contains "$(refusal --set policy.rules.a.annotations={egres})" "policy/rules/a/annotations/0"
+  check "an annotation in a rule that does not exist is refused" contains "$(refusal --set 'policy.rules.a.annotations={egres}')" "policy/rules/a/annotations/0"
   check "so is an egress rule in a rule" contains "$(refusal --set-json 'policy.rules.a.egress=["http:/x"]')" "policy/rules/a/egress/0"
-  check "a rule's name is a namespace's" contains "$(refusal --set policy.rules.A_b.annotations={egress})" "policy/rules"
+  check "a rule's name is a namespace's" contains "$(refusal --set 'policy.rules.A_b.annotations={egress}')" "'A_b' does not match pattern"
   check "the rule for all others cannot be taken away" contains "$(refusal --set-json 'policy.rules={"default":null}')" "default"
   check "a digest that is none is refused" contains "$(refusal --set image.digest=latest)" "'latest' does not match pattern"
   check "a port that is none is refused" contains "$(refusal --set metrics.port=0)" "metrics/port"
@@ -66,10 +67,10 @@ writable() { of DaemonSet run-wasm '[.spec.template.spec.containers[0].volumeMou
 
 chart_is_accepted() {
   kubectl create namespace wasm
+  await 60 kubectl --namespace wasm get serviceaccount default
   kubectl create -f - <"$scripts/test/chart/servicemonitor-crd.yaml"
   await 30 kubectl get servicemonitors
   kubectl apply --dry-run=server -o json -f - <"$ROOT/runtimeclass.yaml" >"$work/classes.json"
-  kubectl delete --ignore-not-found runtimeclass run-wasm run-wasm-shared
 
   served >"$work/served.json"
   check "the API server takes the chart as it is" test -s "$work/served.json"
@@ -98,9 +99,17 @@ chart_is_accepted() {
   check "on k3s it writes to k3s' folder in place of containerd's" same "$(writable)" \
     '["/host/etc/run-wasm","/host/opt/run-wasm","/host/var/lib/rancher/k3s/agent/etc/containerd","/host/var/lib/run-wasm"]'
 
+  served --set installer.enabled=false >"$work/served.json"
+  check "without the installer there are RuntimeClasses for any node, and the policy" same \
+    "$(jq --compact-output '[.items[] | .kind + " " + .metadata.name + (.scheduling.nodeSelector // "" | tostring)] | sort' "$work/served.json")" \
+    '["RuntimeClass run-wasm","RuntimeClass run-wasm-shared","ValidatingAdmissionPolicy run-wasm","ValidatingAdmissionPolicyBinding run-wasm"]'
+
+  kubectl apply -f - <"$ROOT/runtimeclass.yaml"
   kubectl create namespace restricted
+  await 60 kubectl --namespace restricted get serviceaccount default
   kubectl label namespace restricted pod-security.kubernetes.io/enforce=restricted
   check "the pods of helm test, and the hook's, are such as a restricted namespace takes" restricted_takes
+  kubectl delete -f - <"$ROOT/runtimeclass.yaml"
 }
 
 # restricted_takes: what is not the installer.
@@ -109,4 +118,10 @@ restricted_takes() {
   said=$(rendered --show-only templates/tests/pods.yaml | kubectl --namespace restricted apply --dry-run=server -f - 2>&1) || { echo "$said"; return 1; }
   said+=$(rendered --show-only templates/uninstall.yaml | sed 's/namespace: wasm/namespace: restricted/' | kubectl --namespace restricted apply --dry-run=server -f - 2>&1) || { echo "$said"; return 1; }
   [[ $said != *Warning* ]] || { echo "$said"; return 1; }
+}
+
+part_render() {
+  chart_is_well_formed
+  chart_is_consistent
+  chart_is_accepted
 }
