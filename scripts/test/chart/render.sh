@@ -6,7 +6,7 @@
 rendered() { helm template run-wasm "$chart" --namespace wasm "$@"; }
 
 # served OPTION...: the same as the API server understands them, a list in JSON. Nothing is kept.
-served() { rendered --no-hooks "$@" | kubectl --namespace wasm apply --dry-run=server -o json -f -; }
+served() { rendered --no-hooks "$@" | kubectl apply --dry-run=server -o json -f -; }
 
 # of KIND NAME FILTER: what jq's FILTER says of one object of $work/served.json.
 of() { jq --compact-output --raw-output --arg kind "$1" --arg name "$2" ".items[] | select(.kind == \$kind and .metadata.name == \$name) | $3" "$work/served.json"; }
@@ -115,8 +115,8 @@ chart_is_accepted() {
 # restricted_takes: what is not the installer.
 restricted_takes() {
   local said
-  said=$(rendered --show-only templates/tests/pods.yaml | kubectl --namespace restricted apply --dry-run=server -f - 2>&1) || { echo "$said"; return 1; }
-  said+=$(rendered --show-only templates/uninstall.yaml | sed 's/namespace: wasm/namespace: restricted/' | kubectl --namespace restricted apply --dry-run=server -f - 2>&1) || { echo "$said"; return 1; }
+  said=$(rendered --namespace restricted --show-only templates/tests/pods.yaml --show-only templates/uninstall.yaml | kubectl apply --dry-run=server -f - 2>&1) ||
+    { echo "$said"; return 1; }
   [[ $said != *Warning* ]] || { echo "$said"; return 1; }
 }
 
