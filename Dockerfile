@@ -13,7 +13,8 @@ LABEL org.opencontainers.image.title="run-wasm" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"
-ENV PATH=/usr/local/bin
+# The installer runs programs of the node in its root, by this PATH as well.
+ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 # What `helm test` runs, as Wasm.
 COPY test-images/wat/hello.wat /hello.wat
 ENTRYPOINT ["run-wasm-node"]

@@ -1,6 +1,6 @@
 #!/bin/bash
 # bare-node.sh: on a node of scripts/cluster.sh: takes the handlers out of its containerd's config, gives it an /etc and an /opt of its own, and restarts its
-# containerd whenever somebody writes to /run/cluster/restarts: what systemd does elsewhere. Runs until the node ends.
+# containerd when it is asked to by /run/cluster/restarts: what systemd does elsewhere. Runs until the node ends.
 set -euo pipefail
 cd /run/cluster
 
@@ -14,17 +14,18 @@ mv etc/containerd.bare etc/containerd.toml
 
 restart() {
   local old
-  touch restarting
   old=$(pgrep --exact containerd)
   kill -TERM "$old"
   tail --sleep-interval=0.1 --pid="$old" -f /dev/null
   setsid containerd --config etc/containerd.toml >>log/containerd.log 2>&1 </dev/null &
   until ctr version >/dev/null 2>&1; do sleep 0.1; done
-  rm restarting
 }
 
 restart
-mkfifo restarts
+# Whoever wants it writes to the one, and reads the end of it from the other.
+mkfifo restarts restarted
 touch restarter
-# Written first and removed last: whoever waits for `restarting` to go must have seen it come.
-while read -r _ <restarts; do restart; done
+while read -r _ <restarts; do
+  restart
+  echo restarted >restarted
+done
