@@ -52,12 +52,10 @@ chart_is_consistent() {
     "$(jq -r '.properties.config.properties | to_entries[] | if .value.properties then .key + "." + (.value.properties | keys[]) else .key end' "$chart/values.schema.json" | sort)" \
     "$(awk '/^## The node.s config/ { inside = 1 } inside && /^```/ { code = !code; next } inside && code' "$ROOT/docs/grants.md" | keys_of_toml)"
   check "every value is in the schema, and every value of the schema has a default" same \
-    "$(helm show values "$chart" | yaml_keys)" "$(jq -r '.properties | del(.global) | keys[]' "$chart/values.schema.json")"
+    "$(helm install run-wasm "$chart" --dry-run=client --output json 2>/dev/null | jq --compact-output '.chart.values | del(.config) | map_values(keys)')" \
+    "$(jq --compact-output '.properties | del(.global, .config) | map_values(.properties | keys)' "$chart/values.schema.json")"
   check "the chart's version is the project's" same "$(helm show chart "$chart" | sed -n 's/^appVersion: //p')" "$(sed -n 's/^version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml" | head -1)"
 }
-
-# yaml_keys: the names at the top of a document, sorted.
-yaml_keys() { sed -n 's/^\([a-z][A-Za-z]*\):.*/\1/p' | sort; }
 
 # classes: names, handlers and overheads of the RuntimeClasses in a list.
 classes() { jq --sort-keys --compact-output '.items[] | select(.kind == "RuntimeClass") | [.metadata.name, .handler, .overhead]' "$1" | sort; }
