@@ -34,6 +34,7 @@ chart_is_well_formed() {
   check "so is an egress rule in a rule" contains "$(refusal --set-json 'policy.rules.a.egress=["http:/x"]')" "policy/rules/a/egress/0"
   check "a rule's name is a namespace's" contains "$(refusal --set 'policy.rules.A_b.annotations={egress}')" "'A_b' does not match pattern"
   check "the rule for all others cannot be taken away" contains "$(refusal --set-json 'policy.rules={"default":null}')" "default"
+  check "helm test has a pod for each mode that the node's config leaves" same "$(rendered --set 'config.modes={shared}' --show-only templates/tests/pods.yaml | grep '^  name:')" "  name: run-wasm-test-shared"
   check "a digest that is none is refused" contains "$(refusal --set image.digest=latest)" "'latest' does not match pattern"
   check "a port that is none is refused" contains "$(refusal --set metrics.port=0)" "metrics/port"
 }
@@ -52,8 +53,8 @@ chart_is_consistent() {
     "$(jq -r '.properties.config.properties | to_entries[] | if .value.properties then .key + "." + (.value.properties | keys[]) else .key end' "$chart/values.schema.json" | sort)" \
     "$(awk '/^## The node.s config/ { inside = 1 } inside && /^```/ { code = !code; next } inside && code' "$ROOT/docs/grants.md" | keys_of_toml)"
   check "every value is in the schema, and every value of the schema has a default" same \
-    "$(helm install run-wasm "$chart" --dry-run=client --output json 2>/dev/null | jq --compact-output '.chart.values | del(.config) | map_values(keys)')" \
-    "$(jq --compact-output '.properties | del(.global, .config) | map_values(.properties | keys)' "$chart/values.schema.json")"
+    "$(helm install run-wasm "$chart" --dry-run=client --output json 2>/dev/null | jq --sort-keys --compact-output '.chart.values | del(.config) | map_values(keys)')" \
+    "$(jq --sort-keys --compact-output '.properties | del(.global, .config) | map_values(.properties | keys)' "$chart/values.schema.json")"
   check "the chart's version is the project's" same "$(helm show chart "$chart" | sed -n 's/^appVersion: //p')" "$(sed -n 's/^version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml" | head -1)"
 }
 
@@ -89,6 +90,8 @@ chart_is_accepted() {
   check "with all of its keys" same "$(keys_of_toml <"$scripts/test/chart/values/full.toml" | wc -l)" "$(jq '[.properties.config.properties[] | .properties // {"": 1} | length] | add' "$chart/values.schema.json")"
   check "a tainted node's pods tolerate it by their class" same "$(of RuntimeClass run-wasm '.scheduling.tolerations[].key')" wasm
   check "with metrics, the installer's pod has the node's address" same "$(of DaemonSet run-wasm '.spec.template.spec | [.hostNetwork, .containers[0].ports[0].hostPort]')" '[true,9500]'
+  check "where containerd's config is elsewhere, the installer may write there" same "$(writable)" \
+    '["/host/etc/k0s","/host/etc/other","/host/etc/run-wasm","/host/opt/run-wasm","/host/var/lib/run-wasm"]'
   check "a digest names the image" same "$(of DaemonSet run-wasm '.spec.template.spec.containers[0].image')" \
     registry.example/team/run-wasm@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
   check "the service monitor asks the service" same "$(of ServiceMonitor run-wasm '.spec.selector.matchLabels["app.kubernetes.io/component"]')" metrics
