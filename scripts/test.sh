@@ -23,14 +23,15 @@
 #   shared       those from containerd to faults in shared mode, and the faults of a manager and its hosts
 #   installer    the node installer: its plans for every distribution, and kill -9, full disks and broken configs under containerd 1.7 and 2.1
 #   kubernetes   what Kubernetes offers pods, in both modes: a table of features; then restarts, a reboot and a drain of the node
+#   chart        the Helm chart before a real API server and on a node, its policy of annotations, the installer's image
 #   cgroup2      cgroup v2 and systemd's driver, in a virtual machine: processors are emulated, so it takes some minutes
 # A stage that fails does not keep the next from running. The last line is the sum.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-for part in common debian go rust prerequisites containerd h2spec kubernetes coredns machine oci-tools; do . "$here/lib/$part.sh"; done
+for part in common debian go rust prerequisites containerd h2spec kubernetes coredns helm machine oci-tools; do . "$here/lib/$part.sh"; done
 cd "$ROOT"
 
-stages=(lint build guests unit fuzz containerd cri sandboxer jail grants escapes strict faults life http image polyglot chaos shared installer kubernetes cgroup2)
+stages=(lint build guests unit fuzz containerd cri sandboxer jail grants escapes strict faults life http image polyglot chaos shared installer kubernetes chart cgroup2)
 longest_file=600
 export CONTAINERD_1_7 CONTAINERD_2_1 CONTAINERD_NEWEST SHIM_DIR=$BUILT GUESTS=$ROOT/target/guests CNI_BIN REGISTRY_BIN BUSYBOX_BIN H2SPEC_BIN OCI_TOOLS_BIN
 
@@ -200,6 +201,14 @@ stage_kubernetes() {
   e2e kubernetes
 }
 
+stage_chart() {
+  needs_product
+  ensure_kubernetes
+  ensure_helm
+  cat "$logs/helm-build.log"
+  "$here/test/chart.sh"
+}
+
 # The machine gets the tests as programs.
 stage_cgroup2() {
   local name program
@@ -216,6 +225,11 @@ stage_cgroup2() {
 # begin_kubernetes: its programs take minutes to build the first time, so they are built while other stages run.
 begin_kubernetes() {
   { ensure_kubernetes && ensure_coredns; } >"$logs/kubernetes-build.log" 2>&1 &
+}
+
+# begin_helm: two minutes the first time.
+begin_helm() {
+  ensure_helm >"$logs/helm-build.log" 2>&1 &
 }
 
 # run_stage NAME: keeps what it prints in $logs, and its result in the table.
@@ -258,6 +272,7 @@ all_passed=0 all_failed=0 table=
 ensure_build_tools
 install_packages shellcheck
 [[ " ${stages[*]} " != *" kubernetes "* ]] || begin_kubernetes
+[[ " ${stages[*]} " != *" chart "* ]] || begin_helm
 for stage in "${stages[@]}"; do run_stage "$stage"; done
 printf '\n%s' "$table"
 echo "$all_passed passed, $all_failed failed"
