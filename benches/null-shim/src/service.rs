@@ -49,7 +49,8 @@ impl NullTask {
     }
 
     fn container(&self, id: &str) -> ttrpc::Result<Arc<Container>> {
-        let missing = || ttrpc::Error::RpcStatus(ttrpc::get_status(Code::NOT_FOUND, format!("no container {id}")));
+        let missing =
+            || ttrpc::Error::RpcStatus(ttrpc::get_status(Code::NOT_FOUND, format!("no container {id}")));
         self.containers().get(id).cloned().ok_or_else(missing)
     }
 }
