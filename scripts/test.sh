@@ -21,7 +21,8 @@
 #   chaos        everything at once in any order, while whatever can fail does, CHAOS_SECONDS (30) each; in both modes
 #   shared       those from containerd to faults in shared mode, and the faults of a manager and its hosts
 #   kubernetes   pods under a real kubelet
-#   cgroup2      cgroup v2 and systemd's driver, in a virtual machine: processors are emulated, so it takes some minutes
+#   cgroup2      cgroup v2 and systemd's driver, under containerd and under a kubelet, in a virtual machine: processors are emulated, so it
+#                takes some minutes
 # A stage that fails does not keep the next from running. The last line is the sum.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -175,6 +176,8 @@ stage_cgroup2() {
   local name program
   needs_product
   ensure_containerd
+  ensure_cluster_parts
+  ensure_kubernetes
   ensure_machine
   mkdir -p "$logs/programs"
   compile --quiet --message-format json |
