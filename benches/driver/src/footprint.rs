@@ -1,4 +1,4 @@
-//! What containers keep: PSS of all the processes that they brought, and the kernel's part; or all that the machine has in use.
+//! What containers keep: PSS of all the processes that they brought, and the kernel's part.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,9 +15,6 @@ const KERNEL_FIELDS: [&str; 4] = ["Slab", "PageTables", "KernelStack", "Percpu"]
 const SETTLING: Duration = Duration::from_secs(10);
 const STEP: Duration = Duration::from_millis(500);
 const REST_KIB: f64 = 256.0;
-
-/// The unit of `/proc/stat`.
-const TICKS_PER_SECOND: f64 = 100.0;
 
 /// The machine before there were containers.
 pub struct Baseline {
@@ -58,8 +55,14 @@ pub fn pss(pid: u32) -> f64 {
     field(&rollup, "Pss").unwrap_or(0.0)
 }
 
+/// The same without what lies in tmpfs and other shared memory, which is there with and without processes.
+pub fn pss_unshared(pid: u32) -> f64 {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    ["Pss_Anon", "Pss_File"].iter().filter_map(|name| field(&rollup, name)).sum()
+}
+
 /// A number of KiB, once it has come to rest.
-fn settled(read: impl Fn() -> Result<f64>) -> Result<f64> {
+pub fn settled(read: impl Fn() -> Result<f64>) -> Result<f64> {
     let begin = Instant::now();
     let mut last = read()?;
     loop {
@@ -74,21 +77,17 @@ fn settled(read: impl Fn() -> Result<f64>) -> Result<f64> {
 
 /// What the kernel keeps, in KiB. Names and inodes that nobody has open, which it keeps in case somebody asks for them again and gives
 /// back to whoever needs memory, go first: they are of the clients that came and went, and of whatever was measured before.
-fn kernel() -> Result<f64> {
+pub fn kernel() -> Result<f64> {
     drop_caches("2")?;
-    let parts = meminfo(&KERNEL_FIELDS)?;
-    Ok(parts.into_iter().sum())
+    meminfo(&KERNEL_FIELDS)
 }
 
-/// All memory that is in use, by whatever it may be, in KiB and once at rest. What the kernel keeps of files that nobody has mapped goes
-/// first, with names and inodes: it is there for as long as nobody else needs the room.
+/// The machine's memory that is not free, in KiB. What the kernel keeps of files that nobody has mapped goes first: it is there for as
+/// long as nobody else needs the room.
 pub fn in_use() -> Result<f64> {
-    settled(|| {
-        rustix::fs::sync();
-        drop_caches("3")?;
-        let (all, free) = (meminfo(&["MemTotal"])?, meminfo(&["MemFree"])?);
-        Ok(all.into_iter().sum::<f64>() - free.into_iter().sum::<f64>())
-    })
+    rustix::fs::sync();
+    drop_caches("3")?;
+    Ok(meminfo(&["MemTotal"])? - meminfo(&["MemFree"])?)
 }
 
 /// Has the kernel forget what it only caches: 2: names and inodes, 3: files' contents, too.
@@ -96,24 +95,11 @@ fn drop_caches(which: &str) -> Result<()> {
     fs::write("/proc/sys/vm/drop_caches", which).context("cannot drop what the kernel caches")
 }
 
-fn meminfo(names: &[&str]) -> Result<Vec<f64>> {
+/// The sum of fields of `/proc/meminfo`, in KiB.
+pub fn meminfo(names: &[&str]) -> Result<f64> {
     let meminfo = fs::read_to_string("/proc/meminfo")?;
     let part = |name: &&str| field(&meminfo, name).with_context(|| format!("/proc/meminfo has no {name}"));
-    names.iter().map(part).collect()
-}
-
-/// Seconds that the machine's processors have worked since it has started, all of them together.
-pub fn processor_seconds() -> Result<f64> {
-    let stat = fs::read_to_string("/proc/stat")?;
-    worked(&stat).map(|ticks| ticks / TICKS_PER_SECOND).context("/proc/stat tells no times")
-}
-
-/// Of the line `cpu USER NICE SYSTEM IDLE IOWAIT IRQ SOFTIRQ ...`, all but what was spent waiting.
-fn worked(stat: &str) -> Option<f64> {
-    let times: Vec<f64> =
-        stat.lines().next()?.split_whitespace().skip(1).map_while(|time| time.parse().ok()).collect();
-    let busy = times.iter().enumerate().filter(|(column, _)| matches!(column, 0..=2 | 5 | 6));
-    Some(busy.map(|(_, time)| time).sum())
+    names.iter().map(part).sum()
 }
 
 /// The number of a line `NAME: NUMBER kB`.
@@ -124,16 +110,11 @@ pub fn field(text: &str, name: &str) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{field, worked};
+    use super::field;
 
     #[test]
     fn a_field_is_found_by_its_whole_name() {
         let text = "PssDirty:  3 kB\nPss:       12 kB\n";
         assert_eq!(field(text, "Pss"), Some(12.0));
-    }
-
-    #[test]
-    fn a_processor_that_waits_does_not_work() {
-        assert_eq!(worked("cpu  10 1 5 1000 300 2 3 0 0 0\ncpu0 1 1 1 1 1 1 1\n"), Some(21.0));
     }
 }

@@ -12,10 +12,9 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::footprint::processor_seconds;
 use crate::options::Options;
 use crate::peer::Peer;
-use crate::processes::Shims;
+use crate::processes::{Shims, processor_seconds};
 use crate::report::Report;
 use crate::sample::{Case, Sample, interleaved};
 use deployment::Deployment;
