@@ -9,6 +9,7 @@
 #   compute   how fast compiled code is beside `wasmtime run` of the same release
 #   compose   a call from one component to another, how long the image of three takes to make, and its size beside a native one
 #   http      requests a second of HTTP servers beside `wasmtime serve` of the same release, and what the idle cost
+#   kubernetes   from `kubectl apply` of a Deployment until all its pods are Ready, and what pods keep of the machine's memory
 # Options are the driver's, `bench.sh NAME --help` shows them. It prints a table: medians with their noise, ratios, and
 # what was promised of them; --json writes the same as {"metric.name": number}.
 # Environment:
@@ -65,7 +66,19 @@ composition() {
   native_image localhost/native-polyglot:1 "$work/native-polyglot" "$work/images/native-polyglot.tar"
 }
 
+# on_a_node OPTION...: the driver in the namespaces of a Kubernetes node that runs pods of every peer.
+on_a_node() {
+  local -x CLUSTER_DIR=$work/cluster SHIM_DIR=$work/shims CLUSTER_RUNTIMES=$here/bench/node/runtimes.toml
+  mkdir "$SHIM_DIR"
+  ln -s "$product/containerd-shim-run-v2" "$benches/containerd-shim-null-v2" "$CACHE/benches-target/peer/$target/release/containerd-shim-peer-v1" "$SHIM_DIR/"
+  "$here/cluster.sh" up
+  "$here/cluster.sh" kubectl apply -f - <"$here/bench/node/runtimeclasses.yaml"
+  "$here/cluster.sh" import "$work"/images/*.tar
+  "$here/cluster.sh" exec env --chdir "$PWD" "$benches/bench-driver" kubernetes --folder "$work" "$@"
+}
+
 clean() {
+  [ ! -d "$work/cluster" ] || CLUSTER_DIR=$work/cluster "$here/cluster.sh" down
   remove_cgroup "$(cgroup_of "$work")"
   rm -rf "$work"
 }
@@ -87,6 +100,7 @@ http)
   install_packages wrk
   ;;
 compose) guests=("${polyglot[@]}") wasm=() native=() ;;
+kubernetes) guests=(sleep) wasm=(sleep) native=(sleep) ;;
 esac
 timed "build the guests" "$here/guests.sh" "${guests[@]}" >/dev/null
 work=$(mktemp -d)
@@ -95,6 +109,10 @@ ln -s "$ROOT/target/guests" "$work/guests"
 timed "pack images" images "$work/images"
 [ "$name" != compose ] || timed "prepare the composition" composition
 say "measured: $product/containerd-shim-run-v2, $(stat -c '%s bytes, of %y' "$product/containerd-shim-run-v2")"
+if [ "$name" = kubernetes ]; then
+  on_a_node "$@"
+  exit
+fi
 PATH=$product:$benches:$CACHE/benches-target/peer/$target/release:$here/bench:$CONTAINERD_2_1:$WASMTIME_CLI:$PATH CONTAINERD_NAMESPACE=$(cgroup_of "$work") \
   unshare --mount --pid --fork --kill-child --mount-proc --propagation slave \
   "$here/bench/inside.sh" "$work" "$name" "$@"

@@ -13,6 +13,7 @@
 #   CLUSTER_NODES  how many nodes `up` makes: 1, or 2, of which the second is `worker` (default: 1)
 #   CLUSTER_DIR   its state, logs and keys (default: run-wasm-cluster in the temporary folder)
 #   SHIM_DIR      the folder of containerd-shim-run-v2 (default: where the tests' build leaves it)
+#   CLUSTER_RUNTIMES   a file of runtimes more, as containerd's configuration has them; their shims are in SHIM_DIR, too
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 for part in common debian go rust prerequisites containerd kubernetes coredns private native-image; do . "$here/lib/$part.sh"; done
@@ -38,6 +39,7 @@ start() {
   clean
   mkdir -p "$folder/log"
   cp -r "$here/cluster/etc" "$folder/"
+  [ -z "${CLUSTER_RUNTIMES:-}" ] || cat "$CLUSTER_RUNTIMES" >>"$folder/etc/containerd.toml"
   "$here/cluster/keys.sh" "$folder"
   gcc -static -Os -o "$folder/pause" "$here/cluster/pause.c"
   native_image localhost/pause:1 "$folder/pause" "$folder/pause.tar"

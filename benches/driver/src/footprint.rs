@@ -55,8 +55,14 @@ pub fn pss(pid: u32) -> f64 {
     field(&rollup, "Pss").unwrap_or(0.0)
 }
 
+/// The same without what lies in tmpfs and other shared memory, which is there with and without processes.
+pub fn pss_unshared(pid: u32) -> f64 {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    ["Pss_Anon", "Pss_File"].iter().filter_map(|name| field(&rollup, name)).sum()
+}
+
 /// A number of KiB, once it has come to rest.
-fn settled(read: impl Fn() -> Result<f64>) -> Result<f64> {
+pub fn settled(read: impl Fn() -> Result<f64>) -> Result<f64> {
     let begin = Instant::now();
     let mut last = read()?;
     loop {
@@ -71,11 +77,29 @@ fn settled(read: impl Fn() -> Result<f64>) -> Result<f64> {
 
 /// What the kernel keeps, in KiB. Names and inodes that nobody has open, which it keeps in case somebody asks for them again and gives
 /// back to whoever needs memory, go first: they are of the clients that came and went, and of whatever was measured before.
-fn kernel() -> Result<f64> {
-    fs::write("/proc/sys/vm/drop_caches", "2").context("cannot drop the kernel's cached names and inodes")?;
+pub fn kernel() -> Result<f64> {
+    drop_caches("2")?;
+    meminfo(&KERNEL_FIELDS)
+}
+
+/// The machine's memory that is not free, in KiB. What the kernel keeps of files that nobody has mapped goes first: it is there for as
+/// long as nobody else needs the room.
+pub fn in_use() -> Result<f64> {
+    rustix::fs::sync();
+    drop_caches("3")?;
+    Ok(meminfo(&["MemTotal"])? - meminfo(&["MemFree"])?)
+}
+
+/// Has the kernel forget what it only caches: 2: names and inodes, 3: files' contents, too.
+fn drop_caches(which: &str) -> Result<()> {
+    fs::write("/proc/sys/vm/drop_caches", which).context("cannot drop what the kernel caches")
+}
+
+/// The sum of fields of `/proc/meminfo`, in KiB.
+pub fn meminfo(names: &[&str]) -> Result<f64> {
     let meminfo = fs::read_to_string("/proc/meminfo")?;
     let part = |name: &&str| field(&meminfo, name).with_context(|| format!("/proc/meminfo has no {name}"));
-    KERNEL_FIELDS.iter().map(part).sum()
+    names.iter().map(part).sum()
 }
 
 /// The number of a line `NAME: NUMBER kB`.

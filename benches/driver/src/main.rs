@@ -11,6 +11,7 @@ mod density;
 mod direct;
 mod footprint;
 mod http;
+mod kubernetes;
 mod lifecycle;
 mod limits;
 mod machine;
@@ -36,24 +37,33 @@ use report::Report;
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    let containerd = Containerd::start(&options.folder)?;
-    containerd.import(&options.folder.join("images"))?;
     let mut report = Report::default();
     match options.name {
-        Name::Startup => startup::measure(&containerd, &options, &mut report)?,
-        Name::Memory => memory::measure(&options, &mut report)?,
-        Name::Limits => limits::measure(&mut report)?,
-        Name::Density => density::measure(&options, &mut report)?,
-        Name::Lifecycle => lifecycle::measure(&options, &mut report)?,
-        Name::Soak => soak::measure(&options, &mut report)?,
-        Name::Compute => compute::measure(&options, &mut report)?,
-        Name::Compose => compose::measure(&containerd, &options, &mut report)?,
-        Name::Http => http::measure(&options, &mut report)?,
+        // A node has a containerd, and its images.
+        Name::Kubernetes => kubernetes::measure(&options, &mut report)?,
+        _ => under_containerd(&options, &mut report)?,
     }
-    drop(containerd);
     print!("{}", report.table());
     if let Some(file) = &options.json {
         report.write(file)?;
     }
     Ok(())
+}
+
+/// Starts the containerd that everything but pods is measured under.
+fn under_containerd(options: &Options, report: &mut Report) -> Result<()> {
+    let containerd = Containerd::start(&options.folder)?;
+    containerd.import(&options.folder.join("images"))?;
+    match options.name {
+        Name::Startup => startup::measure(&containerd, options, report),
+        Name::Memory => memory::measure(options, report),
+        Name::Limits => limits::measure(report),
+        Name::Density => density::measure(options, report),
+        Name::Lifecycle => lifecycle::measure(options, report),
+        Name::Soak => soak::measure(options, report),
+        Name::Compute => compute::measure(options, report),
+        Name::Compose => compose::measure(&containerd, options, report),
+        Name::Http => http::measure(options, report),
+        Name::Kubernetes => kubernetes::measure(options, report),
+    }
 }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use clap::{Parser, ValueEnum};
 
+use crate::kubernetes::Size;
 use crate::peer::Peer;
 
 /// One measurement; the name is the first part of its metrics' names.
@@ -28,6 +29,8 @@ pub enum Name {
     Compose,
     /// Requests of HTTP servers beside `wasmtime serve`.
     Http,
+    /// Pods under a kubelet: from `kubectl apply` to Ready, and their memory.
+    Kubernetes,
 }
 
 #[derive(Debug, Parser)]
@@ -109,6 +112,15 @@ pub struct Options {
     /// http: servers that nobody asks for anything, beside a busy one; 0: none of that.
     #[arg(long, default_value_t = 999)]
     pub idle_servers: usize,
+    /// kubernetes: how many pods at once, and how many rounds of that; the median counts.
+    #[arg(long, value_delimiter = ',', value_parser = Size::from_str, default_value = "1x7,50x5,200x3")]
+    pub ready: Vec<Size>,
+    /// kubernetes: pods whose memory is measured.
+    #[arg(long, default_value_t = 50)]
+    pub mem_pods: usize,
+    /// kubernetes: rounds of that; 0: none.
+    #[arg(long, default_value_t = 3)]
+    pub mem_rounds: usize,
 }
 
 impl Options {

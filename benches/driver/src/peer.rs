@@ -46,6 +46,17 @@ impl Peer {
         }
     }
 
+    /// What a pod names to be run by it; nothing for what a node has as its default.
+    pub fn runtime_class(self) -> Option<&'static str> {
+        match self {
+            Peer::Runc | Peer::Crun => None,
+            Peer::Runwasi => Some("runwasi"),
+            Peer::Normal => Some("run-wasm"),
+            Peer::Shared => Some("run-wasm-shared"),
+            Peer::Floor => Some("null"),
+        }
+    }
+
     /// The shim's program.
     pub fn shim(self) -> &'static str {
         match self {

@@ -12,6 +12,9 @@ use crate::peer::Peer;
 /// How long a shim that is no longer needed may take to be gone.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The unit of `/proc/PID/stat`.
+const TICKS_PER_SECOND: f64 = 100.0;
+
 /// All of them.
 pub fn processes() -> Result<BTreeSet<u32>> {
     let names = fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
@@ -57,6 +60,19 @@ pub fn kill_server(peer: Peer) -> Result<()> {
     Ok(())
 }
 
+/// Seconds of processors that all processes here have used, with those that were and have been waited for: each of them counts with its
+/// parent, or with whoever buries it.
+pub fn processor_seconds() -> Result<f64> {
+    let stat = |pid| fs::read_to_string(format!("/proc/{pid}/stat")).ok();
+    Ok(processes()?.into_iter().filter_map(|pid| ticks(&stat(pid)?)).sum::<f64>() / TICKS_PER_SECOND)
+}
+
+/// `PID (NAME) STATE ...`: its own time of user and kernel, and that of its children.
+fn ticks(stat: &str) -> Option<f64> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_whitespace().skip(11).take(4).map(|field| field.parse::<f64>().ok()).sum()
+}
+
 /// The processes of a peer's program. Zombies are none.
 pub fn running(peer: Peer) -> Result<BTreeSet<u32>> {
     let is_its = |pid: &u32| {
@@ -64,4 +80,15 @@ pub fn running(peer: Peer) -> Result<BTreeSet<u32>> {
         exe.is_ok_and(|exe| exe.file_name().is_some_and(|name| name == peer.shim()))
     };
     Ok(processes()?.into_iter().filter(is_its).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ticks;
+
+    #[test]
+    fn a_process_has_its_own_time_and_that_of_its_children() {
+        let stat = "7 (a) b) S 1 7 7 0 -1 4194304 9 8 7 6 1 20 300 4000 20 0 1 0 5 6 7";
+        assert_eq!(ticks(stat), Some(4321.0));
+    }
 }

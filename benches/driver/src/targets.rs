@@ -9,7 +9,7 @@ pub enum Target {
 
 use Target::{AtLeast, AtMost};
 
-const TARGETS: [(&str, Target); 32] = [
+const TARGETS: [(&str, Target); 36] = [
     ("startup.ctr.normal_vs_runc", AtMost(0.52)),
     ("startup.ctr.normal_vs_runwasi", AtMost(0.68)),
     ("startup.ctr.large_normal_vs_hello_normal", AtMost(1.15)),
@@ -42,6 +42,10 @@ const TARGETS: [(&str, Target); 32] = [
     ("http.normal_vs_runwasi", AtLeast(1.0)),
     ("http.shared_1000_idle_p99_ratio", AtMost(1.2)),
     ("density.idle_http_kib_per_container", AtMost(80.0)),
+    ("kubernetes.ready50_normal_vs_runc", AtMost(0.7)),
+    ("kubernetes.ready50_shared_vs_runc", AtMost(0.5)),
+    ("kubernetes.mem_normal_vs_runc", AtMost(0.6)),
+    ("kubernetes.mem_shared_vs_runc", AtMost(0.4)),
 ];
 
 /// What is promised of a metric, if anything is.

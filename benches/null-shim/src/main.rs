@@ -21,6 +21,9 @@ use fork::{Side, fork};
 /// Where containerd expects the sockets of shims.
 const SOCKETS: &str = "/run/containerd/s";
 
+/// The annotation by which CRI groups the containers of a pod.
+const SANDBOX: &str = "io.kubernetes.cri.sandbox-id";
+
 /// containerd's call: `-namespace NS -address GRPC -publish-binary PATH -id ID [-bundle PATH] start|delete`.
 struct Call {
     action: String,
@@ -44,9 +47,10 @@ impl Call {
         Ok(call)
     }
 
-    fn socket(&self) -> PathBuf {
+    /// The socket of the shim for a container, or for the pod of that sandbox.
+    fn socket(&self, id: &str) -> PathBuf {
         let mut hasher = DefaultHasher::new();
-        (&self.namespace, &self.id).hash(&mut hasher);
+        (&self.namespace, id).hash(&mut hasher);
         Path::new(SOCKETS).join(format!("null-{:016x}", hasher.finish()))
     }
 }
@@ -62,18 +66,16 @@ fn main() -> Result<()> {
 }
 
 fn start(call: &Call) -> Result<()> {
+    let sandbox = sandbox()?;
+    if let Some(sandbox) = sandbox.filter(|sandbox| *sandbox != call.id) {
+        return reply(&call.socket(&sandbox));
+    }
     fs::create_dir_all(SOCKETS)?;
-    let socket = call.socket();
+    let socket = call.socket(&call.id);
     let listener =
         UnixListener::bind(&socket).with_context(|| format!("cannot listen on {}", socket.display()))?;
     match fork()? {
-        Side::Parent => {
-            let address = format!("unix://{}", socket.display());
-            fs::write("address", &address).context("cannot write the address into the bundle")?;
-            let mut stdout = io::stdout();
-            stdout.write_all(address.as_bytes())?;
-            Ok(stdout.flush()?)
-        }
+        Side::Parent => reply(&socket),
         Side::Child => {
             leave_the_caller()?;
             let result = service::run(listener);
@@ -81,6 +83,23 @@ fn start(call: &Call) -> Result<()> {
             result
         }
     }
+}
+
+/// The sandbox of the pod whose container containerd starts; none under `ctr run`. The bundle is the current folder.
+fn sandbox() -> Result<Option<String>> {
+    let spec: serde_json::Value =
+        serde_json::from_slice(&fs::read("config.json").context("the bundle has no config.json")?)?;
+    let sandbox = spec.get("annotations").and_then(|annotations| annotations.get(SANDBOX));
+    Ok(sandbox.and_then(|sandbox| sandbox.as_str()).map(str::to_owned))
+}
+
+/// Tells containerd where the shim listens.
+fn reply(socket: &Path) -> Result<()> {
+    let address = format!("unix://{}", socket.display());
+    fs::write("address", &address).context("cannot write the address into the bundle")?;
+    let mut stdout = io::stdout();
+    stdout.write_all(address.as_bytes())?;
+    Ok(stdout.flush()?)
 }
 
 /// containerd reads `start`'s stdout and stderr to their end: the shim must not hold them.

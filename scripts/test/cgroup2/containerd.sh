@@ -16,13 +16,13 @@ await() {
   return 1
 }
 
-# begin_containerd: with the images that the second disk brings.
+# begin_containerd [CONFIG]: with the images that the second disk brings; without a CONFIG for `ctr` alone.
 begin_containerd() {
   cat >/tmp/containerd.toml <<'TOML'
 version = 2
 disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime", "io.containerd.nri.v1.nri"]
 TOML
-  containerd --config /tmp/containerd.toml >/tmp/containerd.log 2>&1 &
+  containerd --config "${1:-/tmp/containerd.toml}" >/tmp/containerd.log 2>&1 &
   daemon=$!
   await ctr version
   for image in "$(dirname "${BASH_SOURCE[0]}")"/images/*.tar; do ctr images import --local "$image" >/dev/null; done
