@@ -5,10 +5,12 @@ mod cluster;
 mod hook;
 mod lease;
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 
 pub use self::hook::Hook;
 use crate::agent::cluster::Cluster;
@@ -27,6 +29,9 @@ pub struct Args {
     /// Uninstall, then wait: the node stays clean.
     #[arg(long)]
     uninstall: bool,
+    /// Have images compiled when containerd pulls them, for pods of these modes: normal, shared, or both with a comma.
+    #[arg(long, value_name = "MODES")]
+    prewarm: Option<String>,
     /// The name of this node in the cluster.
     #[arg(long, env = "NODE_NAME", value_name = "NAME")]
     node_name: String,
@@ -40,7 +45,8 @@ impl Args {
     pub async fn run(self, node: Node) -> Result<()> {
         let mut terminated = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
         let cluster = Cluster::connect(&self.node_name, &self.namespace)?;
-        // What works beside the reconciling, for as long as it, is to be started here.
+        // Ends with the agent.
+        let mut prewarming = JoinSet::new();
         let mut pause = ROUND;
         loop {
             let round = if self.uninstall {
@@ -49,7 +55,13 @@ impl Args {
                 there(&node, &cluster, &self.source).await
             };
             pause = match round {
-                Ok(()) => ROUND,
+                Ok(()) => {
+                    // Before the first installation no shim could compile.
+                    if !self.uninstall && prewarming.is_empty() {
+                        prewarming.extend(self.prewarm.as_ref().map(|modes| prewarm(&node, modes)));
+                    }
+                    ROUND
+                }
                 Err(error) => {
                     say!("error: {error:#}");
                     cluster.event("Failed", &format!("{error:#}")).await;
@@ -62,6 +74,13 @@ impl Args {
             }
         }
     }
+}
+
+/// What compiles the images that this node's containerd pulls.
+fn prewarm(node: &Node, modes: &str) -> impl Future<Output = Infallible> + Send + use<> {
+    let socket = node.containerd.root.at(&node.containerd.socket);
+    let options = prewarm::Options { socket, modes: modes.to_owned(), ..prewarm::Options::default() };
+    prewarm::run(options, |line| say!("{line}"))
 }
 
 /// One round of an agent that installs.
