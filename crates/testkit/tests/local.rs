@@ -172,12 +172,15 @@ impl Running<'_> {
         }
     }
 
-    /// To the program itself: the child that we have only enters the nest.
-    fn signal(&self, signal: rustix::process::Signal) -> Result<()> {
+    /// The program itself: the child that we have only enters the nest.
+    fn process(&self) -> Result<testkit::Process> {
         let own =
             |process: &testkit::Process| process.command_line.contains(&format!("/run-wasm {}", self.what));
-        let found = self.nest.processes()?.into_iter().find(own).context("it does not run")?;
-        self.nest.end(&found, signal)
+        self.nest.processes()?.into_iter().find(own).context("it does not run")
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) -> Result<()> {
+        self.nest.end(&self.process()?, signal)
     }
 
     fn code(mut self) -> Result<i32> {
