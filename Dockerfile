@@ -26,16 +26,17 @@ COPY prebuilt/$TARGETARCH/ /usr/local/bin/
 FROM $BASE AS tools
 COPY rust-toolchain.toml /source/
 COPY scripts /source/scripts
-SHELL ["/bin/bash", "-euc"]
-RUN for part in common debian rust prerequisites; do . "/source/scripts/lib/$part.sh"; done; ensure_build_tools
+# In this form, because images of OCI's format have no SHELL.
+RUN ["/bin/bash", "-euc", "for part in common debian rust prerequisites; do . /source/scripts/lib/$part.sh; done; ensure_build_tools"]
 
 FROM tools AS build
 COPY . /source
 WORKDIR /source
 # .cargo/config.toml names one machine; an image is of the one that it is built on.
-RUN export PATH="$PATH:$HOME/.cargo/bin" target="$(uname -m)-unknown-linux-gnu"; \
-    cargo build --release --locked --target "$target" --package run-wasm-shim --package run-wasm-cli --package run-wasm-node --bins; \
-    mkdir /programs; cp "target/$target/release"/{run-wasm-node,containerd-shim-run-v2,run-wasm} /programs/
+RUN ["/bin/bash", "-euc", "\
+    PATH+=:$HOME/.cargo/bin target=$(uname -m)-unknown-linux-gnu; \
+    cargo build --release --locked --target $target --package run-wasm-shim --package run-wasm-cli --package run-wasm-node --bins; \
+    mkdir /programs; cp target/$target/release/{run-wasm-node,containerd-shim-run-v2,run-wasm} /programs/"]
 
 FROM image
 COPY --from=build /programs/ /usr/local/bin/

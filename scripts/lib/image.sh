@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# The image of the installer, by Debian's buildah, without an engine and without a registry. Needs lib/common.sh and lib/debian.sh.
+# The image of the installer, by Debian's buildah, without an engine and without a registry. Needs lib/common.sh,
+# lib/debian.sh and lib/rust.sh.
 
 IMAGE_PACKAGES=(buildah debootstrap)
 IMAGE_BASE=localhost/debian:trixie
@@ -22,6 +23,7 @@ node_image() {
 # machine's, which may have no way to rustup.
 tools_image() {
   local work status=0
+  ensure_rust
   cached image-base-trixie debian_base
   work=$(mktemp -d)
   mkdir "$work/context"

@@ -8,7 +8,7 @@
 #   install   helm install, test, upgrade and uninstall
 set -euo pipefail
 scripts=$(cd "$(dirname "$0")/.." && pwd)
-for part in common debian go helm containerd private native-image wasm-image image checks; do . "$scripts/lib/$part.sh"; done
+for part in common debian rust go helm containerd private native-image wasm-image image checks; do . "$scripts/lib/$part.sh"; done
 parts=(render image policy metrics install)
 for part in "${parts[@]}"; do . "$scripts/test/chart/$part.sh"; done
 

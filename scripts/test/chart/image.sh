@@ -37,6 +37,7 @@ with_image() {
 }
 
 part_image() {
+  check "a Debian with nothing in it gets what the programs are compiled with" tools_image
   check "the image is built" with_image
   mkdir "$work/unpacked"
   tar -C "$work/unpacked" -xf "$work/image.tar"
