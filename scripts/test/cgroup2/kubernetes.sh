@@ -49,14 +49,14 @@ control_plane() {
 
 node() {
   component kubelet --config=etc/kubelet.yaml --kubeconfig=kubeconfig/kubelet --hostname-override=node --node-ip=10.99.0.2 --v=2
-  await kubectl get node node -o name && kubectl wait --for=condition=Ready --timeout=600s node/node
+  await kubectl get node node -o name && kubectl wait --for=condition=Ready --timeout=300s node/node
 }
 
 # make FILE...: without a look at the API's schemas, which take the server a minute to put together.
 make() { printf -- '--filename=%s\n' "$@" | xargs kubectl create --validate=ignore; }
 
 # all_are PHASE POD...: all of them come to it.
-all_are() { kubectl wait --for="jsonpath={.status.phase}=$1" --timeout=600s "${@:2}" || { kubectl describe "${@:2}"; false; }; }
+all_are() { kubectl wait --for="jsonpath={.status.phase}=$1" --timeout=300s "${@:2}"; }
 
 # ends: each container's pod, and how it has ended.
 ends() { kubectl get pods -o 'jsonpath={range .items[*]}{.metadata.name}{" "}{.status.containerStatuses[0].state.terminated.reason}{" "}{.status.containerStatuses[0].state.terminated.exitCode}{"\n"}{end}'; }
@@ -99,7 +99,7 @@ check "which lies in the pod's slice, below the kubelet's" contains "$group" /ku
 check "it has the limits of the pod's spec" same "$(cat "$group/memory.max") $(cat "$group/cpu.max")" "$((64 << 20)) 50000 100000"
 check "the host of its guest is in it" grep -q . "$group/cgroup.procs"
 check "the kubelet's summary has figures of both" await have_figures living living-shared
-check "the pods can be deleted" kubectl delete pods --all --grace-period=1 --timeout=600s
+check "the pods can be deleted" kubectl delete pods --all --grace-period=1 --timeout=300s
 check "and their scopes go" await eval '[ -z "$(find /sys/fs/cgroup/kubepods.slice -name "cri-containerd-*")" ]'
 check "no unit has failed" same "$(systemctl list-units --failed --plain --no-legend 'cri-*')" ""
 
