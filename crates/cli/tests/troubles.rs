@@ -168,7 +168,7 @@ fn a_signal_waits_until_a_file_is_whole() {
     std::thread::sleep(Duration::from_millis(50));
     let mut bytes = Vec::new();
     std::io::Read::read_to_end(&mut reader, &mut bytes).unwrap();
-    drop(running.wait().unwrap());
+    running.wait().unwrap();
     shell.ok(&["image", "--name", "a/b:1", "-o", "x.tar", "big.wat"]);
     assert_eq!(bytes, fs::read(shell.path("x.tar")).unwrap());
 }

@@ -31,8 +31,10 @@ struct Group(Option<Pid>);
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // There is nobody to end where all of it has ended by itself.
-        self.0.into_iter().for_each(|group| drop(killpg(group, Signal::SIGKILL)));
+        if let Some(group) = self.0 {
+            // There is nobody to end where all of it has ended by itself.
+            let _ = killpg(group, Signal::SIGKILL);
+        }
     }
 }
 

@@ -204,7 +204,7 @@ fn read_at(file: &File, offset: u64, length: usize) -> io::Result<Bytes> {
 }
 
 fn folder(path: &Path) -> Result<(Content, Vec<u8>), RegistryError> {
-    let read = |name: &str| {
+    let read = |name: &str| -> Result<Vec<u8>, RegistryError> {
         let file = path.join(name);
         let mut bytes = Vec::new();
         File::open(&file)

@@ -105,7 +105,7 @@ impl Params {
             )
         })?;
         let mut key = [0; 32];
-        scrypt::scrypt(password.as_bytes(), salt, &params, &mut key).context("its salt is damaged")?;
+        scrypt::scrypt(password.as_bytes(), salt, &params, &mut key).ok().context("its salt is damaged")?;
         Ok(key)
     }
 }
