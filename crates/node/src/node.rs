@@ -180,7 +180,7 @@ impl Node {
 
     /// Ends an uninstallation that left programs for pods, when these have ended.
     pub async fn tidy(&self) -> Result<()> {
-        let has_left = self.root().at(HOME).exists();
+        let has_left = fs::read_dir(self.root().at(HOME)).is_ok_and(|mut entries| entries.next().is_some());
         if has_left && self.containerd.tasks().await?.is_empty() {
             self.uninstall(false).await?;
         }
@@ -202,22 +202,11 @@ impl Node {
     /// Removes what no plan names: programs, compiled code, folders that are empty now.
     fn sweep(&self) -> Result<()> {
         binaries::collect(self.root(), None);
-        for folder in [CACHE, HOME] {
-            let path = self.root().at(folder);
-            let removed = if folder == CACHE {
-                fs::remove_dir_all(&path)
-            } else {
-                fs::remove_file(self.root().at(LOCK))
-            };
-            match removed {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(error).with_context(|| format!("cannot remove {folder}"));
-                }
-                _ => {}
-            }
-        }
-        // Others may have put something there.
+        files::remove_all_in(&self.root().at(CACHE)).with_context(|| format!("cannot empty {CACHE}"))?;
+        files::remove(&self.root().at(LOCK)).with_context(|| format!("cannot remove {LOCK}"))?;
+        // Others may have put something there, and in a pod some are mounts.
         for folder in [
+            Path::new(CACHE),
             Path::new(HOME),
             Path::new(NODE_CONFIG).parent().unwrap_or(Path::new(RECORD)),
             Path::new("/etc/containerd/conf.d"),

@@ -29,7 +29,7 @@ part_install() {
   check "a node without run-wasm is there" bare_node
   before=$(containerd_config)
   check "its containerd has no handler of ours" await 60 handlers_are '["runc"]'
-  check "the chart is installed" kube_helm install run-wasm "$chart" --create-namespace --values "$scripts/test/chart/values/install.yaml" --wait --timeout 5m ||
+  check "the chart is installed" kube_helm install run-wasm "$chart" --create-namespace --values "$scripts/test/chart/values/install.yaml" --set "nodes.containerd.program=$CONTAINERD_2_1/containerd" --wait --timeout 5m ||
     { kubectl --namespace wasm describe pods; kubectl --namespace wasm logs daemonset/run-wasm; }
   check "the node is labelled" same "$(ready_label)" true
   check "its containerd has our handlers" await 60 handlers_are '["run","run-shared","runc"]'

@@ -117,6 +117,23 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     sync_folder(path).with_context(context)
 }
 
+/// Removes what is in a folder, and not the folder, which may be a mount. One that is missing is empty.
+pub fn remove_all_in(folder: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if is_absent(&error) => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?
+        } else {
+            fs::remove_file(entry.path())?
+        }
+    }
+    Ok(())
+}
+
 /// Removes a file or link; one that is not there is removed.
 pub fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
