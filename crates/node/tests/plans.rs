@@ -1,6 +1,8 @@
 //! What the planner decides, for each distribution and release of containerd. `golden/*.plan` shows it; to write these files
 //! anew run the tests with `UPDATE_GOLDEN=1`, and read the difference.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -51,10 +51,8 @@ async fn choose<'a>(
 ) -> Result<(&'a str, Proxy<'static>)> {
     let mut installed = None;
     for name in units {
-        let path: OwnedObjectPath = manager
-            .call("LoadUnit", &(*name))
-            .await
-            .with_context(|| format!("systemd does not know {name}"))?;
+        let path: OwnedObjectPath =
+            manager.call("LoadUnit", name).await.with_context(|| format!("systemd does not know {name}"))?;
         let unit: Proxy<'static> = Builder::new(connection)
             .destination(SERVICE)
             .path(path)

@@ -14,7 +14,7 @@ const HEADER: &str = "# Made by run-wasm-node of config.toml, for the handler ru
 /// # Errors
 /// A sentence with the `name` of the file and the line.
 pub fn check(name: &str, text: &str) -> Result<Policy, Refusal> {
-    Policy::parse(text).or_else(|error| refuse!("the node config {name}, {error}"))
+    Policy::parse(text).map_err(|error| Refusal(format!("the node config {name}, {error}")))
 }
 
 /// The config of `run-shared`. `None`: the node's config does not allow shared mode.

@@ -3,68 +3,85 @@
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::nest::{CURRENT, DROP_IN, Nest, succeed};
 use crate::on_each_containerd;
 
 on_each_containerd!(installing, uninstalling);
 
-/// More calls than any run makes.
-const ENDLESS: u32 = 1000;
+/// The system calls by which a run changes something, on disk or in containerd.
+const CALLS: [&str; 11] = [
+    "mkdir",
+    "linkat",
+    "symlink",
+    "fsync",
+    "rename",
+    "unlink",
+    "unlinkat",
+    "chmod",
+    "copy_file_range",
+    "connect",
+    "clone3",
+];
 
 fn installing(nest: &Nest) -> Result<()> {
-    let witness = nest.witness()?;
     let binaries = nest.path("bin").display().to_string();
-    let mut ends = BTreeMap::<&str, u32>::new();
-    for call in 1..ENDLESS {
-        let killed = nest.installer_killed_at(call, &["install", "--binaries", &binaries]).output()?;
-        let told = String::from_utf8_lossy(&killed.stderr).into_owned();
-        if killed.status.success() {
-            ensure!(nest.verify()?.is_empty());
-            report("install", nest, call - 1, &ends);
-            return Ok(());
-        }
-        ensure!(
-            killed.status.signal() == Some(9) || killed.status.code() == Some(137),
-            "{}: {told}",
-            killed.status
-        );
-        let end =
-            recovered(nest, call).with_context(|| format!("install was killed at call {call}: {told}"))?;
-        *ends.entry(end).or_default() += 1;
-        ensure!(nest.witness()? == witness, "the task is another one: {}", nest.witness()?);
-        nest.uninstall()?;
-        old(nest).with_context(|| format!("uninstalled after call {call}"))?;
-        // Programs stay while the task runs: the next install is to copy them again.
-        nest.sh("rm -r /opt/run-wasm")?;
-    }
-    bail!("install never ends")
+    killed_everywhere(
+        "install",
+        nest,
+        &["install", "--binaries", &binaries],
+        |_| Ok(()),
+        |nest| {
+            nest.uninstall()?;
+            old(nest)?;
+            // Programs stay while the task runs: the next install is to copy them again.
+            nest.sh("rm -r /opt/run-wasm").map(drop)
+        },
+    )
 }
 
 fn uninstalling(nest: &Nest) -> Result<()> {
+    let begin = |nest: &Nest| nest.install(&[]).map(drop);
+    killed_everywhere("uninstall", nest, &["uninstall", "--force"], begin, |_| Ok(()))
+}
+
+/// Kills a run before each of its calls, one after the other, and has what is run next bring the node into a state.
+fn killed_everywhere(
+    what: &str,
+    nest: &Nest,
+    args: &[&str],
+    begin: impl Fn(&Nest) -> Result<()>,
+    end: impl Fn(&Nest) -> Result<()>,
+) -> Result<()> {
     let witness = nest.witness()?;
-    let mut ends = BTreeMap::<&str, u32>::new();
-    for call in 1..ENDLESS {
-        nest.install(&[])?;
-        let killed = nest.installer_killed_at(call, &["uninstall", "--force"]).output()?;
-        let told = String::from_utf8_lossy(&killed.stderr).into_owned();
-        if killed.status.success() {
-            old(nest)?;
-            report("uninstall", nest, call - 1, &ends);
-            return Ok(());
+    let (mut kills, mut ends) = (0, BTreeMap::<&str, u32>::new());
+    for call in CALLS {
+        for nth in 1.. {
+            begin(nest)?;
+            let run = nest.installer_killed_at(call, nth, args).output()?;
+            let told = String::from_utf8_lossy(&run.stderr).into_owned();
+            if run.status.success() {
+                // It has made the call less often.
+                end(nest)?;
+                break;
+            }
+            ensure!(
+                run.status.signal() == Some(9) || run.status.code() == Some(137),
+                "{}: {told}",
+                run.status
+            );
+            kills += 1;
+            let state = recovered(nest, kills)
+                .with_context(|| format!("{what} was killed at {call} {nth}: {told}"))?;
+            *ends.entry(state).or_default() += 1;
+            ensure!(nest.witness()? == witness, "the task is another one: {}", nest.witness()?);
+            end(nest).with_context(|| format!("after {what} was killed at {call} {nth}"))?;
         }
-        ensure!(
-            killed.status.signal() == Some(9) || killed.status.code() == Some(137),
-            "{}: {told}",
-            killed.status
-        );
-        let end =
-            recovered(nest, call).with_context(|| format!("uninstall was killed at call {call}: {told}"))?;
-        *ends.entry(end).or_default() += 1;
-        ensure!(nest.witness()? == witness, "the task is another one: {}", nest.witness()?);
     }
-    bail!("uninstall never ends")
+    ensure!(kills > 30, "{what} was killed {kills} times: it makes other calls than these by now");
+    report(what, nest, kills, &ends);
+    Ok(())
 }
 
 /// Runs what a person or an agent would run next, each in its turn, and says in which state the node is.

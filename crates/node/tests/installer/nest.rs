@@ -167,12 +167,11 @@ impl Nest {
         command
     }
 
-    /// The same, killed with SIGKILL when it is about to make its `call`th call that changes something.
-    pub fn installer_killed_at(&self, call: u32, args: &[&str]) -> Command {
-        const CALLS: &str = "mkdir,rename,unlink,unlinkat,rmdir,symlink,link,linkat,fsync,fchmod,chmod,copy_file_range,connect,clone,clone3,vfork";
+    /// The same, killed with SIGKILL when it is about to make a system call the `nth` time.
+    pub fn installer_killed_at(&self, call: &str, nth: u32, args: &[&str]) -> Command {
         let mut command = self.command("strace");
-        command.args(["-qq", "-o", "/dev/null", "-e", &format!("trace={CALLS}")]);
-        command.args(["-e", &format!("inject={CALLS}:signal=SIGKILL:when={call}")]);
+        command.args(["-qq", "-o", "/dev/null", "-e", &format!("trace={call}")]);
+        command.args(["-e", &format!("inject={call}:signal=SIGKILL:when={nth}")]);
         command.arg(env!("CARGO_BIN_EXE_run-wasm-node"));
         self.add_args(&mut command, args);
         command
