@@ -13,10 +13,10 @@ use super::build::{Event, Teller};
 use super::file::{Origin, Project, read_text};
 use super::lock::{LOCK_FILE, Lock, Pin};
 use super::obtain::pulled;
-use super::output::write_whole;
 use super::source::Source;
 use super::{PROJECT_FILE, problem};
 use crate::registry::{Reference, Repository};
+use crate::whole;
 
 /// A dependency as a person names it: `registry.example/ns/math@^1.2`, `…/math:1.2.3`, or `…/math` for its newest release.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,10 +117,10 @@ pub async fn install(
         }
     }
     if changed != text {
-        write_whole(&path, changed.as_bytes())?;
+        whole::write(&path, changed.as_bytes())?;
     }
     if old.as_ref() != Some(&new) {
-        write_whole(&lock_path, new.text()?.as_bytes())?;
+        whole::write(&lock_path, new.text()?.as_bytes())?;
     }
     Ok(installed)
 }

@@ -19,7 +19,6 @@ use tar::{Archive, EntryType};
 use super::error::{RegistryError, tame};
 use super::export::{FULL_NAME, REF_NAME};
 use super::store::Store;
-use super::store::Store;
 
 /// The most files of a tar that are looked at.
 const MAX_FILES: usize = 16 * MAX_ENTRIES;
