@@ -125,3 +125,25 @@ pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
         cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    /// Two of one name become one, which then seems to be given twice: clap itself tells it only where it is built for debugging.
+    #[test]
+    fn the_arguments_of_a_command_have_names_of_their_own() {
+        let mut program = Cli::command();
+        program.build();
+        for command in program.get_subcommands() {
+            let mut names = BTreeSet::new();
+            for argument in command.get_arguments() {
+                assert!(names.insert(argument.get_id()), "{}: {}", command.get_name(), argument.get_id());
+            }
+        }
+    }
+}

@@ -61,8 +61,8 @@ impl Layout {
 #[derive(Debug, Clone, clap::Args)]
 pub struct Sbom {
     /// Attach an SBOM to the image (SPDX 2 in JSON), such as `run-wasm build --sbom` writes.
-    #[arg(long = "sbom", value_name = "FILE")]
-    path: Option<PathBuf>,
+    #[arg(long, value_name = "FILE")]
+    sbom: Option<PathBuf>,
 }
 
 /// An SBOM that has been read, and the image that it is of.
@@ -75,7 +75,7 @@ impl Sbom {
     /// Before anything is sent: one of another image is refused.
     pub fn read(&self, source: &Source) -> Result<Document> {
         let subject = source.root().clone();
-        let bytes = self.path.as_ref().map(|path| sbom::read(path, &subject.digest)).transpose()?;
+        let bytes = self.sbom.as_ref().map(|path| sbom::read(path, &subject.digest)).transpose()?;
         Ok(Document { bytes, subject })
     }
 }

@@ -103,7 +103,7 @@ fn async_calls_streams_and_futures_cross_components() {
             (func (export "f") (result i32) i32.const 0)
             (func (export "resumed") (param i32 i32 i32) (result i32) i32.const 0))
         (core instance $c (instantiate $m))
-        (func $f async (result u32) (canon lift (core func $c "f") async (callback (func $c "resumed"))))
+        (func $f async (result u32) (canon lift (core func $c "f") async (callback (core func $c "resumed"))))
         (instance $e (export "f" (func $f)))
         (export "a:b/c@0.1.0" (instance $e)))"#);
     let app = wat(r#"(component
