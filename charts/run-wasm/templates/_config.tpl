@@ -5,15 +5,20 @@
 {{- $address := printf "%s:%d" .Values.metrics.address (int .Values.metrics.port) -}}
 {{- $config = merge $config (dict "observe" (dict "metrics-address" $address)) -}}
 {{- end -}}
+{{- $tables := dict -}}
 {{- range $key, $value := $config }}
-{{- if not (or (kindIs "map" $value) (kindIs "invalid" $value)) }}
+{{- if kindIs "map" $value }}
+{{- $_ := set $tables (printf "[%s]" $key) (list $value) }}
+{{- else if and (kindIs "slice" $value) $value (kindIs "map" (first $value)) }}
+{{- $_ := set $tables (printf "[[%s]]" $key) $value }}
+{{- else if not (kindIs "invalid" $value) }}
 {{ $key }} = {{ include "run-wasm.toml" $value }}
 {{- end }}
 {{- end }}
-{{- range $table, $entries := $config }}
-{{- if kindIs "map" $entries }}
+{{- range $header, $each := $tables }}
+{{- range $entries := $each }}
 
-[{{ $table }}]
+{{ $header }}
 {{- range $key, $value := $entries }}
 {{- if not (kindIs "invalid" $value) }}
 {{ $key }} = {{ include "run-wasm.toml" $value }}

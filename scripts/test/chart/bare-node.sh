@@ -12,12 +12,12 @@ mount -t tmpfs tmpfs /opt
 awk '/^ *\[/ { ours = /runtimes\.run(-|\]|\.)/ } !ours' etc/containerd.toml >etc/containerd.bare
 mv etc/containerd.bare etc/containerd.toml
 
+# The node starts again what has ended.
 restart() {
   local old
   old=$(pgrep --exact containerd)
   kill -TERM "$old"
   tail --sleep-interval=0.1 --pid="$old" -f /dev/null
-  setsid containerd --config etc/containerd.toml >>log/containerd.log 2>&1 </dev/null &
   until ctr version >/dev/null 2>&1; do sleep 0.1; done
 }
 

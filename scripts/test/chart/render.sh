@@ -40,17 +40,18 @@ chart_is_well_formed() {
 }
 
 # keys_of_toml: TABLE.KEY for each line of TOML that is read.
-keys_of_toml() { awk '/^\[/ { sub(/\].*/, ""); table = substr($0, 2) "."; next } /^[a-z]/ { print table $1 }' | sort; }
+keys_of_toml() { awk '/^\[/ { gsub(/^\[+|\].*/, ""); table = $0 "."; next } /^[a-z]/ { print table $1 }' | sort; }
 
 # What is written in two places says the same.
 chart_is_consistent() {
   local known
-  known=$(sed -n 's/^const [A-Z_]*: &str = "\([a-z-]*\)";$/\1/p' "$ROOT/crates/grants/src/annotations.rs" | sort)
+  # `prewarm` is the agent's: no pod may say it.
+  known=$(sed -n 's/^const [A-Z_]*: &str = "\([a-z-]*\)";$/\1/p' "$ROOT/crates/grants/src/annotations.rs" | grep -vx prewarm | sort)
   check "the schema knows the annotations that the shim does" same "$(jq -r '.definitions.annotation.enum[]' "$chart/values.schema.json" | sort)" "$known"
   check "and so does the policy" same \
     "$(rendered --show-only templates/policy.yaml | awk '/- name: known/ { inside = 1; next } /- name:/ { inside = 0 } inside' | grep -o "'[a-z-]*'" | tr -d "'" | sort)" "$known"
   check "the schema knows all keys of the node's config that the docs have" same \
-    "$(jq -r '.properties.config.properties | to_entries[] | if .value.properties then .key + "." + (.value.properties | keys[]) else .key end' "$chart/values.schema.json" | sort)" \
+    "$(jq -r '.properties.config.properties | to_entries[] | (.value.properties // .value.items.properties) as $inner | if $inner then .key + "." + ($inner | keys[]) else .key end' "$chart/values.schema.json" | sort)" \
     "$(awk '/^## The node.s config/ { inside = 1 } inside && /^```/ { code = !code; next } inside && code' "$ROOT/docs/grants.md" | keys_of_toml)"
   check "every value is in the schema, and every value of the schema has a default" same \
     "$(helm install run-wasm "$chart" --dry-run=client --output json 2>/dev/null | jq --sort-keys --compact-output '.chart.values | del(.config) | map_values(keys)')" \
@@ -87,7 +88,7 @@ chart_is_accepted() {
   served --values "$scripts/test/chart/values/full.yaml" >"$work/served.json"
   check "it takes every value at once" test -s "$work/served.json"
   check "the node's config is what the values say" same "$(of ConfigMap run-wasm '.data["config.toml"]')" "$(cat "$scripts/test/chart/values/full.toml")"
-  check "with all of its keys" same "$(keys_of_toml <"$scripts/test/chart/values/full.toml" | wc -l)" "$(jq '[.properties.config.properties[] | .properties // {"": 1} | length] | add' "$chart/values.schema.json")"
+  check "with all of its keys" same "$(keys_of_toml <"$scripts/test/chart/values/full.toml" | wc -l)" "$(jq '[.properties.config.properties[] | .properties // .items.properties // {"": 1} | length] | add' "$chart/values.schema.json")"
   check "a tainted node's pods tolerate it by their class" same "$(of RuntimeClass run-wasm '.scheduling.tolerations[].key')" wasm
   check "with metrics, the installer's pod has the node's address" same "$(of DaemonSet run-wasm '.spec.template.spec | [.hostNetwork, .containers[0].ports[0].hostPort]')" '[true,9500]'
   check "where containerd's config is elsewhere, the installer may write there" same "$(writable)" \

@@ -54,8 +54,8 @@ pub struct Referrer {
 
 #[derive(Deserialize)]
 struct List {
-    #[serde(default)]
-    manifests: Vec<serde_json::Value>,
+    /// Registries written in Go say `null` of an empty list.
+    manifests: Option<Vec<serde_json::Value>>,
 }
 
 impl Client {
@@ -230,11 +230,9 @@ fn listed(bytes: &[u8], repository: &Repository, what: &str) -> Result<Vec<Refer
     };
     let list: List =
         serde_json::from_slice(bytes).map_err(|error| hostile(format!("its list is no index: {error}")))?;
-    if list.manifests.len() > MAX_ENTRIES {
-        return Err(hostile(format!(
-            "its list has {} entries; the limit is {MAX_ENTRIES}",
-            list.manifests.len()
-        )));
+    let manifests = list.manifests.unwrap_or_default();
+    if manifests.len() > MAX_ENTRIES {
+        return Err(hostile(format!("its list has {} entries; the limit is {MAX_ENTRIES}", manifests.len())));
     }
-    Ok(list.manifests.into_iter().filter_map(|entry| serde_json::from_value(entry).ok()).collect())
+    Ok(manifests.into_iter().filter_map(|entry| serde_json::from_value(entry).ok()).collect())
 }

@@ -110,7 +110,7 @@ fn async_calls_streams_and_futures_cross_components() {
         (import "a:b/c@0.1.0" (instance $t (export "f" (func async (result u32)))))
         (core module $m (memory (export "m") 1))
         (core instance $c (instantiate $m))
-        (core func (canon lower (func $t "f") async (memory $c "m")))
+        (core func (canon lower (func $t "f") async (memory (core memory $c "m"))))
         (instance $i) (export "wasi:cli/run@0.2.0" (instance $i)))"#);
     assert_eq!(instances(&composed(&[("app", app), ("dep", dep)]).bytes), 2);
     for ty in ["(result (stream u8))", "(result (future string))", "async (result (stream))"] {
