@@ -1,6 +1,6 @@
 //! One node at a time: a Lease of `coordination.k8s.io` that the agent which changes its node holds, and renews as long as it does.
 
-use std::convert::Infallible;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -97,9 +97,12 @@ pub struct Lease {
 impl Lease {
     /// Does the work, keeps the Lease meanwhile, and lets the next agent afterwards.
     pub async fn during<T>(mut self, work: impl Future<Output = T>) -> T {
-        let done = tokio::select! {
-            done = work => done,
-            never = self.renew() => match never {},
+        let mut work = pin!(work);
+        let done = loop {
+            tokio::select! {
+                done = &mut work => break done,
+                () = self.renew_later() => {}
+            }
         };
         if let Err(error) = self.release().await {
             say!("warning: cannot let go of the Lease {NAME}, which runs out: {error:#}");
@@ -107,16 +110,15 @@ impl Lease {
         done
     }
 
-    async fn renew(&mut self) -> Infallible {
-        loop {
-            tokio::time::sleep(RENEW).await;
-            if let Some(spec) = &mut self.object.spec {
-                spec.renew_time = Some(MicroTime(Timestamp::now()));
-            }
-            match self.api.replace(NAME, &PostParams::default(), &self.object).await {
-                Ok(object) => self.object = object,
-                Err(error) => say!("warning: cannot renew the Lease {NAME}: {error}"),
-            }
+    /// A holder that cannot renew it goes on: what it has begun it has to end.
+    async fn renew_later(&mut self) {
+        tokio::time::sleep(RENEW).await;
+        if let Some(spec) = &mut self.object.spec {
+            spec.renew_time = Some(MicroTime(Timestamp::now()));
+        }
+        match self.api.replace(NAME, &PostParams::default(), &self.object).await {
+            Ok(object) => self.object = object,
+            Err(error) => say!("warning: cannot renew the Lease {NAME}: {error}"),
         }
     }
 
