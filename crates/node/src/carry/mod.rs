@@ -138,3 +138,20 @@ fn leave_theirs(path: &Path, at: &Path, current: &State) -> Result<()> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_had_containerd_know_it_has_to_know_afterwards() {
+        let named = |handlers: &[(&str, bool)]| -> BTreeMap<String, bool> {
+            handlers.iter().map(|(handler, is)| ((*handler).to_owned(), *is)).collect()
+        };
+        let plan = Plan { handlers: named(&[("run", false), ("run-shared", false)]), ..Plan::default() };
+        let handlers = ["kata", "run", "runc"].map(str::to_owned).to_vec();
+        let journal = Journal { phase: Phase::Preparing, plan, handlers };
+        let all = [("kata", true), ("run", false), ("run-shared", false), ("runc", true)];
+        assert_eq!(wanted(&journal), named(&all));
+    }
+}
