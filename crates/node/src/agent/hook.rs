@@ -10,7 +10,6 @@ use kube::{Api, Client, Config};
 use serde_json::{Map, Value, json};
 
 use super::cluster::LABEL;
-
 use crate::say;
 
 /// How often the rollout is looked at.
