@@ -3,7 +3,8 @@
 #   up      make the image and the cluster, install the chart, run a Wasm pod, look at its log
 #   down    delete the cluster
 # Environment:
-#   IMAGE   an image of the installer that Docker has, in place of one that is compiled here
+#   IMAGE       an image of the installer that Docker has, in place of one that is compiled here
+#   K3S_IMAGE   the nodes' image
 # A node of k3d is a container whose process 1 is k3s: what restarts containerd there ends all of its pods, the installer with them. So its
 # nodes are born with run-wasm, and the chart leaves them alone (installer.enabled=false).
 set -euo pipefail
@@ -16,7 +17,8 @@ up() {
   try_image
   if ! k3d cluster get "$TRY_NAME" >/dev/null 2>&1; then
     node_files
-    k3d cluster create "$TRY_NAME" --wait --timeout 180s --volume "$folder/programs:/opt/run-wasm/current@all" \
+    # By its own default, a k3d that `go install` has built makes nodes of k3s 1.21.
+    k3d cluster create "$TRY_NAME" --image "${K3S_IMAGE:-rancher/k3s:v1.33.4-k3s1}" --wait --timeout 180s --volume "$folder/programs:/opt/run-wasm/current@all" \
       --volume "$folder/config-v3.toml.tmpl:/var/lib/rancher/k3s/agent/etc/containerd/config-v3.toml.tmpl@all"
   fi
   k3d image import --cluster "$TRY_NAME" "$TRY_IMAGE"

@@ -23,7 +23,7 @@
 
 {{/* Which node it is about, and which containerd, for every command of the installer: a list in JSON. */}}
 {{- define "run-wasm.host" -}}
-{{- $args := list "--host-root" "/host" "--distro" .Values.nodes.distro -}}
+{{- $args := list "--host-root" "/host" "--distro" .Values.nodes.distro "--restart-timeout" (.Values.installer.restartTimeout | int | toString) -}}
 {{- range $option, $value := dict
   "--containerd-config" .Values.nodes.containerd.config
   "--containerd-socket" .Values.nodes.containerd.socket

@@ -45,8 +45,8 @@ pub struct Host {
     /// What restarts containerd, for `sh -c`, on a node without systemd.
     #[arg(long, global = true, value_name = "COMMAND")]
     restart_command: Option<String>,
-    /// How long containerd may take to restart, in seconds.
-    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 60)]
+    /// How long containerd may take to restart, in seconds. A server of RKE2 takes minutes.
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 300)]
     restart_timeout: u64,
 }
 
@@ -62,10 +62,16 @@ enum Command {
     },
     /// Install or upgrade; a second time changes nothing.
     Install(Source),
-    /// Tell whether the node is as it was installed; exit code 1 when it is not.
+    /// Tell whether the node is as it was installed; exit code 1 when it is not. With --config or --binaries: and whether that is
+    /// what was installed.
     Verify {
+        #[command(flatten)]
+        source: Source,
+        /// Tell whether the agent has uninstalled instead.
+        #[arg(long, conflicts_with_all = ["config", "binaries", "repair"])]
+        gone: bool,
         /// Make it so, also after a run that was killed.
-        #[arg(long)]
+        #[arg(long, conflicts_with_all = ["config", "binaries"])]
         repair: bool,
         /// Tell by the exit code alone.
         #[arg(long)]
@@ -114,7 +120,18 @@ async fn run(host: Host, command: Command, out: &mut impl Write) -> Result<ExitC
         Command::Uninstall { force } => {
             writeln!(out, "{}", host.node()?.uninstall(force).await?.told("uninstalled"))?
         }
-        Command::Verify { repair, quiet } => return verify(&host.node()?, repair, quiet, out).await,
+        Command::Verify { source, gone, repair, quiet } => {
+            let node = host.node()?;
+            if repair {
+                let done = node.repair().await?;
+                if !quiet {
+                    writeln!(out, "{}", done.told("repaired"))?;
+                }
+            }
+            let source = source.is_given().then_some(&source);
+            let differences = if gone { node.remains()? } else { node.differences(source).await? };
+            return Ok(verdict(&differences, quiet));
+        }
         Command::Agent(args) => args.run(host.node()?).await?,
         Command::Hook(hook) => hook.run().await?,
         Command::Inside(_) => {}
@@ -122,21 +139,11 @@ async fn run(host: Host, command: Command, out: &mut impl Write) -> Result<ExitC
     Ok(ExitCode::SUCCESS)
 }
 
-async fn verify(node: &Node, repair: bool, quiet: bool, out: &mut impl Write) -> Result<ExitCode> {
-    if repair {
-        let done = node.repair().await?;
-        if !quiet {
-            writeln!(out, "{}", done.told("repaired"))?;
-        }
-    }
-    let differences = node.differences().await?;
-    if differences.is_empty() {
-        return Ok(ExitCode::SUCCESS);
-    }
+fn verdict(differences: &[String], quiet: bool) -> ExitCode {
     if !quiet {
         differences.iter().for_each(|difference| say!("{difference}"));
     }
-    Ok(ExitCode::FAILURE)
+    if differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 impl Host {

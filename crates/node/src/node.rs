@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use crate::carry::journal::Journal;
 use crate::carry::{self, binaries, files, lock};
 use crate::checks;
 use crate::containerd::{Containerd, Task};
@@ -26,6 +27,11 @@ pub struct Source {
 }
 
 impl Source {
+    /// Whether it says anything.
+    pub fn is_given(&self) -> bool {
+        self.config.is_some() || self.binaries.is_some()
+    }
+
     fn folder(&self) -> Result<PathBuf> {
         match &self.binaries {
             Some(folder) => Ok(folder.clone()),
@@ -36,7 +42,7 @@ impl Source {
         }
     }
 
-    fn wanted(&self) -> Result<Wanted> {
+    pub fn wanted(&self) -> Result<Wanted> {
         let config = match &self.config {
             None => None,
             Some(path) => {
@@ -143,10 +149,12 @@ impl Node {
                 binaries::collect(self.root(), Some(&wanted.release));
                 Ok(done(plan))
             }
-            Err(error) => {
+            // Whoever puts the node back needs the programs.
+            Err(error) if Journal::read(self.root()).is_ok_and(|journal| journal.is_none()) => {
                 binaries::collect(self.root(), found.record.as_ref().map(|record| &record.release));
                 Err(error)
             }
+            Err(error) => Err(error),
         }
     }
 
@@ -187,7 +195,7 @@ impl Node {
         Ok(())
     }
 
-    /// Says for `verify` that the node is to be clean. It lies where a reboot forgets it.
+    /// Says for `verify --gone` that the agent has uninstalled. It lies where a reboot forgets it.
     pub fn mark_gone(&self) -> Result<()> {
         let path = self.root().at(GONE);
         fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))

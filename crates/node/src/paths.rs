@@ -21,9 +21,10 @@ pub const GONE: &str = "/run/run-wasm/uninstalled";
 /// Compiled code and whatever else may be lost.
 pub const CACHE: &str = "/var/lib/run-wasm";
 
-/// The shim's program, and the one for people.
-pub const BINARIES: [&str; 2] = [SHIM, "run-wasm"];
+/// The shim's program, the one for people, and this one, for a node whose agent does not come back.
+pub const BINARIES: [&str; 3] = [SHIM, "run-wasm", INSTALLER];
 pub const SHIM: &str = "containerd-shim-run-v2";
+pub const INSTALLER: &str = "run-wasm-node";
 
 /// Where the node's `/` is: `/`, or where a pod has it mounted.
 #[derive(Debug, Clone)]

@@ -5,34 +5,31 @@ use anyhow::Result;
 use crate::carry::binaries;
 use crate::carry::journal::Journal;
 use crate::checks;
-use crate::look::look;
+use crate::look::{self, look};
 use crate::model::{State, Wanted};
-use crate::node::Node;
+use crate::node::{Node, Source};
 use crate::paths::NODE_CONFIG;
 use crate::plan;
 
+const UNFINISHED: &str = "an earlier run did not end: `run-wasm-node verify --repair` puts the node back";
+
 impl Node {
-    /// What differs from what was installed, a sentence each. None: the node is as it should be.
+    /// What differs from what was installed, and from what `source` would install, a sentence each. None: the node is as it
+    /// should be.
     ///
     /// # Errors
-    /// The node cannot be looked at.
-    pub async fn differences(&self) -> Result<Vec<String>> {
+    /// The node cannot be looked at, or the source is none.
+    pub async fn differences(&self, source: Option<&Source>) -> Result<Vec<String>> {
         let root = &self.containerd.root;
-        let mut told = Vec::new();
         if Journal::read(root)?.is_some() {
-            told.push(
-                "an earlier run did not end: `run-wasm-node verify --repair` puts the node back".to_owned(),
-            );
-            return Ok(told);
+            return Ok(vec![UNFINISHED.to_owned()]);
         }
+        let mut told = Vec::new();
         let found = match look(&self.containerd, false).await {
             Ok(found) => found,
             Err(error) => return Ok(vec![format!("{error:#}")]),
         };
         let Some(record) = found.record.clone() else {
-            if self.is_marked_gone() {
-                return Ok(told);
-            }
             return Ok(vec!["run-wasm is not installed on this node".to_owned()]);
         };
         let wanted = Wanted { release: record.release, config: record.config };
@@ -64,6 +61,30 @@ impl Node {
                     );
                 }
             }
+        }
+        if let (Some(source), true) = (source, told.is_empty())
+            && !plan::install(&found, &source.wanted()?)?.is_empty()
+        {
+            told.push("another release or config was installed: the new one is still to come".to_owned());
+        }
+        Ok(told)
+    }
+
+    /// What keeps the node from being one whose agent has uninstalled, a sentence each. containerd may be down.
+    ///
+    /// # Errors
+    /// The node cannot be looked at.
+    pub fn remains(&self) -> Result<Vec<String>> {
+        let root = &self.containerd.root;
+        let mut told = Vec::new();
+        if Journal::read(root)?.is_some() {
+            told.push(UNFINISHED.to_owned());
+        }
+        if look::record(root)?.is_some() {
+            told.push("run-wasm is installed on this node".to_owned());
+        }
+        if !self.is_marked_gone() {
+            told.push("the agent has not uninstalled yet".to_owned());
         }
         Ok(told)
     }

@@ -157,6 +157,74 @@ fn containerd_2_3_with_a_config_of_version_4() {
     golden("plain-2.3-v4", node(Distro::Plain, "2.3.4", &[(CONFIG, config)]));
 }
 
+#[test]
+fn containerd_1_7_keeps_its_own_runtime_as_long_as_ours_are_there() {
+    let bare = "version = 2\n\n[debug]\n  level = \"info\"\n";
+    let found = node(Distro::Plain, "1.7.24", &[(CONFIG, bare)]);
+    let installed = carried_out(found.clone(), &install(&found));
+    let text = installed.state(CONFIG).text().unwrap();
+    assert!(
+        text.contains(".containerd.runtimes.runc]\nruntime_type = \"io.containerd.runc.v2\"\n"),
+        "{text}"
+    );
+    assert!(install(&installed).is_empty());
+
+    // Also where somebody has edited the file since, and what was there before is not known by the record alone.
+    let later = "\n[metrics]\n  address = \"127.0.0.1:1338\" # later\n";
+    let mut edited = installed.clone();
+    edited.files.insert(CONFIG.into(), State::File(format!("{text}{later}")));
+    let gone = carried_out(edited.clone(), &plan::uninstall(&edited, false));
+    assert_eq!(gone.state(CONFIG).text().unwrap(), format!("{bare}{later}"));
+
+    // What somebody has made their own stays.
+    let theirs = text.replace(
+        "runtime_type = \"io.containerd.runc.v2\"\n",
+        "runtime_type = \"io.containerd.runc.v2\"\nsnapshotter = \"zfs\"\n",
+    );
+    assert_ne!(theirs, text);
+    let mut edited = installed.clone();
+    edited.files.insert(CONFIG.into(), State::File(theirs));
+    let gone = carried_out(edited.clone(), &plan::uninstall(&edited, false));
+    let text = gone.state(CONFIG).text().unwrap();
+    assert!(text.contains("snapshotter = \"zfs\"") && !text.contains("runtimes.run]"), "{text}");
+}
+
+#[test]
+fn containerd_1_7_with_another_default_runtime_gets_no_runc() {
+    let table = "[plugins.\"io.containerd.grpc.v1.cri\".containerd]\n  default_runtime_name = \"crun\"\n";
+    let config = format!("version = 2\n{table}");
+    let found = node(Distro::Plain, "1.7.24", &[(CONFIG, &config)]);
+    let installed = carried_out(found.clone(), &install(&found));
+    assert!(!installed.state(CONFIG).text().unwrap().contains("runc"));
+}
+
+#[test]
+fn our_drop_in_is_made_anew_whatever_has_become_of_it() {
+    let path = "/etc/containerd/conf.d/run-wasm.toml";
+    let config = "version = 3\nimports = ['/etc/containerd/conf.d/*.toml']\n";
+    let found = node(Distro::Plain, "2.2.7", &[(CONFIG, config)]);
+    let whole = carried_out(found.clone(), &install(&found)).state(path).clone();
+    for broken in [
+        "version = 3\n[plugins\n",
+        "version = 3\n[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.run]\nruntime_type = 'io.containerd.other.v1'\n",
+    ] {
+        let found = node(Distro::Plain, "2.2.7", &[(CONFIG, config), (path, broken)]);
+        assert_eq!(*carried_out(found.clone(), &install(&found)).state(path), whole, "{broken}");
+    }
+}
+
+#[test]
+fn an_import_of_our_drop_in_goes_in_both_spellings() {
+    for name in ["run-wasm.toml", "*run-wasm.toml"] {
+        let config = format!("version = 3\nimports = [\"/etc/containerd/conf.d/{name}\"]\n");
+        let found = node(Distro::Plain, "2.1.9", &[(CONFIG, &config)]);
+        let installed = carried_out(found.clone(), &install(&found));
+        assert_eq!(installed.state(CONFIG), found.state(CONFIG), "it reaches the file already");
+        let gone = carried_out(installed.clone(), &plan::uninstall(&installed, false));
+        assert_eq!(gone.state(CONFIG), &State::File("version = 3\n".into()));
+    }
+}
+
 const KIND: &str = r#"version = 3
 
 [proxy_plugins."fuse-overlayfs"]

@@ -62,6 +62,12 @@ chart_is_consistent() {
 # classes: names, handlers and overheads of the RuntimeClasses in a list.
 classes() { jq --sort-keys --compact-output '.items[] | select(.kind == "RuntimeClass") | [.metadata.name, .handler, .overhead]' "$1" | sort; }
 
+# probe NAME: what it runs.
+probe() { of DaemonSet run-wasm ".spec.template.spec.containers[0].$1.exec.command"; }
+
+# installs: what the probe of an agent has to run.
+installs() { of DaemonSet run-wasm '.spec.template.spec.containers[0].args | ["run-wasm-node", "verify", "--quiet"] + .[1:5] + .[(index("--host-root")):]'; }
+
 # writable: where the installer may write.
 writable() { of DaemonSet run-wasm '[.spec.template.spec.containers[0].volumeMounts[] | select(.readOnly != true) | .mountPath] | sort'; }
 
@@ -78,9 +84,14 @@ chart_is_accepted() {
   check "they are for nodes with the ready label" same "$(of RuntimeClass run-wasm-shared .scheduling.nodeSelector)" '{"node.run.wasm/ready":"true"}'
   check "the installer writes to four folders of the node" same "$(writable)" \
     '["/host/etc/containerd","/host/etc/run-wasm","/host/opt/run-wasm","/host/var/lib/run-wasm"]'
-  check "it has one capability, and no way to more" same \
+  check "it has two capabilities, and no way to more" same \
     "$(of DaemonSet run-wasm '.spec.template.spec.containers[0].securityContext | [.privileged, .allowPrivilegeEscalation, .readOnlyRootFilesystem, .capabilities, .seccompProfile.type]')" \
-    '[false,false,true,{"add":["SYS_CHROOT"],"drop":["ALL"]},"RuntimeDefault"]'
+    '[false,false,true,{"add":["CHOWN","SYS_CHROOT"],"drop":["ALL"]},"RuntimeDefault"]'
+  check "its probes know what it is to install" same "$(probe startupProbe)" "$(installs)"
+  check "at its start and later" same "$(probe readinessProbe)" "$(installs)"
+  check "its config changes with the pod alone" same "$(of DaemonSet run-wasm '.spec.template.spec.containers[0].volumeMounts[] | select(.name == "config") | [.mountPath, .subPath]')" \
+    '["/config/config.toml","config.toml"]'
+  check "a step that was begun has time to end" same "$(of DaemonSet run-wasm .spec.template.spec.terminationGracePeriodSeconds)" 600
   check "it shares no namespace with the node" same "$(of DaemonSet run-wasm '.spec.template.spec | [.hostPID, .hostIPC, .hostNetwork]')" '[null,null,null]'
   check "it may read and label nodes, and nothing else of the cluster" same "$(of ClusterRole run-wasm '.rules')" '[{"apiGroups":[""],"resources":["nodes"],"verbs":["get","patch"]}]'
   check "one node at a time" same "$(of DaemonSet run-wasm .spec.updateStrategy.rollingUpdate.maxUnavailable)" 1
@@ -93,6 +104,13 @@ chart_is_accepted() {
   check "with metrics, the installer's pod has the node's address" same "$(of DaemonSet run-wasm '.spec.template.spec | [.hostNetwork, .containers[0].ports[0].hostPort]')" '[true,9500]'
   check "where containerd's config is elsewhere, the installer may write there" same "$(writable)" \
     '["/host/etc/k0s","/host/etc/other","/host/etc/run-wasm","/host/opt/run-wasm","/host/var/lib/run-wasm"]'
+  check "containerd has the time to restart that the values say" contains "$(probe readinessProbe)" '"--restart-timeout","900"'
+  check "and the way back, too" same "$(of DaemonSet run-wasm .spec.template.spec.terminationGracePeriodSeconds)" 1800
+  check "the nodes have the time to be cleaned that the values say, and their Job a little more" same \
+    "$(rendered --values "$scripts/test/chart/values/full.yaml" --show-only templates/uninstall.yaml | grep -o 'activeDeadlineSeconds: .*\|--timeout, .*]')" \
+    "$(printf 'activeDeadlineSeconds: 3900\n--timeout, 3600s]')"
+  check "the Job runs where no node has the labels any more" same \
+    "$(rendered --values "$scripts/test/chart/values/full.yaml" --show-only templates/uninstall.yaml | grep -A1 nodeSelector: | tail -1)" "        kubernetes.io/os: linux"
   check "a digest names the image" same "$(of DaemonSet run-wasm '.spec.template.spec.containers[0].image')" \
     registry.example/team/run-wasm@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
   check "the service monitor asks the service" same "$(of ServiceMonitor run-wasm '.spec.selector.matchLabels["app.kubernetes.io/component"]')" metrics

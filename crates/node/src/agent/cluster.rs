@@ -8,7 +8,7 @@ use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client, Config};
 use serde_json::json;
 
-use super::lease::Lease;
+use super::lease::{Lease, Leases};
 use crate::say;
 
 /// The label by which RuntimeClasses choose nodes.
@@ -17,19 +17,20 @@ pub const LABEL: &str = "node.run.wasm/ready";
 /// Events about nodes, which are in no namespace, are in this one.
 const EVENTS: &str = "default";
 
-#[derive(Clone)]
 pub struct Cluster {
     client: Client,
     node: String,
-    namespace: String,
+    leases: Leases,
 }
 
 impl Cluster {
-    pub fn connect(node: &str, namespace: &str) -> Result<Cluster> {
+    /// `identity` is who takes the Lease.
+    pub fn connect(node: &str, namespace: &str, identity: &str) -> Result<Cluster> {
         let config = Config::incluster()
             .context("this is no pod of a cluster with a service account: use `install`")?;
         let client = Client::try_from(config).context("cannot talk to the cluster's API server")?;
-        Ok(Cluster { client, node: node.to_owned(), namespace: namespace.to_owned() })
+        let leases = Leases::new(Api::namespaced(client.clone(), namespace), identity);
+        Ok(Cluster { client, node: node.to_owned(), leases })
     }
 
     /// Has the label, or has it not. A kubelet that registers its node anew drops it, so it is looked at each time.
@@ -46,9 +47,9 @@ impl Cluster {
         Ok(())
     }
 
-    /// The right to change a node. `None`: another node has it.
-    pub async fn lease(&self) -> Result<Option<Lease>> {
-        Lease::acquire(Api::namespaced(self.client.clone(), &self.namespace), &self.node).await
+    /// The right to change a node. `None`: another agent has it.
+    pub async fn lease(&mut self) -> Result<Option<Lease>> {
+        self.leases.acquire().await
     }
 
     /// Tells what happened to the node. An event that cannot be told is in the log alone.

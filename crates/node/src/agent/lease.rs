@@ -1,37 +1,50 @@
-//! One node at a time: a Lease of `coordination.k8s.io` that the node which is being changed holds.
+//! One node at a time: a Lease of `coordination.k8s.io` that the agent which changes its node holds, and renews as long as it does.
+
+use std::pin::pin;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use k8s_openapi::api::coordination::v1::{Lease as Object, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::api::PostParams;
 
 use crate::say;
 
 const NAME: &str = "run-wasm-node";
-/// After which a holder counts as dead, in seconds: longer than an installation with its way back.
+/// After which a holder that does not renew counts as dead, in seconds.
 const DURATION: i32 = 300;
+/// How often the holder renews it.
+const RENEW: Duration = Duration::from_secs(60);
 
-pub struct Lease {
-    leases: Api<Object>,
-    object: Object,
+/// The Lease as one agent sees it.
+pub struct Leases {
+    api: Api<Object>,
+    /// The agent's pod: its successor on the same node is somebody else.
+    identity: String,
+    seen: Seen,
 }
 
-impl Lease {
-    /// Takes the Lease. `None`: another node holds it, or was faster.
-    pub async fn acquire(leases: Api<Object>, node: &str) -> Result<Option<Lease>> {
+impl Leases {
+    pub fn new(api: Api<Object>, identity: &str) -> Leases {
+        Leases { api, identity: identity.to_owned(), seen: Seen::default() }
+    }
+
+    /// Takes the Lease. `None`: another agent holds it, or was faster.
+    pub async fn acquire(&mut self) -> Result<Option<Lease>> {
         let context = "cannot take the Lease run-wasm-node";
-        let found = leases.get_opt(NAME).await.context(context)?;
-        let now = Timestamp::now();
-        if let Some(holder) = found.as_ref().and_then(|object| holder(object, now))
-            && holder != node
+        let found = self.api.get_opt(NAME).await.context(context)?;
+        if let Some(object) = &found
+            && let Some(holder) = holder(object).filter(|holder| *holder != self.identity)
+            && self.seen.is_alive(object, Instant::now())
         {
-            say!("{holder} is being changed: waiting");
+            say!("{holder} changes its node: waiting");
             return Ok(None);
         }
+        let now = Timestamp::now();
         let spec = LeaseSpec {
-            holder_identity: Some(node.to_owned()),
+            holder_identity: Some(self.identity.clone()),
             lease_duration_seconds: Some(DURATION),
             acquire_time: Some(MicroTime(now)),
             renew_time: Some(MicroTime(now)),
@@ -41,60 +54,129 @@ impl Lease {
             None => {
                 let metadata = ObjectMeta { name: Some(NAME.into()), ..ObjectMeta::default() };
                 let object = Object { metadata, spec: Some(spec) };
-                leases.create(&PostParams::default(), &object).await
+                self.api.create(&PostParams::default(), &object).await
             }
             // The version that was read goes with it: of two that take it, one is refused.
             Some(object) => {
-                leases.replace(NAME, &PostParams::default(), &Object { spec: Some(spec), ..object }).await
+                self.api.replace(NAME, &PostParams::default(), &Object { spec: Some(spec), ..object }).await
             }
         };
         match taken {
-            Ok(object) => Ok(Some(Lease { leases, object })),
+            Ok(object) => Ok(Some(Lease { api: self.api.clone(), identity: self.identity.clone(), object })),
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(None),
             Err(error) => Err(error).context(context),
         }
     }
+}
 
-    /// Lets the next node. One that cannot be let go runs out.
-    pub async fn release(mut self) {
-        if let Some(spec) = &mut self.object.spec {
-            spec.holder_identity = None;
-        }
-        if let Err(error) = self.leases.replace(NAME, &PostParams::default(), &self.object).await {
-            say!("warning: cannot let go of the Lease {NAME}: {error}");
+/// The version of the Lease that was seen last, and since when. The clocks of two nodes may differ: a holder is dead when this
+/// agent has seen nothing of it for the Lease's time.
+#[derive(Debug, Default)]
+struct Seen(Option<(String, Instant)>);
+
+impl Seen {
+    fn is_alive(&mut self, object: &Object, now: Instant) -> bool {
+        let version = object.metadata.resource_version.as_deref().unwrap_or_default();
+        match &self.0 {
+            Some((seen, since)) if seen == version => now.duration_since(*since) < lasts(object),
+            _ => {
+                self.0 = Some((version.to_owned(), now));
+                true
+            }
         }
     }
 }
 
-/// Who holds it now, if anybody.
-fn holder(object: &Object, now: Timestamp) -> Option<String> {
-    let spec = object.spec.as_ref()?;
-    let holder = spec.holder_identity.clone().filter(|holder| !holder.is_empty())?;
-    let lasts = SignedDuration::from_secs(spec.lease_duration_seconds.unwrap_or(DURATION).into());
-    let renewed = spec.renew_time.as_ref()?.0;
-    (now.duration_since(renewed) < lasts).then_some(holder)
+/// Held until it is released, or runs out.
+pub struct Lease {
+    api: Api<Object>,
+    identity: String,
+    object: Object,
+}
+
+impl Lease {
+    /// Does the work, keeps the Lease meanwhile, and lets the next agent afterwards.
+    pub async fn during<T>(mut self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        let done = loop {
+            tokio::select! {
+                done = &mut work => break done,
+                () = self.renew_later() => {}
+            }
+        };
+        if let Err(error) = self.release().await {
+            say!("warning: cannot let go of the Lease {NAME}, which runs out: {error:#}");
+        }
+        done
+    }
+
+    /// A holder that cannot renew it goes on: what it has begun it has to end.
+    async fn renew_later(&mut self) {
+        tokio::time::sleep(RENEW).await;
+        if let Some(spec) = &mut self.object.spec {
+            spec.renew_time = Some(MicroTime(Timestamp::now()));
+        }
+        match self.api.replace(NAME, &PostParams::default(), &self.object).await {
+            Ok(object) => self.object = object,
+            Err(error) => say!("warning: cannot renew the Lease {NAME}: {error}"),
+        }
+    }
+
+    /// What is there is read anew: the end of the work may have cut a renewal short.
+    async fn release(self) -> Result<()> {
+        let Some(mut object) = self.api.get_opt(NAME).await? else { return Ok(()) };
+        if holder(&object).as_deref() == Some(self.identity.as_str()) {
+            if let Some(spec) = &mut object.spec {
+                spec.holder_identity = None;
+            }
+            self.api.replace(NAME, &PostParams::default(), &object).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Whom it names.
+fn holder(object: &Object) -> Option<String> {
+    object.spec.as_ref()?.holder_identity.clone().filter(|holder| !holder.is_empty())
+}
+
+fn lasts(object: &Object) -> Duration {
+    let seconds = object.spec.as_ref().and_then(|spec| spec.lease_duration_seconds).unwrap_or(DURATION);
+    Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn held(holder: &str, seconds_ago: i64) -> Object {
-        let renewed = Timestamp::now() - SignedDuration::from_secs(seconds_ago);
+    fn held(holder: &str, version: &str) -> Object {
         let spec = LeaseSpec {
             holder_identity: Some(holder.into()),
             lease_duration_seconds: Some(DURATION),
-            renew_time: Some(MicroTime(renewed)),
+            // A clock that is years behind.
+            renew_time: Some(MicroTime(Timestamp::UNIX_EPOCH)),
             ..LeaseSpec::default()
         };
-        Object { metadata: ObjectMeta::default(), spec: Some(spec) }
+        let metadata = ObjectMeta { resource_version: Some(version.into()), ..ObjectMeta::default() };
+        Object { metadata, spec: Some(spec) }
     }
 
     #[test]
-    fn a_lease_is_held_until_it_runs_out() {
-        let holder_of = |object: Object| holder(&object, Timestamp::now());
-        assert_eq!(holder_of(held("a", 10)).as_deref(), Some("a"));
-        assert_eq!(holder_of(held("a", 1000)), None);
-        assert_eq!(holder_of(held("", 10)), None);
+    fn a_holder_is_dead_when_it_was_not_seen_to_renew() {
+        let mut seen = Seen::default();
+        let begin = Instant::now();
+        let after = |seconds| begin + Duration::from_secs(seconds);
+        assert!(seen.is_alive(&held("a", "1"), begin), "its clock does not count");
+        assert!(seen.is_alive(&held("a", "1"), after(299)));
+        assert!(seen.is_alive(&held("a", "2"), after(301)), "it has renewed");
+        assert!(seen.is_alive(&held("a", "2"), after(600)));
+        assert!(!seen.is_alive(&held("a", "2"), after(602)));
+        assert!(seen.is_alive(&held("b", "3"), after(603)), "the next one has taken it");
+    }
+
+    #[test]
+    fn a_lease_that_was_let_go_has_no_holder() {
+        assert_eq!(holder(&held("", "1")), None);
+        assert_eq!(holder(&held("a", "1")).as_deref(), Some("a"));
     }
 }

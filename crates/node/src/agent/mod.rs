@@ -35,6 +35,9 @@ pub struct Args {
     /// The name of this node in the cluster.
     #[arg(long, env = "NODE_NAME", value_name = "NAME")]
     node_name: String,
+    /// The pod that this runs in, which is who holds the Lease; without it, the node is.
+    #[arg(long, env = "POD_NAME", value_name = "NAME")]
+    pod_name: Option<String>,
     /// The namespace of the Lease by which one node at a time is changed.
     #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE")]
     namespace: String,
@@ -44,15 +47,16 @@ impl Args {
     /// Runs until SIGTERM.
     pub async fn run(self, node: Node) -> Result<()> {
         let mut terminated = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-        let cluster = Cluster::connect(&self.node_name, &self.namespace)?;
+        let identity = self.pod_name.as_ref().unwrap_or(&self.node_name);
+        let mut cluster = Cluster::connect(&self.node_name, &self.namespace, identity)?;
         // Ends with the agent.
         let mut prewarming = JoinSet::new();
         let mut pause = ROUND;
         loop {
             let round = if self.uninstall {
-                gone(&node, &cluster).await
+                gone(&node, &mut cluster).await
             } else {
-                there(&node, &cluster, &self.source).await
+                there(&node, &mut cluster, &self.source).await
             };
             pause = match round {
                 Ok(()) => {
@@ -84,8 +88,8 @@ fn prewarm(node: &Node, modes: &str) -> impl Future<Output = Infallible> + Send 
 }
 
 /// One round of an agent that installs.
-async fn there(node: &Node, cluster: &Cluster, source: &Source) -> Result<()> {
-    let differences = node.differences().await?;
+async fn there(node: &Node, cluster: &mut Cluster, source: &Source) -> Result<()> {
+    let differences = node.differences(None).await?;
     if !differences.is_empty() {
         // No pod shall come to a node that is not ready for it.
         cluster.label(false).await?;
@@ -93,9 +97,7 @@ async fn there(node: &Node, cluster: &Cluster, source: &Source) -> Result<()> {
     }
     if !differences.is_empty() || !node.plan(source).await?.is_empty() {
         let Some(lease) = cluster.lease().await? else { return Ok(()) };
-        let installed = node.install(source).await;
-        lease.release().await;
-        let told = installed?.told("run-wasm is installed");
+        let told = lease.during(node.install(source)).await?.told("run-wasm is installed");
         say!("{told}");
         cluster.event("Installed", &told).await;
     }
@@ -103,17 +105,15 @@ async fn there(node: &Node, cluster: &Cluster, source: &Source) -> Result<()> {
 }
 
 /// One round of an agent that uninstalls.
-async fn gone(node: &Node, cluster: &Cluster) -> Result<()> {
+async fn gone(node: &Node, cluster: &mut Cluster) -> Result<()> {
     cluster.label(false).await?;
-    if node.is_marked_gone() {
+    if node.remains()?.is_empty() {
         // What ran then may have ended, and its programs may go.
         return node.tidy().await;
     }
     let Some(lease) = cluster.lease().await? else { return Ok(()) };
     // Who deletes the chart has decided; what runs goes on.
-    let uninstalled = node.uninstall(true).await;
-    lease.release().await;
-    uninstalled?;
+    lease.during(node.uninstall(true)).await?;
     node.mark_gone()?;
     say!("uninstalled");
     cluster.event("Uninstalled", "run-wasm is uninstalled").await;

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::files;
 use crate::model::Release;
-use crate::paths::{BINARIES, HOME, Root, SHIM};
+use crate::paths::{BINARIES, HOME, INSTALLER, Root, SHIM};
 use crate::say;
 
 /// What is left free of the disk, in bytes: the node has to live on.
@@ -21,7 +21,7 @@ const SPARE: u64 = 64 << 20;
 /// How the name of a folder ends that is being filled.
 const DRAFT: &str = ".new";
 
-/// Reads which release the folder `binaries` has. `run-wasm`, the program for people, may be missing.
+/// Reads which release the folder `binaries` has. Programs other than the shim may be missing.
 pub fn release(binaries: &Path) -> Result<Release> {
     let mut digests = BTreeMap::new();
     for program in BINARIES {
@@ -39,6 +39,14 @@ pub fn release(binaries: &Path) -> Result<Release> {
     let mark = hex(&whole.finalize());
     let name = format!("{}-{}", env!("CARGO_PKG_VERSION"), mark.get(..12).unwrap_or(&mark));
     Ok(Release { name, digests })
+}
+
+/// The installer that lies on the node, if one does: a path of the node's.
+pub fn installer(root: &Root) -> Option<PathBuf> {
+    let entries = fs::read_dir(root.at(HOME)).ok()?.flatten();
+    let releases = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    let mut programs = releases.map(|entry| Path::new(HOME).join(entry.file_name()).join(INSTALLER));
+    programs.find(|program| root.at(program).exists())
 }
 
 /// Whether the release is whole.
@@ -135,12 +143,14 @@ pub fn collect(root: &Root, keep: Option<&Release>) {
     }
 }
 
-/// Whether a process runs a program of the folder, as far as this process sees others. One that is not seen keeps the file that
-/// it runs, as all do on Linux; the name goes.
+/// Whether another process runs a program of the folder, as far as this process sees others. One that is not seen keeps the file
+/// that it runs, as all do on Linux; the name goes.
 fn is_in_use(root: &Root, folder: &Path) -> bool {
     let Ok(processes) = fs::read_dir(root.at("/proc")) else { return false };
+    let this = std::process::id().to_string();
     processes
         .flatten()
+        .filter(|process| process.file_name() != this.as_str())
         .any(|process| fs::read_link(process.path().join("exe")).is_ok_and(|exe| exe.starts_with(folder)))
 }
 

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::model::State;
+use crate::paths::{JOURNAL, RECORD};
+use crate::plan::DROP_IN;
 
 /// The largest config that is read, in bytes.
 const MAX_FILE: u64 = 4 << 20;
@@ -38,6 +40,10 @@ pub fn read(path: &Path) -> Result<State> {
     }
     match String::from_utf8(bytes) {
         Ok(text) => Ok(State::File(text)),
+        // Ours, and made anew whatever it has become.
+        Err(error) if path.file_name().is_some_and(|name| name == DROP_IN) => {
+            Ok(State::File(String::from_utf8_lossy(error.as_bytes()).into_owned()))
+        }
         Err(error) => {
             let at = error.utf8_error().valid_up_to();
             let line = error.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1;
@@ -153,13 +159,25 @@ pub fn sync_folder(path: &Path) -> io::Result<()> {
 
 /// Writes `at`, which becomes `path`: owner and mode are those of the file that it replaces.
 fn write_durably(path: &Path, at: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(at)?;
-    if let Ok(meta) = fs::metadata(path) {
-        fchown(&file, Some(meta.uid()), Some(meta.gid()))?;
+    let mode = if is_private(path) { 0o600 } else { 0o644 };
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(at)?;
+    if let Ok(meta) = fs::metadata(path)
+        && !is_private(path)
+    {
         file.set_permissions(fs::Permissions::from_mode(meta.mode() & 0o7777))?;
+        // To give a file away is a power of root's: it is used where it must be.
+        let ours = file.metadata()?;
+        if (ours.uid(), ours.gid()) != (meta.uid(), meta.gid()) {
+            fchown(&file, Some(meta.uid()), Some(meta.gid()))?;
+        }
     }
     file.write_all(bytes)?;
     file.sync_all()
+}
+
+/// Whether it holds whole configs of others, which may have secrets.
+fn is_private(path: &Path) -> bool {
+    [JOURNAL, RECORD].iter().any(|ours| path.ends_with(ours.trim_start_matches('/')))
 }
 
 // No pattern of containerd or k0s (`*.toml`) reaches these names.
@@ -175,4 +193,44 @@ fn beside(path: &Path, end: &str) -> PathBuf {
     let mut name: OsString = path.as_os_str().to_owned();
     name.push(end);
     name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_holds_whole_configs_is_for_root_alone() {
+        let root = tempfile::tempdir().unwrap();
+        for name in [JOURNAL, RECORD] {
+            let path = root.path().join(name.trim_start_matches('/'));
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            for _ in ["new", "made by an older release"] {
+                write(&path, b"{}").unwrap();
+                assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600, "{name}");
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_keeps_its_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        fs::write(&path, "version = 2\n").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        prepare(&path, &State::File("version = 3\n".into())).unwrap();
+        commit(&path, &State::File("version = 3\n".into())).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o640);
+    }
+
+    #[test]
+    fn only_our_own_drop_in_may_be_broken() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ours, theirs) = (folder.path().join(DROP_IN), folder.path().join("theirs.toml"));
+        fs::write(&ours, b"version = \xff\n").unwrap();
+        fs::write(&theirs, b"version = \xff\n").unwrap();
+        assert!(matches!(read(&ours), Ok(State::File(_))));
+        assert!(format!("{:#}", read(&theirs).unwrap_err()).contains("line 1, is not UTF-8"));
+    }
 }

@@ -44,9 +44,11 @@ impl Journal {
 
     /// Enters a phase.
     pub fn enter(&mut self, root: &Root, phase: Phase) -> Result<()> {
-        self.phase = phase;
-        let text = serde_json::to_string_pretty(self).context("the journal cannot be written down")?;
-        files::write(&root.at(JOURNAL), text.as_bytes())
+        let left = std::mem::replace(&mut self.phase, phase);
+        let text = serde_json::to_string_pretty(self).context("the journal cannot be written down");
+        let written = text.and_then(|text| files::write(&root.at(JOURNAL), text.as_bytes()));
+        // The way back goes by what was done, not by what could not be begun.
+        written.inspect_err(|_| self.phase = left)
     }
 
     /// The run has ended.
@@ -55,5 +57,23 @@ impl Journal {
         files::remove(&path)
             .and_then(|()| files::sync_folder(&path))
             .with_context(|| format!("cannot remove {JOURNAL}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_phase_that_cannot_be_written_down_is_not_entered() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::new(folder.path());
+        let mut journal = Journal { phase: Phase::Restarting, plan: Plan::default(), handlers: Vec::new() };
+        // There is no folder to write to.
+        journal.enter(&root, Phase::Done).unwrap_err();
+        assert_eq!(journal.phase, Phase::Restarting);
+        std::fs::create_dir_all(root.at(JOURNAL).parent().unwrap()).unwrap();
+        journal.enter(&root, Phase::Done).unwrap();
+        assert_eq!(journal.phase, Phase::Done);
     }
 }

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use self::journal::{Journal, Phase};
 use crate::containerd::Containerd;
 use crate::model::{Change, Plan, State};
-use crate::paths::{JOURNAL, Root};
+use crate::paths::{INSTALLER, JOURNAL, Root};
 use crate::plan::runtimes::HANDLERS;
 use crate::plan::without_ours;
 use crate::say;
@@ -26,10 +26,13 @@ pub async fn carry_out(root: &Root, plan: &Plan, handlers: &[String], containerd
     if plan.is_empty() {
         return Ok(());
     }
+    if plan.restart {
+        containerd.can_restart().await.context("nothing has changed on this node")?;
+    }
     let mut journal = Journal { phase: Phase::Preparing, plan: plan.clone(), handlers: handlers.to_vec() };
     let Err(error) = forwards(root, &mut journal, containerd).await else { return finish(root, plan) };
     let way_back = backwards(root, &journal, containerd).await;
-    way_back.with_context(|| format!("{error:#}; and the node could not be put back as it was"))?;
+    way_back.with_context(|| format!("{error:#}; and {}", by_hand(root)))?;
     Err(error.context("nothing has changed on this node"))
 }
 
@@ -50,7 +53,7 @@ async fn forwards(root: &Root, journal: &mut Journal, containerd: &Containerd) -
         containerd.validate(&plan.handlers).await?;
         journal.enter(root, Phase::Restarting)?;
         containerd.restart().await?;
-        containerd.probe(&plan.handlers).await?;
+        containerd.probe(&wanted(journal)).await?;
     }
     journal.enter(root, Phase::Done)
 }
@@ -69,9 +72,25 @@ pub async fn recover(root: &Root, containerd: &Containerd) -> Result<bool> {
         finish(root, &journal.plan)?;
     } else {
         say!("an earlier run did not end: putting the node back as it was");
-        backwards(root, &journal, containerd).await?;
+        backwards(root, &journal, containerd).await.with_context(|| by_hand(root))?;
     }
     Ok(true)
+}
+
+/// What containerd has to know afterwards: what is planned, and what others had it know before.
+fn wanted(journal: &Journal) -> BTreeMap<String, bool> {
+    let theirs = journal.handlers.iter().filter(|handler| !HANDLERS.contains(&handler.as_str()));
+    let theirs = theirs.map(|handler| (handler.clone(), true));
+    theirs.chain(journal.plan.handlers.clone()).collect()
+}
+
+/// What a person does about a node that is in neither state, where the agent may not come back.
+fn by_hand(root: &Root) -> String {
+    let program = binaries::installer(root);
+    let program = program.map_or_else(|| INSTALLER.to_owned(), |program| program.display().to_string());
+    format!(
+        "the node could not be put back as it was: `{program} verify --repair`, as root there, tries it again"
+    )
 }
 
 /// Puts back what was there, in the reverse order, and has containerd read it where it may have read something else.
@@ -97,7 +116,8 @@ async fn backwards(root: &Root, journal: &Journal, containerd: &Containerd) -> R
     if journal.plan.restart && restart {
         say!("restarting containerd with its old config");
         containerd.restart().await?;
-        containerd.probe(&old).await?;
+        // The old config may be another than the one that the old containerd had read: it may know other handlers.
+        containerd.probe(&BTreeMap::new()).await?;
     }
     Journal::close(root)
 }
@@ -116,5 +136,22 @@ fn leave_theirs(path: &Path, at: &Path, current: &State) -> Result<()> {
     match without_ours(path, current) {
         State::File(text) if *current != State::File(text.clone()) => files::write(at, text.as_bytes()),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_had_containerd_know_it_has_to_know_afterwards() {
+        let named = |handlers: &[(&str, bool)]| -> BTreeMap<String, bool> {
+            handlers.iter().map(|(handler, is)| ((*handler).to_owned(), *is)).collect()
+        };
+        let plan = Plan { handlers: named(&[("run", false), ("run-shared", false)]), ..Plan::default() };
+        let handlers = ["kata", "run", "runc"].map(str::to_owned).to_vec();
+        let journal = Journal { phase: Phase::Preparing, plan, handlers };
+        let all = [("kata", true), ("run", false), ("run-shared", false), ("runc", true)];
+        assert_eq!(wanted(&journal), named(&all));
     }
 }

@@ -88,6 +88,12 @@ impl Containerd {
         }
     }
 
+    /// Whether there is somebody who restarts it: asked before anything is changed for which it has to be.
+    pub async fn can_restart(&self) -> Result<()> {
+        let checked = tokio::time::timeout(CALL * 2, self.restart.check(&self.root, self.distro)).await;
+        checked.context("systemd does not answer, so nobody could restart containerd")?
+    }
+
     /// Has it read its config anew, and returns when whoever does that says that it is done.
     pub async fn restart(&self) -> Result<()> {
         let restarted = tokio::time::timeout(self.patience, self.restart.run(&self.root, self.distro)).await;

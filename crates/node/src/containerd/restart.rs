@@ -16,6 +16,14 @@ pub enum Restart {
 }
 
 impl Restart {
+    /// Whether it can be done, as far as that is known beforehand.
+    pub async fn check(&self, root: &Root, distro: Distro) -> Result<()> {
+        match self {
+            Restart::Systemd => systemd::check(root, distro.units()).await,
+            Restart::Command(_) => Ok(()),
+        }
+    }
+
     pub async fn run(&self, root: &Root, distro: Distro) -> Result<()> {
         match self {
             Restart::Systemd => systemd::restart(root, distro.units()).await,

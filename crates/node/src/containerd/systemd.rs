@@ -3,81 +3,155 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use zbus::connection::Builder as ConnectionBuilder;
 use zbus::proxy::{Builder, CacheProperties};
 use zbus::{Connection, OwnedObjectPath, Proxy};
 
 use crate::paths::Root;
 
 const BUS: &str = "/run/dbus/system_bus_socket";
+/// systemd's own socket, by which `systemctl` does without a bus: images of nodes may have none.
+const PRIVATE: &str = "/run/systemd/private";
 const SERVICE: &str = "org.freedesktop.systemd1";
 /// How often a job is looked at.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// A unit of the node's systemd.
+struct Unit<'a> {
+    name: &'a str,
+    proxy: Proxy<'static>,
+    manager: Proxy<'static>,
+}
+
 /// Restarts the one of `units` that the node has, and waits until that is done.
 pub async fn restart(root: &Root, units: &[&str]) -> Result<()> {
-    let address = format!("unix:path={}", root.at(BUS).display());
-    let connection = zbus::connection::Builder::address(address.as_str()).build();
-    let connection = connection.await.with_context(|| {
-        format!("cannot reach systemd at {BUS}: on a node without systemd, give --restart-command")
-    })?;
-    let manager = Builder::<Proxy>::new(&connection)
-        .destination(SERVICE)
-        .path("/org/freedesktop/systemd1")
-        .interface("org.freedesktop.systemd1.Manager")
-        .build()
-        .await?;
-    let (name, unit) = choose(&connection, &manager, units).await?;
+    let Unit { name, proxy, manager } = choose(root, units).await?;
     let context = || format!("systemd could not restart {name}: `journalctl -u {name}` says why");
+    // A unit that was started too often, as one with a broken config is, would be refused.
+    let () = manager.call("ResetFailedUnit", &name).await.with_context(context)?;
     let _job: OwnedObjectPath =
         manager.call("RestartUnit", &(name, "replace")).await.with_context(context)?;
     loop {
-        let (job, _): (u32, OwnedObjectPath) = unit.get_property("Job").await.with_context(context)?;
+        let (job, _): (u32, OwnedObjectPath) = proxy.get_property("Job").await.with_context(context)?;
         if job == 0 {
             break;
         }
         tokio::time::sleep(PAUSE).await;
     }
-    match state(&unit, "ActiveState").await?.as_str() {
+    match state(&proxy, "ActiveState").await?.as_str() {
         "active" | "activating" | "reloading" => Ok(()),
         other => bail!("{name} is {other} after its restart: `journalctl -u {name}` says why"),
     }
 }
 
-/// The unit that runs, or else the one that is installed.
-async fn choose<'a>(
-    connection: &Connection,
-    manager: &Proxy<'_>,
-    units: &[&'a str],
-) -> Result<(&'a str, Proxy<'static>)> {
-    let mut installed = None;
+/// Whether there is something to restart: systemd answers and has one of `units` in use.
+pub async fn check(root: &Root, units: &[&str]) -> Result<()> {
+    choose(root, units).await.map(drop)
+}
+
+async fn connect(root: &Root) -> Result<Connection> {
+    let address = |socket: &str| format!("unix:path={}", root.at(socket).display());
+    match ConnectionBuilder::address(address(BUS).as_str()).build().await {
+        Ok(connection) => Ok(connection),
+        Err(error) => match ConnectionBuilder::address(address(PRIVATE).as_str()).p2p().build().await {
+            Ok(connection) => Ok(connection),
+            Err(_) => Err(error).with_context(|| {
+                format!(
+                    "cannot reach systemd at {BUS}, nor at {PRIVATE}: on a node without systemd, give --restart-command"
+                )
+            }),
+        },
+    }
+}
+
+/// The unit that is in use: see [`rank`].
+async fn choose<'a>(root: &Root, units: &[&'a str]) -> Result<Unit<'a>> {
+    let connection = connect(root).await?;
+    let manager = proxy(&connection, OBJECT, "org.freedesktop.systemd1.Manager").await?;
+    let mut chosen: Option<(u8, &'a str, Proxy<'static>)> = None;
     for name in units {
         let path: OwnedObjectPath =
             manager.call("LoadUnit", name).await.with_context(|| format!("systemd does not know {name}"))?;
-        let unit: Proxy<'static> = Builder::new(connection)
-            .destination(SERVICE)
-            .path(path)
-            .interface("org.freedesktop.systemd1.Unit")
-            // It changes while we wait for it.
-            .cache_properties(CacheProperties::No)
-            .build()
-            .await?;
-        if state(&unit, "ActiveState").await? == "active" {
-            return Ok((name, unit));
-        }
-        if installed.is_none() && state(&unit, "LoadState").await? == "loaded" {
-            installed = Some((*name, unit));
+        let unit = proxy(&connection, path.as_str(), "org.freedesktop.systemd1.Unit").await?;
+        let rank = rank(&state(&unit, "ActiveState").await?, &state(&unit, "UnitFileState").await?);
+        if let Some(rank) = rank
+            && chosen.as_ref().is_none_or(|(best, ..)| rank < *best)
+        {
+            chosen = Some((rank, *name, unit));
         }
     }
-    installed.with_context(|| {
+    let (_, name, proxy) = chosen.with_context(|| {
         format!(
-            "systemd has no unit {}: give --restart-command with what restarts containerd",
+            "systemd neither runs nor starts a unit {}: give --restart-command with what restarts containerd",
             units.join(" or ")
         )
-    })
+    })?;
+    Ok(Unit { name, proxy, manager })
+}
+
+/// How much speaks for a unit, the least number most: one that runs, one on its way, one that could not, one that starts with the
+/// machine. A node may have the units of two roles: one that is merely there is none of these.
+fn rank(active: &str, file: &str) -> Option<u8> {
+    match (active, file) {
+        ("active" | "reloading" | "refreshing", _) => Some(0),
+        ("activating" | "deactivating" | "maintenance", _) => Some(1),
+        ("failed", _) => Some(2),
+        (_, "enabled") => Some(3),
+        _ => None,
+    }
+}
+
+const OBJECT: &str = "/org/freedesktop/systemd1";
+
+async fn proxy(connection: &Connection, path: &str, interface: &'static str) -> Result<Proxy<'static>> {
+    let proxy = Builder::<Proxy<'static>>::new(connection)
+        .destination(SERVICE)
+        .path(path.to_owned())
+        .interface(interface)
+        // What a unit is changes while we wait for it.
+        .cache_properties(CacheProperties::No)
+        .build()
+        .await;
+    proxy.with_context(|| format!("systemd has no object {path}"))
 }
 
 async fn state(unit: &Proxy<'_>, property: &str) -> Result<String> {
     unit.get_property(property)
         .await
         .with_context(|| format!("systemd does not tell the {property} of a unit"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The best of units, by what is known of each.
+    fn best<'a>(units: &[(&'a str, &str, &str)]) -> Option<&'a str> {
+        let ranked = units.iter().filter_map(|(name, active, file)| Some((rank(active, file)?, *name)));
+        ranked.min_by_key(|(rank, _)| *rank).map(|(_, name)| name)
+    }
+
+    #[test]
+    fn the_unit_in_use_is_not_the_one_that_is_merely_there() {
+        for active in ["active", "activating", "reloading", "deactivating", "failed"] {
+            let worker =
+                [("rke2-server.service", "inactive", "disabled"), ("rke2-agent.service", active, "enabled")];
+            assert_eq!(best(&worker), Some("rke2-agent.service"), "{active}");
+        }
+        let stopped =
+            [("rke2-server.service", "inactive", "disabled"), ("rke2-agent.service", "inactive", "enabled")];
+        assert_eq!(best(&stopped), Some("rke2-agent.service"));
+        let was_server =
+            [("rke2-server.service", "failed", "disabled"), ("rke2-agent.service", "active", "enabled")];
+        assert_eq!(best(&was_server), Some("rke2-agent.service"));
+        assert_eq!(best(&[("containerd.service", "inactive", "static")]), None);
+        assert_eq!(best(&[("containerd.service", "inactive", "")]), None);
+    }
+
+    #[tokio::test]
+    async fn a_node_without_systemd_is_told_of_before_anything_is_done() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = check(&Root::new(folder.path()), &["containerd.service"]).await.unwrap_err();
+        assert!(format!("{error:#}").contains("give --restart-command"), "{error:#}");
+    }
 }

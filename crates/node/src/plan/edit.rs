@@ -1,10 +1,46 @@
 //! Edits of a config that belongs to somebody else: what is ours comes and goes, comments and order stay.
 
-use toml_edit::{Array, DocumentMut, Item, Table, TableLike, Value, value};
+use toml_edit::{Array, DocumentMut, Item, RawString, Table, TableLike, Value, value};
 
-use super::runtimes::{File, HANDLERS, Handlers, fill, plugin};
+use super::runtimes::{File, HANDLERS, Handlers, RUNC, RUNC_TYPE, RUNTIME_TYPE, fill, plugin};
 use crate::model::Refusal;
 use crate::refuse;
+
+/// The comment by which a table of containerd's own runtime is known as ours.
+const OWN_RUNTIME: &str = "# run-wasm-node: containerd 1.7 forgets its own runtime where a config has any.\n";
+
+/// Writes the runtime that containerd has by itself into a file that would otherwise have ours alone: go-toml of containerd 1.x
+/// replaces the map that is built in by the file's, and CRI does not start without its default runtime.
+pub fn keep_default(file: &mut File, version: i64) -> Result<(), Refusal> {
+    if file.default_runtime(version) != RUNC
+        || file.runtimes(version).is_some_and(|table| table.contains_key(RUNC))
+    {
+        return Ok(());
+    }
+    let mut table = Table::new();
+    table.insert("runtime_type", value(RUNC_TYPE));
+    table.decor_mut().set_prefix(format!("\n{OWN_RUNTIME}"));
+    runtimes(file, version)?.insert(RUNC, Item::Table(table));
+    Ok(())
+}
+
+/// The runtimes' table, which is made if need be.
+fn runtimes<'a>(file: &'a mut File, version: i64) -> Result<&'a mut dyn TableLike, Refusal> {
+    let shown = file.path.display().to_string();
+    let mut table: &mut dyn TableLike = file.document.as_table_mut();
+    for key in ["plugins", plugin(version), "containerd", "runtimes"] {
+        table = inner(table, key, &shown)?;
+    }
+    Ok(table)
+}
+
+fn inner<'a>(table: &'a mut dyn TableLike, key: &str, shown: &str) -> Result<&'a mut dyn TableLike, Refusal> {
+    let item = table.entry(key).or_insert_with(|| Item::Table(implicit()));
+    match item.as_table_like_mut() {
+        Some(next) => Ok(next),
+        None => refuse!("{shown}: `{key}` is no table: mend the file, containerd could not read it either"),
+    }
+}
 
 /// Writes the handlers' tables into the file.
 pub fn add_tables(file: &mut File, version: i64, handlers: Handlers) -> Result<(), Refusal> {
@@ -14,17 +50,7 @@ pub fn add_tables(file: &mut File, version: i64, handlers: Handlers) -> Result<(
             remove_table(&mut file.document, version, handler);
             continue;
         }
-        let mut table: &mut dyn TableLike = file.document.as_table_mut();
-        for key in ["plugins", plugin(version), "containerd", "runtimes", handler] {
-            let item = table.entry(key).or_insert_with(|| Item::Table(implicit()));
-            let Some(next) = item.as_table_like_mut() else {
-                return refuse!(
-                    "{shown}: `{key}` is no table: mend the file, containerd could not read it either"
-                );
-            };
-            table = next;
-        }
-        fill(table, handler);
+        fill(inner(runtimes(file, version)?, handler, &shown)?, handler);
     }
     Ok(())
 }
@@ -35,6 +61,7 @@ pub fn remove_tables(document: &mut DocumentMut) {
         for handler in HANDLERS {
             remove_table(document, version, handler);
         }
+        remove_table(document, version, RUNC);
     }
 }
 
@@ -47,8 +74,7 @@ fn remove_table(document: &mut DocumentMut, version: i64, handler: &str) {
 fn remove_within(table: &mut dyn TableLike, path: &[&str], handler: &str) {
     match path {
         [] => {
-            let kind = table.get(handler).and_then(Item::as_table_like).and_then(|t| t.get("runtime_type"));
-            if kind.and_then(Item::as_str) == Some(super::runtimes::RUNTIME_TYPE) {
+            if table.get(handler).is_some_and(is_ours) {
                 table.remove(handler);
             }
         }
@@ -62,6 +88,20 @@ fn remove_within(table: &mut dyn TableLike, path: &[&str], handler: &str) {
                 table.remove(key);
             }
         }
+    }
+}
+
+/// Whether a runtime's table is ours: one of our handlers', or containerd's own as [`keep_default`] wrote it.
+fn is_ours(runtime: &Item) -> bool {
+    let kind = runtime.as_table_like().and_then(|table| table.get("runtime_type")).and_then(Item::as_str);
+    let is_marked = |table: &Table| {
+        let prefix = table.decor().prefix().and_then(RawString::as_str);
+        table.len() == 1 && prefix.is_some_and(|prefix| prefix.contains(OWN_RUNTIME))
+    };
+    match kind {
+        Some(RUNTIME_TYPE) => true,
+        Some(RUNC_TYPE) => runtime.as_table().is_some_and(is_marked),
+        _ => false,
     }
 }
 

@@ -8,6 +8,10 @@ use crate::refuse;
 
 pub const RUNTIME_TYPE: &str = "io.containerd.run.v2";
 
+/// containerd's own handler, and its runtime.
+pub const RUNC: &str = "runc";
+pub const RUNC_TYPE: &str = "io.containerd.runc.v2";
+
 /// Our handlers. The second is not there where the node's config does not allow shared mode.
 pub const RUN: &str = "run";
 pub const RUN_SHARED: &str = "run-shared";
@@ -68,8 +72,19 @@ impl<'a> File<'a> {
 
     /// The runtimes' table, if there is one.
     pub fn runtimes(&self, version: i64) -> Option<&dyn TableLike> {
+        self.containerd(version)?.get("runtimes")?.as_table_like()
+    }
+
+    /// The handler of pods that name none.
+    pub fn default_runtime(&self, version: i64) -> &str {
+        let name = self.containerd(version).and_then(|table| table.get("default_runtime_name"));
+        name.and_then(Item::as_str).filter(|name| !name.is_empty()).unwrap_or(RUNC)
+    }
+
+    /// What CRI's config says of containerd, if anything.
+    fn containerd(&self, version: i64) -> Option<&dyn TableLike> {
         let mut item = self.document.get("plugins")?;
-        for key in [plugin(version), "containerd", "runtimes"] {
+        for key in [plugin(version), "containerd"] {
             item = item.as_table_like()?.get(key)?;
         }
         item.as_table_like()

@@ -12,6 +12,9 @@ use crate::refuse;
 /// The name of our drop-in, wherever it goes.
 pub const DROP_IN: &str = "run-wasm.toml";
 
+/// By what it is imported: a pattern, because a file that is imported by its name must be there for containerd to start.
+pub const IMPORT: &str = "*run-wasm.toml";
+
 const HEADER: &str =
     "# Made by run-wasm-node, which makes it anew: what you add belongs into a file of your own.\n";
 
@@ -61,12 +64,14 @@ fn ours_at(found: &Found, config: &File, version: i64) -> Result<Option<PathBuf>
             ours = Some(found.config.clone());
         }
     }
-    for path in imported(found, config) {
+    // Our drop-in is made anew, whatever has become of it.
+    let is_drop_in = |path: &PathBuf| path.file_name().is_some_and(|name| name == DROP_IN);
+    for path in imported(found, config).into_iter().filter(|path| !is_drop_in(path)) {
         let Some(text) = found.state(&path).text() else { continue };
         let file = File::parse(&path, text)?;
         let version = file.version().unwrap_or(version);
         for handler in HANDLERS {
-            if file.ours(version, handler)?.is_some() && path.file_name().is_none_or(|name| name != DROP_IN) {
+            if file.ours(version, handler)?.is_some() {
                 ours = Some(path.clone());
             }
         }
@@ -95,7 +100,7 @@ fn own_file(
     if takes_drop_ins && (has_one || ours_at.is_none()) {
         let mut states = vec![(path.clone(), drop_in(version, handlers))];
         if !imports_of(&file.document, &found.config).iter().any(|pattern| reaches(pattern, &path)) {
-            edit::add_import(&mut file, &path.display().to_string())?;
+            edit::add_import(&mut file, &found.distro.drop_ins().join(IMPORT).display().to_string())?;
             states.push((found.config.clone(), State::File(file.document.to_string())));
         }
         return Ok(states);
@@ -105,11 +110,17 @@ fn own_file(
             let text = found.state(&path).text().unwrap_or_default();
             let mut file = File::parse(&path, text)?;
             let version = file.version().unwrap_or(version);
+            if major(found) < 2 {
+                edit::keep_default(&mut file, version)?;
+            }
             edit::add_tables(&mut file, version, handlers)?;
             let text = file.document.to_string();
             Ok(vec![(path, State::File(text))])
         }
         _ => {
+            if major(found) < 2 {
+                edit::keep_default(&mut file, version)?;
+            }
             edit::add_tables(&mut file, version, handlers)?;
             Ok(vec![(found.config.clone(), State::File(file.document.to_string()))])
         }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::install::changes;
 use super::runtimes::HANDLERS;
-use super::target::DROP_IN;
+use super::target::{DROP_IN, IMPORT};
 use super::{edit, template};
 use crate::distro::Way;
 use crate::model::{Found, Plan, State};
@@ -86,7 +86,9 @@ pub fn without_ours(path: &Path, state: &State) -> State {
     let Ok(mut document) = text.parse::<toml_edit::DocumentMut>() else { return state.clone() };
     let whole = document.to_string();
     edit::remove_tables(&mut document);
-    edit::remove_import(&mut document, &format!("/etc/containerd/conf.d/{DROP_IN}"));
+    for name in [IMPORT, DROP_IN] {
+        edit::remove_import(&mut document, &format!("/etc/containerd/conf.d/{name}"));
+    }
     let rest = document.to_string();
     if rest == whole { state.clone() } else { State::File(rest) }
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 
 use anyhow::{Result, ensure};
 
-use crate::nest::{CONFIG, CURRENT, DROP_IN, Nest, fail, succeed};
+use crate::nest::{CONFIG, CURRENT, DROP_IN, Nest, V1_7_BARE, eventually, fail, succeed};
 use crate::on_each_containerd;
 
 on_each_containerd!(
@@ -18,13 +18,27 @@ on_each_containerd!(
     a_handler_of_another_runtime,
     an_older_release,
     a_config_that_was_reverted,
+    a_config_that_was_reverted_before_a_release_that_fails,
     a_containerd_that_does_not_come_back,
+    a_way_back_that_fails,
+    a_drop_in_that_was_broken,
+    a_probe_that_knows_what_is_to_be,
     a_cache_without_exec,
     a_broken_node_config,
     running_pods_keep_it_installed,
     later_edits_stay,
     pods_run_by_what_was_installed,
 );
+
+/// Its CRI would not start with our handlers alone.
+#[test]
+fn a_containerd_1_7_that_has_runc_by_itself_keeps_it() -> Result<()> {
+    let nest = Nest::new(V1_7_BARE)?;
+    nest.install(&[])?;
+    ensure!(nest.knows_us()? && nest.verify()?.is_empty());
+    nest.uninstall()?;
+    is_installed_nowhere(&nest)
+}
 
 /// The node is as it was before anything was done.
 fn is_untouched(nest: &Nest, config: &str) -> Result<()> {
@@ -161,6 +175,86 @@ fn a_config_that_was_reverted(nest: &Nest) -> Result<()> {
     ensure!(succeed(nest.installer(&["verify", "--repair"]))?.contains("repaired"));
     ensure!(nest.verify()?.is_empty());
     nest.witness().map(drop)
+}
+
+/// The old config on disk knows less than the containerd that runs: whoever goes back to it does not wait for what it cannot know.
+fn a_config_that_was_reverted_before_a_release_that_fails(nest: &Nest) -> Result<()> {
+    nest.install(&[])?;
+    fs::write(nest.see(CONFIG), nest.version.config)?;
+    fs::write(nest.see("/run/held"), "")?;
+    let binaries = nest.path("bin").display().to_string();
+    let told = fail(nest.installer(&["install", "--binaries", &binaries, "--restart-timeout", "5"]))?;
+    ensure!(told.contains("containerd is not as it should be 5 s after its restart"), "{told}");
+    nest.sh("rm /run/held")?;
+    // On 2.1 the drop-in is whole, and held containerd back as well: the way back is ended by who comes next.
+    nest.install(&[])?;
+    ensure!(nest.verify()?.is_empty() && nest.leftovers()?.is_empty(), "{}", nest.leftovers()?);
+    nest.witness().map(drop)
+}
+
+fn a_way_back_that_fails(nest: &Nest) -> Result<()> {
+    fs::copy(env!("CARGO_BIN_EXE_run-wasm-node"), nest.path("bin/run-wasm-node"))?;
+    fs::write(nest.see("/run/broken"), "")?;
+    let told = install_fails(nest, &[])?;
+    ensure!(told.contains("the node could not be put back as it was"), "{told}");
+    let named = told.split('`').find(|part| part.ends_with("run-wasm-node verify --repair"));
+    let program = named.and_then(|line| line.split(' ').next()).unwrap_or_default();
+    ensure!(program.starts_with("/opt/run-wasm/") && nest.is_there(program), "{told}");
+    nest.sh("rm /run/broken")?;
+    let told = nest.sh(&format!(
+        "{program} verify --repair --restart-command '{}' 2>&1 || true",
+        nest.restart_command()
+    ))?;
+    ensure!(told.contains("putting the node back as it was") && told.contains("is not installed"), "{told}");
+    is_untouched(nest, nest.version.config)
+}
+
+fn a_drop_in_that_was_broken(nest: &Nest) -> Result<()> {
+    nest.install(&[])?;
+    if !nest.is_there(DROP_IN) {
+        // containerd 1.7 has none.
+        return Ok(());
+    }
+    let ours = fs::read(nest.see(DROP_IN))?;
+    for broken in [&b"version = \xff\n"[..], b"[plugins\n"] {
+        fs::write(nest.see(DROP_IN), broken)?;
+        ensure!(!nest.verify()?.is_empty());
+        ensure!(succeed(nest.installer(&["verify", "--repair"]))?.contains("repaired"));
+        ensure!(fs::read(nest.see(DROP_IN))? == ours);
+    }
+    // One that somebody removes takes no containerd along.
+    nest.sh(&format!("rm {DROP_IN}"))?;
+    nest.sh(&nest.restart_command())?;
+    eventually("containerd answers", || Ok(nest.ctr(&["version"]).is_ok()))?;
+    nest.install(&[])?;
+    ensure!(nest.verify()?.is_empty());
+    Ok(())
+}
+
+fn a_probe_that_knows_what_is_to_be(nest: &Nest) -> Result<()> {
+    let (old, new) = (nest.path("bin").display().to_string(), nest.path("newer").display().to_string());
+    let config = nest.path("config.toml");
+    fs::write(&config, "[limits]\nmemory = \"1GiB\"\n")?;
+    let config = config.display().to_string();
+    let is = |args: &[&str]| {
+        Ok::<bool, anyhow::Error>(
+            nest.installer(&[&["verify", "--quiet"], args].concat()).output()?.status.success(),
+        )
+    };
+    nest.install(&[])?;
+    ensure!(is(&[])? && is(&["--binaries", &old])?);
+    ensure!(!is(&["--binaries", &new])?, "another release is to come");
+    ensure!(!is(&["--binaries", &old, "--config", &config])?, "another config is to come");
+    ensure!(!is(&["--gone"])?, "it is still installed");
+    nest.uninstall()?;
+    ensure!(!is(&["--gone"])?, "no agent has said so");
+    // As an agent does.
+    nest.sh("mkdir -p /run/run-wasm && touch /run/run-wasm/uninstalled")?;
+    ensure!(is(&["--gone"])?);
+    ensure!(!is(&["--binaries", &old])? && !is(&[])?, "nothing is installed, as was meant once");
+    nest.install(&[])?;
+    ensure!(is(&["--binaries", &old])? && !is(&["--gone"])?);
+    Ok(())
 }
 
 fn a_containerd_that_does_not_come_back(nest: &Nest) -> Result<()> {

@@ -31,6 +31,17 @@ version = 2
 "#,
 };
 
+/// What containerd 1.7 begins with that nobody has configured: it has runc by itself.
+pub const V1_7_BARE: Version = Version {
+    folder: "CONTAINERD_1_7",
+    config: r#"# The node's admin keeps this file.
+version = 2
+
+[plugins."io.containerd.internal.v1.opt"]
+  path = "/var/lib/containerd-opt" # on the large disk
+"#,
+};
+
 pub const V2_1: Version = Version {
     folder: "CONTAINERD_2_1",
     config: r#"# The node's admin keeps this file.
@@ -59,11 +70,12 @@ echo ready
 read -r _ || true"#;
 
 /// What an admin without systemd has: ends containerd and starts it anew. `/run/held` keeps it from coming back with a config that
-/// knows run-wasm. Two at once take turns, as with systemd.
+/// knows run-wasm; with `/run/broken` nothing is restarted at all. Two at once take turns, as with systemd.
 const RESTART: &str = r#"set -e
 exec 9>/run/restart.lock
 flock 9
 echo restarted >>/run/restarts
+if [ -f /run/broken ]; then exit 1; fi
 if [ -f /run/containerd.pid ]; then
   pid=$(cat /run/containerd.pid)
   kill "$pid" 2>/dev/null || true
