@@ -57,12 +57,9 @@ pub fn spare_folder(used: &[&Path]) -> Result<PathBuf> {
 impl Wanted {
     /// Makes the namespaces, and waits for `command` in them, whose first process it is.
     pub fn enter(&self, mut command: Command) -> Result<ExitCode> {
-        // They are for the guest, and whoever called us tells it.
-        let mut mask = SigSet::empty();
-        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGQUIT, Signal::SIGHUP, Signal::SIGTTIN] {
-            mask.add(signal);
-        }
-        mask.thread_block()?;
+        // They are for the guest, and whoever called us tells it. Those that would stop us would not stop the guest.
+        use Signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN};
+        SigSet::from_iter([SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGTSTP, SIGTTIN]).thread_block()?;
         self.unshare()?;
         // Other credentials may have cleared an earlier one.
         set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
