@@ -134,10 +134,10 @@ impl Options {
         let is_root = rustix::process::geteuid().is_root();
         let (uid, gid) = self.identity(program.user.as_deref(), is_root)?;
         let cache = Store::of_user()?.root().join("aot");
-        let cache = std::path::absolute(cache)?;
-        let (binds, real_cache) = (self.binds(), real(&cache));
+        let cache = real(&std::path::absolute(cache)?);
+        let binds = self.binds();
         let used = binds.iter().map(|bind| bind.here.as_path());
-        let used: Vec<&Path> = used.chain([shim, real_cache.as_path()]).collect();
+        let used: Vec<&Path> = used.chain([shim, cache.as_path()]).collect();
         let state = spare_folder(&used)?;
         let args = if args.is_empty() { &program.args } else { args };
         let mut env = program.env.clone();
