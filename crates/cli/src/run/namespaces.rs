@@ -41,12 +41,11 @@ pub struct Wanted {
     own_network: bool,
 }
 
-/// A folder to keep things in that is, and is above, none of `used`.
+/// A folder to keep things in that is, and is above, none of `used`, which are paths without links.
 pub fn spare_folder(used: &[&Path]) -> Result<PathBuf> {
-    let is_spare =
-        |folder: &&str| Path::new(folder).is_dir() && used.iter().all(|path| !path.starts_with(folder));
-    let found = SPARE.into_iter().find(is_spare);
-    found.map(PathBuf::from).with_context(|| {
+    let is_spare = |folder: &PathBuf| folder.is_dir() && !used.iter().any(|path| path.starts_with(folder));
+    let mut there = SPARE.into_iter().filter_map(|folder| Path::new(folder).canonicalize().ok());
+    there.find(is_spare).with_context(|| {
         format!(
             "a run needs one of {} for itself, and its volumes and programs are in all that there are: make one of the others",
             SPARE.join(", ")

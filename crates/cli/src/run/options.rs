@@ -240,7 +240,11 @@ impl Volume {
 
 /// A path without links, as far as there is something at it.
 fn real(path: &Path) -> PathBuf {
-    let real = |above: &Path| Some(above.canonicalize().ok()?.join(path.strip_prefix(above).ok()?));
+    let real = |above: &Path| {
+        let mut real = above.canonicalize().ok()?;
+        real.extend(path.strip_prefix(above).ok()?.components());
+        Some(real)
+    };
     path.ancestors().find_map(real).unwrap_or_else(|| path.to_owned())
 }
 
