@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -14,7 +14,8 @@ pub const DRAFT: &str = ".draft-";
 /// What a file of no secrets may have; the user's umask takes of it.
 const PUBLIC: u32 = 0o666;
 
-/// Writes a file whole, or not at all. What is no regular file (a pipe, a device) is written into.
+/// Writes a file whole, or not at all. What is no regular file (a pipe, a device) is written into. Where there is a link, what it
+/// leads to is replaced. Who might use a file that was there may use the new one.
 ///
 /// # Errors
 /// A sentence with the path. What was there is there still.
@@ -27,10 +28,26 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 /// # Errors
 /// Those of the file system, and those of `fill`.
 pub fn replace(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
-    if path.metadata().is_ok_and(|meta| !meta.is_file()) {
-        return fill(&mut fs::OpenOptions::new().write(true).open(path)?);
-    }
-    let mut draft = draft(path, PUBLIC)?;
+    let Ok(meta) = path.metadata() else {
+        let draft = draft(path, PUBLIC)?;
+        return finish(path, draft, fill);
+    };
+    // /dev/stdout is a link, to a file that may have lost its name.
+    let Some(real) = path.canonicalize().ok().filter(|real| real.is_file()) else {
+        return fill(&mut fs::OpenOptions::new().write(true).truncate(true).open(path)?);
+    };
+    let draft = draft(&real, PUBLIC)?;
+    // Only root can give it to somebody else, and others replace what is theirs.
+    drop(fchown(draft.as_file(), Some(meta.uid()), Some(meta.gid())));
+    draft.as_file().set_permissions(Permissions::from_mode(meta.mode() & 0o777))?;
+    finish(&real, draft, fill)
+}
+
+fn finish(
+    path: &Path,
+    mut draft: NamedTempFile,
+    fill: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
     fill(draft.as_file_mut())?;
     draft.as_file().sync_all()?;
     draft.persist(path).map_err(|error| error.error)?;
@@ -58,6 +75,8 @@ pub fn replace_folder<'a>(
     path: &Path,
     files: impl IntoIterator<Item = (&'a str, &'a [u8])>,
 ) -> io::Result<()> {
+    let real = path.canonicalize();
+    let path = real.as_deref().unwrap_or(path);
     // A folder in the draft, because that itself is for its owner alone.
     let draft = Builder::new().prefix(DRAFT).tempdir_in(folder_of(path))?;
     let (new, old) = (draft.path().join("new"), draft.path().join("old"));
@@ -137,6 +156,36 @@ mod tests {
         create(&new, b"x", 0o600).unwrap();
         assert_eq!(fs::metadata(&new).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(names(folder.path()), ["a", "b", "f"]);
+    }
+
+    #[test]
+    fn a_link_stays_and_so_does_who_may_read() {
+        let folder = folder();
+        let (file, link) = (folder.path().join("a"), folder.path().join("link"));
+        fs::set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
+        std::os::unix::fs::symlink("a", &link).unwrap();
+        write(&link, b"after").unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(fs::read(&file).unwrap(), b"after");
+        assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o640);
+        let linked = folder.path().join("folder");
+        std::os::unix::fs::symlink("f", &linked).unwrap();
+        replace_folder(&linked, [("new", &b"3"[..])]).unwrap();
+        assert!(linked.is_symlink() && folder.path().join("f/new").is_file());
+        assert_eq!(names(folder.path()), ["a", "f", "folder", "link"]);
+    }
+
+    #[test]
+    fn a_file_without_a_name_is_written_into() {
+        let folder = folder();
+        let path = folder.path().join("a");
+        let mut file = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        let open = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
+        write(Path::new(&open), b"after").unwrap();
+        let mut text = String::new();
+        io::Read::read_to_string(&mut file, &mut text).unwrap();
+        assert_eq!((text.as_str(), path.exists()), ("after", false));
     }
 
     #[test]

@@ -12,12 +12,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Result;
-use builder::project::{self, Built};
+use builder::project::{self, Built, PROJECT_FILE, Project};
 use builder::registry::{self, Client, Dependencies, Silent, Source};
 use image::Digest;
 
+use crate::progress;
 use crate::registry::Report;
-use crate::run::{Instance, Options, Order, Profile, Publish, Signals, find_shim, image_of, nothing};
+use crate::run::{Instance, Options, Order, Profile, Publish, find_shim, image_of, nothing};
+use crate::signals::{Signals, never_stop};
 use changes::Changes;
 
 /// Where a server is published when nothing is said.
@@ -25,7 +27,7 @@ const PORT: u16 = 8080;
 
 const HELP: &str = "\
 A build that fails is told, and what ran goes on. A server keeps its port: who comes while it is built waits, or is served by \
-the old one. What is not watched: hidden files, target, node_modules, and what the build itself makes.
+the old one. What is not watched: hidden files, target, node_modules, what the build makes, and what the guest may write to.
 
 Unlike `run-wasm run`, the guest gets what a pod gets, unless --profile strict is said.
 
@@ -67,12 +69,23 @@ struct Dev<'a> {
 }
 
 impl Args {
-    pub fn run(&self) -> Result<ExitCode> {
+    pub fn run(&self) -> ExitCode {
+        match self.carry_out() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                progress::error(self.json, &error);
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    fn carry_out(&self) -> Result<()> {
         let shim = find_shim(self.options.shim.as_deref())?;
         let source = Dependencies(Client::new(registry::Options::default(), Arc::new(Silent))?);
         // Runs end with the thread that began them.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
+            never_stop()?;
             let mut signals = Signals::new()?;
             let mut dev = Dev { args: self, shim, source, published: None, running: None };
             tokio::select! {
@@ -87,7 +100,7 @@ impl Args {
                     _ = signals.next() => {}
                 }
             }
-            Ok(ExitCode::SUCCESS)
+            Ok(())
         })
     }
 }
@@ -95,29 +108,30 @@ impl Args {
 impl Dev<'_> {
     /// Builds and runs until it is dropped. Only what no later change of a file could cure is an error.
     async fn go_on(&mut self) -> Result<()> {
-        let mut changes = Changes::of(&self.args.dir)?;
+        let dir = &self.args.dir;
+        let mut changes = Changes::of(dir, self.args.options.writable())?;
         loop {
             changes.begin_build();
-            let built = self.build().await;
-            let folders = match &built {
-                Ok(built) => {
-                    changes.end_build(&outputs(&self.args.dir, built));
-                    folders(&self.args.dir, built)
-                }
-                Err(_) => {
-                    changes.end_build(&[]);
-                    Vec::new()
-                }
-            };
-            for folder in folders {
+            // Why it cannot be read is what the build says.
+            let project = Project::read(&dir.join(PROJECT_FILE)).ok();
+            // Also a build that fails is cured by a change of these.
+            for folder in project.iter().flat_map(|project| folders(dir, project)) {
                 changes.watch(&folder);
+            }
+            let built = self.build().await;
+            let outputs = project.map(|project| outputs(dir, &project)).unwrap_or_default();
+            if let Some(path) = changes.end_build(&outputs).await {
+                self.tell(&format!(
+                    "{} changes during every build: waits for another change; what a build writes may be in a hidden folder",
+                    path.display()
+                ));
             }
             let started = match built {
                 Ok(built) => self.run(&built).await,
                 Err(error) => Err(error),
             };
             if let Err(error) = started {
-                self.tell(&format!("error: {error:#}"));
+                progress::error(self.args.json, &error);
             }
             self.wait(&mut changes).await?;
         }
@@ -157,8 +171,9 @@ impl Dev<'_> {
             end(self.running.take()).await;
         }
         let stdin = nothing()?;
-        let mut instance =
-            Instance::begin(&prepared.job, prepared.own_network, &prepared.given(&stdin, listeners))?;
+        let given = prepared.given(&stdin, listeners);
+        let mut instance = Instance::begin(&prepared.job, prepared.own_network, self.args.json, &given)?;
+        drop(given);
         drop(prepared);
         if !instance.started().await? {
             // It has said why.
@@ -234,19 +249,18 @@ async fn end(running: Option<Running>) {
 }
 
 /// What the build makes: whoever would take that for a change would build for ever.
-fn outputs(folder: &Path, built: &Built) -> Vec<PathBuf> {
-    let components = built.project.components.values();
+fn outputs(folder: &Path, project: &Project) -> Vec<PathBuf> {
+    let components = project.components.values();
     let made = components.filter_map(|component| match &component.from {
         project::Origin::Build { output, .. } => Some(folder.join(&component.dir).join(output)),
         _ => None,
     });
-    made.chain([folder.join(project::LOCK_FILE), folder.join(format!("{}.tar", built.project.name))])
-        .collect()
+    made.chain([folder.join(project::LOCK_FILE), folder.join(format!("{}.tar", project.name))]).collect()
 }
 
 /// Where the project's files are, besides its own folder.
-fn folders(folder: &Path, built: &Built) -> Vec<PathBuf> {
-    let components = built.project.components.values();
+fn folders(folder: &Path, project: &Project) -> Vec<PathBuf> {
+    let components = project.components.values();
     let dirs = components.filter(|component| !matches!(component.from, project::Origin::Registry { .. }));
     dirs.map(|component| folder.join(&component.dir)).collect()
 }

@@ -1,7 +1,7 @@
 //! The commands of `run-wasm`. Those about containers ask the shims; none of them talks to containerd.
 //!
 //! Results go to stdout, everything else to stderr. Exit code 1 is an error told in a sentence, 2 is wrong usage; `run` ends
-//! as its guest does.
+//! as its guest does, or with 125 where there was nothing to run.
 
 mod build;
 mod compose;
@@ -20,6 +20,7 @@ mod registry;
 mod run;
 mod scaffold;
 mod shims;
+mod signals;
 mod source;
 mod top;
 mod work;
@@ -82,7 +83,7 @@ enum Command {
     #[command(hide = true)]
     Inside(run::Inside),
     #[command(hide = true)]
-    First,
+    First(run::First),
 }
 
 impl Cli {
@@ -93,9 +94,9 @@ impl Cli {
     pub fn run(self, out: &mut impl Write) -> Result<ExitCode> {
         match self.command {
             Command::Run(args) => return Ok(args.run()),
-            Command::Dev(args) => return args.run(),
-            Command::Inside(inside) => return inside.run(),
-            Command::First => return Ok(run::first()),
+            Command::Dev(args) => return Ok(args.run()),
+            Command::Inside(inside) => return Ok(inside.run()),
+            Command::First(first) => return Ok(first.run()),
             Command::Build(args) => args.run(out),
             Command::Install(args) => args.run(out),
             Command::Compose(args) => args.run(out),

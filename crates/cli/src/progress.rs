@@ -131,7 +131,17 @@ impl Drop for Bars {
     }
 }
 
-fn json(event: &impl Serialize) {
+/// Tells why a command cannot go on.
+pub fn error(as_json: bool, error: &anyhow::Error) {
+    if as_json {
+        json(&serde_json::json!({"event": "error", "message": format!("{error:#}")}));
+    } else {
+        say(&format!("error: {error:#}"));
+    }
+}
+
+/// Writes a line of JSON.
+pub fn json(event: &impl Serialize) {
     if let Ok(mut line) = serde_json::to_vec(event) {
         line.push(b'\n');
         // Who does not listen misses no result.

@@ -16,14 +16,16 @@ use std::os::fd::AsFd;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 
 pub use self::channel::Order;
 pub use self::image::of as image_of;
 pub use self::options::{Options, Profile, Publish};
 pub use self::outside::{Instance, nothing, shim as find_shim};
 use self::terminal::Raw;
+use crate::progress;
 use crate::registry::Report;
+use crate::signals::{Signals, never_stop};
 
 /// The exit code of what could not be run, as docker has it: others are the guest's.
 pub const NOT_RUN: u8 = 125;
@@ -33,7 +35,8 @@ WHAT is a .wasm or .wat file, an image (a tar or a folder, such as `run-wasm ima
 built, or a name in a registry.
 
 The guest has what it is given and nothing else. A strict run, the default, gives the same output for the same input: it has \
-no clock, no randomness and no network. The exit code is the guest's; 125 is an error of this program's, told in a sentence.
+no clock, no randomness and no network. The exit code is the guest's; 125 is an error of this program's, told in a sentence, \
+and 2 wrong usage.
 
 Examples:
   run-wasm run hello.wasm --greeting hi
@@ -70,29 +73,50 @@ pub struct Args {
 pub struct Inside {
     #[command(flatten)]
     wanted: namespaces::Wanted,
+    /// Tell errors as JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 impl Inside {
-    pub fn run(&self) -> Result<ExitCode> {
+    pub fn run(&self) -> ExitCode {
         let mut first = Command::new("/proc/self/exe");
         first.arg("first");
-        self.wanted.enter(first)
+        if self.json {
+            first.arg("--json");
+        }
+        self.wanted.enter(first).unwrap_or_else(|error| not_run(self.json, &error))
     }
 }
 
 /// The first process in them: the second.
-pub fn first() -> ExitCode {
-    inside::run()
+#[derive(Debug, clap::Args)]
+pub struct First {
+    /// Tell errors as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl First {
+    pub fn run(&self) -> ExitCode {
+        inside::run(self.json)
+    }
+}
+
+/// Tells why it could not be run.
+fn not_run(json: bool, error: &anyhow::Error) -> ExitCode {
+    progress::error(json, error);
+    ExitCode::from(NOT_RUN)
 }
 
 impl Args {
     pub fn run(&self) -> ExitCode {
         let code = self.carry_out().unwrap_or_else(|error| {
-            eprintln!("error: {error:#}");
+            progress::error(self.json, &error);
             NOT_RUN
         });
         if self.json {
-            eprintln!("{}", serde_json::json!({"exit-code": code}));
+            progress::json(&serde_json::json!({"exit-code": code}));
         }
         ExitCode::from(code)
     }
@@ -110,8 +134,10 @@ impl Args {
         // All of it is on this thread, with which the run ends.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            let instance =
-                Instance::begin(&prepared.job, prepared.own_network, &prepared.given(&stdin, &listeners))?;
+            never_stop()?;
+            let given = prepared.given(&stdin, &listeners);
+            let instance = Instance::begin(&prepared.job, prepared.own_network, self.json, &given)?;
+            drop(given);
             drop(prepared);
             watch(instance, raw.as_ref()).await
         })
@@ -132,35 +158,5 @@ async fn watch(mut instance: Instance, terminal: Option<&Raw>) -> Result<u8> {
                 }
             }
         }
-    }
-}
-
-/// Those that a program is ended by.
-pub struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    quit: Signal,
-    hang_up: Signal,
-}
-
-impl Signals {
-    pub fn new() -> Result<Signals> {
-        Ok(Signals {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            quit: signal(SignalKind::quit())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
-    }
-
-    /// The next one's number.
-    pub async fn next(&mut self) -> i32 {
-        tokio::select! {
-            _ = self.terminate.recv() => SignalKind::terminate(),
-            _ = self.interrupt.recv() => SignalKind::interrupt(),
-            _ = self.quit.recv() => SignalKind::quit(),
-            _ = self.hang_up.recv() => SignalKind::hangup(),
-        }
-        .as_raw_value()
     }
 }

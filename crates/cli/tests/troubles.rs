@@ -125,7 +125,7 @@ fn signal(child: &Child, signal: &str) {
 
 #[test]
 fn an_interrupted_build_ends_all_that_it_has_begun_and_writes_nothing() {
-    for name in ["-INT", "-TERM"] {
+    for name in ["-INT", "-TERM", "-HUP", "-QUIT"] {
         let shell = shell();
         let build = "sleep 4321 & echo $! > sleeper; touch begun; wait";
         let text = PROJECT.replace(
@@ -150,6 +150,40 @@ fn an_interrupted_build_ends_all_that_it_has_begun_and_writes_nothing() {
         let left = ["big.tar", "run.lock.toml"].iter().any(|file| shell.path(file).exists());
         assert!(!left);
     }
+}
+
+#[test]
+fn what_the_caller_ignores_does_not_end_a_build() {
+    let shell = shell();
+    let text = PROJECT.replace(
+        "[components]\nbig = \"big.wat\"",
+        "[components.big]\nbuild = \"touch begun; until test -e go; do sleep 0.01; done\"\noutput = \"big.wat\"",
+    );
+    fs::write(shell.path("run.toml"), text).unwrap();
+    let mut command = shell.by("sh", &["-c", "trap '' HUP; exec $RUN build --quiet"]);
+    command.env("RUN", env!("CARGO_BIN_EXE_run-wasm")).stdout(Stdio::null());
+    let mut running = command.spawn().unwrap();
+    wait_for(&shell, "begun");
+    signal(&running, "-HUP");
+    fs::write(shell.path("go"), "").unwrap();
+    assert!(running.wait().unwrap().success());
+    assert!(shell.path("big.tar").exists());
+}
+
+#[test]
+fn a_build_that_asks_at_the_terminal_fails_and_does_not_stop() {
+    let shell = shell();
+    let text = PROJECT.replace(
+        "[components]\nbig = \"big.wat\"",
+        "[components.big]\nbuild = \"read answer </dev/tty\"\noutput = \"big.wat\"",
+    );
+    fs::write(shell.path("run.toml"), text).unwrap();
+    let script = ["-k", "1", "30", "script", "--quiet", "--return", "--command", "$RUN build", "/dev/null"];
+    let mut command = shell.by("timeout", &script);
+    let output = command.env("RUN", env!("CARGO_BIN_EXE_run-wasm")).stdin(Stdio::null()).output().unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{shown}");
+    assert!(shown.contains("was not built"), "{shown}");
 }
 
 #[test]

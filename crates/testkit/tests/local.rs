@@ -70,15 +70,16 @@ impl Caller<'_> {
     }
 
     fn command(&self, words: &[&str]) -> Result<Command> {
+        self.command_by(&[], words)
+    }
+
+    fn command_by(&self, before: &[&str], words: &[&str]) -> Result<Command> {
         let program =
             PathBuf::from(std::env::var_os("SHIM_DIR").context("SHIM_DIR is not set")?).join("run-wasm");
         let (uid, gid) = (format!("--reuid={}", self.uid), format!("--regid={}", self.uid));
         let mut command = self.nest.command("setpriv");
-        command
-            .args([&uid, &gid, "--clear-groups", "--", "env", "--chdir"])
-            .arg(self.home())
-            .arg(program)
-            .args(words);
+        command.args([&uid, &gid, "--clear-groups", "--", "env", "--chdir"]).arg(self.home());
+        command.args(before).arg(program).args(words);
         command.env("HOME", self.home()).env_remove("XDG_CACHE_HOME");
         Ok(command)
     }
@@ -105,7 +106,12 @@ impl Caller<'_> {
     }
 
     fn spawn(&self, words: &[&str]) -> Result<Running<'_>> {
-        let mut command = self.command(words)?;
+        self.spawn_by(&[], words)
+    }
+
+    /// The same, called by another program with its own arguments before ours.
+    fn spawn_by(&self, before: &[&str], words: &[&str]) -> Result<Running<'_>> {
+        let mut command = self.command_by(before, words)?;
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let (said, lines) = mpsc::channel();
         for stream in [child.stdout.take().map(reader), child.stderr.take().map(reader)] {
@@ -224,7 +230,11 @@ fn arguments_environment_stdin_and_exit_code_are_the_guests() -> Result<()> {
         let env = caller.run(&["-e", "A=b c", &caller.guest("env.wasm")?])?.success()?;
         assert!(env.contains("A=b c") && !env.contains("HOME"), "{env}");
         let echo = caller.guest("echo.wasm")?;
+        // As short as it is, it is over before there is a guest to read it.
         assert_eq!(caller.given(b"to and fro", &["run", &echo])?.success()?, "to and fro");
+        assert_eq!(caller.given(b"", &["run", &echo])?.success()?, "");
+        let long = "to and fro ".repeat(4_000);
+        ensure!(caller.given(long.as_bytes(), &["run", &echo])?.success()? == long, "much of it is lost");
         Ok(())
     })
 }
@@ -347,6 +357,80 @@ fn what_cannot_be_run_is_told_in_a_sentence_and_125() -> Result<()> {
             let last = refused.stderr.lines().last().unwrap_or_default();
             assert!(last.starts_with("error: "), "{words:?} {refused}");
         }
+        let refused = caller.run(&["--json", "nowhere.wasm"])?;
+        assert_eq!(json_lines(&refused.stderr)?, ["error", "125"], "{refused}");
+        let usage = caller.run(&["--cpus", "many", library])?;
+        assert_eq!(usage.code, 2, "{usage}");
+        Ok(())
+    })
+}
+
+/// Of each line, which event it is, or the exit code.
+fn json_lines(text: &str) -> Result<Vec<String>> {
+    let mut kinds = Vec::new();
+    for line in text.lines() {
+        let value: serde_json::Value = serde_json::from_str(line).with_context(|| line.to_owned())?;
+        let kind = value["event"].as_str().map_or_else(|| value["exit-code"].to_string(), str::to_owned);
+        kinds.push(kind);
+    }
+    Ok(kinds)
+}
+
+#[test]
+fn without_namespaces_there_is_no_run_and_the_code_says_so() -> Result<()> {
+    by(0, |caller| {
+        let hello = caller.guest("hello.wasm")?;
+        let running = caller.spawn_by(&["setpriv", "--bounding-set=-sys_admin", "--"], &["run", &hello])?;
+        running.says("error: this root may make no namespaces")?;
+        assert_eq!(running.code()?, 125);
+        Ok(())
+    })
+}
+
+#[test]
+fn output_that_cannot_be_written_is_told_and_ends_the_run() -> Result<()> {
+    both(|caller| {
+        let full = ["sh", "-c", "exec \"$0\" \"$@\" >/dev/full"];
+        let hello = caller.guest("hello.wasm")?;
+        let running = caller.spawn_by(&full, &["run", &hello])?;
+        running.says("error: cannot write the output: No space left on device")?;
+        assert_eq!(running.code()?, 125);
+        Ok(())
+    })
+}
+
+/// Writes a line without an end to stderr.
+const HALF: &str = r#"(module
+    (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (data (i32.const 0) "\10\00\00\00\04\00\00\00") (data (i32.const 16) "half")
+    (func (export "_start") (drop (call $write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 8)))))"#;
+
+#[test]
+fn the_last_line_of_json_is_a_line_of_its_own() -> Result<()> {
+    both(|caller| {
+        let half = caller.file("half.wat", HALF.as_bytes())?;
+        let ended = caller.run(&["--json", &half])?;
+        assert_eq!((ended.code, ended.stderr.as_str()), (0, "half\n{\"exit-code\":0}\n"), "{ended}");
+        Ok(())
+    })
+}
+
+#[test]
+fn signals_that_the_caller_ignores_are_not_the_guests_and_ctrl_z_stops_nothing() -> Result<()> {
+    both(|caller| {
+        let waits = caller.file("waits.wat", speaker("here", true).as_bytes())?;
+        let ignoring = ["sh", "-c", "trap '' INT; exec \"$0\" \"$@\""];
+        let running = caller.spawn_by(&ignoring, &["run", "--profile", "standard", &waits])?;
+        running.says("here")?;
+        running.signal(rustix::process::Signal::INT)?;
+        running.signal(rustix::process::Signal::TSTP)?;
+        let status = format!("/proc/{}/stat", running.process()?.pid);
+        running.signal(rustix::process::Signal::TERM)?;
+        // A stopped one would not end.
+        let has_ended = || Ok(fs::read_to_string(&status).map_or(true, |text| text.contains(") Z ")));
+        eventually("it ends", 60, has_ended)?;
+        assert_eq!(running.code()?, 143);
         Ok(())
     })
 }
@@ -380,6 +464,24 @@ fn dev_runs_anew_what_changes_and_keeps_what_runs_when_a_build_fails() -> Result
         dev.says("second")?;
         caller.file("src.wat", speaker("third", false).as_bytes())?;
         dev.says("third")?;
+        dev.signal(rustix::process::Signal::INT)?;
+        assert_eq!(dev.code()?, 0);
+        Ok(())
+    })
+}
+
+#[test]
+fn a_folder_of_a_project_is_watched_although_its_first_build_failed() -> Result<()> {
+    by(SOMEBODY, |caller| {
+        for folder in ["app", "lib"].map(|name| caller.home().join(name)) {
+            fs::create_dir(&folder)?;
+            chown(&folder, Some(caller.uid), Some(caller.uid))?;
+        }
+        caller.file("app/run.toml", b"name = \"app\"\nversion = \"1.0.0\"\n[components.app]\ndir = \"../lib\"\nbuild = \"cp src.wat app.wat\"\noutput = \"app.wat\"\n")?;
+        let dev = caller.spawn(&["dev", "--json", "app"])?;
+        dev.says("\"event\":\"error\"")?;
+        caller.file("lib/src.wat", speaker("mended", false).as_bytes())?;
+        dev.says("mended")?;
         dev.signal(rustix::process::Signal::INT)?;
         assert_eq!(dev.code()?, 0);
         Ok(())

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context, Error, Result, anyhow};
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, killpg};
 use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 /// How much of what a command says is kept: the end of each stream, in bytes.
 const MAX_OUTPUT: usize = 64 << 10;
@@ -45,7 +45,8 @@ impl Drop for Group {
 /// [`Failure`], also when it ends with another code than 0.
 pub async fn run(command: &str, folder: &Path, created: u64) -> Result<(), Failure> {
     let shown = || format!("`{}` in {}", command.escape_debug(), folder.display());
-    let mut child = Command::new("sh")
+    let mut command_line = Command::new("sh");
+    command_line
         .args(["-c", command])
         .current_dir(folder)
         .env("SOURCE_DATE_EPOCH", created.to_string())
@@ -53,9 +54,8 @@ pub async fn run(command: &str, folder: &Path, created: u64) -> Result<(), Failu
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
-        .with_context(|| format!("cannot run {}", shown()))?;
+        .kill_on_drop(true);
+    let mut child = spawn(&mut command_line).with_context(|| format!("cannot run {}", shown()))?;
     let mut group = Group(child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw));
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (stdout, stderr, status) = tokio::join!(tail(stdout), tail(stderr), child.wait());
@@ -66,6 +66,16 @@ pub async fn run(command: &str, folder: &Path, created: u64) -> Result<(), Failu
     }
     let output = String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned();
     Err(Failure { output, error: anyhow!("{} failed: {status}", shown()) })
+}
+
+/// Starts a command that has nobody to ask. A process group in the background of a terminal is stopped when it reads from that,
+/// and nobody would continue it: with these signals blocked, which the command inherits, it is told that it cannot read.
+fn spawn(command: &mut Command) -> Result<Child> {
+    let asking = SigSet::from_iter([Signal::SIGTTIN, Signal::SIGTTOU]);
+    let before = asking.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+    let spawned = command.spawn();
+    before.thread_set_mask()?;
+    Ok(spawned?)
 }
 
 /// The end of all that comes. What cannot be read was not said.

@@ -9,15 +9,18 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use builder::project::{self, Event, PROJECT_FILE};
 use builder::registry::{self, Client, Dependencies, Platforms, Reference, Silent, Source, Store};
-use image::compose::{Component, Plan};
+use image::compose::MAX_COMPONENTS;
 use image::manifest::{ARCHITECTURE, MAX_DEPTH};
-use image::{Descriptor, Document, ImageConfig, Kind, Manifest, WasmImage, media};
+use image::{Descriptor, Document, ImageConfig, Kind, Manifest, WasmImage, component, media};
 use serde::Deserialize;
 
 use super::channel::{Content, in_memory};
 
-/// The largest Wasm that a node runs, and the largest layer that is unpacked, in bytes.
+/// The largest Wasm that a node runs, and the most that is unpacked, in bytes: the layers of an image together have no more.
 const MAX_LAYER: u64 = 1 << 30;
+
+/// How the names of files begin that take away those of lower layers (OCI image spec, "Whiteouts").
+const WHITEOUT: &str = ".wh.";
 
 /// What a container is made of.
 #[derive(Debug)]
@@ -113,6 +116,7 @@ fn serves(bytes: &[u8]) -> bool {
 /// The image of a layout.
 pub fn of(source: &Source) -> Result<Program> {
     let manifest = manifest(source)?;
+    refuse_too_large(&manifest.layers)?;
     let document = source.document(&manifest.config)?;
     let config: Config = serde_json::from_slice(&document).context("the image config is unreadable")?;
     let process = config.config.unwrap_or_default();
@@ -130,8 +134,19 @@ pub fn of(source: &Source) -> Result<Program> {
     match manifest.wasm(MAX_LAYER)? {
         WasmImage::Artifact(layer) => program.wasm(entry, &[layer], None, source)?,
         WasmImage::Layers(layers) => {
-            let plan = ImageConfig::parse(&document)?.composition;
-            program.wasm(entry, &layers, plan.as_ref(), source)?;
+            if manifest.layers.iter().any(|layer| is_of_root(&layer.media_type)) {
+                bail!(
+                    "the image has layers of Wasm and a root file system beside them, which only a node has: pack the Wasm into \
+                     the root file system, or run the .wasm file with --volume"
+                );
+            }
+            let config = ImageConfig::parse(&document)?;
+            let fetch = |layer: &Descriptor| -> Result<Vec<u8>> { Ok(source.blob(layer, MAX_LAYER)?) };
+            let linked = match config.composition {
+                Some(_) => Some(component::of_image(&manifest, &config, fetch)?),
+                None => None,
+            };
+            program.wasm(entry, &layers, linked, source)?;
         }
         WasmImage::None => {
             program.is_wasm = false;
@@ -143,7 +158,9 @@ pub fn of(source: &Source) -> Result<Program> {
                         layer.media_type
                     );
                 }
-                program.files.push((Content::Layer, in_memory(&source.blob(layer, MAX_LAYER)?)?));
+                let tar = source.blob(layer, MAX_LAYER)?;
+                refuse_whiteouts(&tar)?;
+                program.files.push((Content::Layer, in_memory(&tar)?));
             }
         }
     }
@@ -157,20 +174,19 @@ pub fn of(source: &Source) -> Result<Program> {
 }
 
 impl Program {
-    /// Wasm layers become files of the root, for a shim without a containerd to ask for layers. What an image links is linked
-    /// here, as a node would.
+    /// Wasm layers become files of the root, for a shim without a containerd to ask for layers. `linked`: what they amount to,
+    /// where the image links them.
     fn wasm(
         &mut self,
         entry: Option<Vec<String>>,
         layers: &[Descriptor],
-        plan: Option<&Plan>,
+        linked: Option<Vec<u8>>,
         source: &Source,
     ) -> Result<()> {
         let first = layers.first().and_then(Descriptor::title).unwrap_or("app.wasm");
         let entry = entry.unwrap_or_else(|| vec![format!("/{first}")]);
         let (path, _) = entry.first().map_or(("", ""), |word| word.split_once('#').unwrap_or((word, "")));
         let chosen = image::entry::choose(layers, path)?;
-        let linked = plan.map(|plan| link(plan, layers, source)).transpose()?;
         for layer in layers {
             let is_entry = layer.digest == chosen.digest && layer.title() == chosen.title();
             let (name, bytes) = match (&linked, is_entry) {
@@ -192,17 +208,39 @@ impl Program {
     }
 }
 
-fn link(plan: &Plan, layers: &[Descriptor], source: &Source) -> Result<Vec<u8>> {
-    let mut parts = Vec::new();
-    for (name, digest) in &plan.components {
-        let layer = layers.iter().find(|layer| layer.digest == *digest);
-        let layer = layer.with_context(|| {
-            format!("the image links «{}», and no layer is that: build it anew", name.escape_debug())
-        })?;
-        parts.push((name, source.blob(layer, MAX_LAYER)?));
+/// Before any of it is in memory.
+fn refuse_too_large(layers: &[Descriptor]) -> Result<()> {
+    if layers.len() > MAX_COMPONENTS {
+        bail!("the image has {} layers; the limit is {MAX_COMPONENTS}", layers.len());
     }
-    let components: Vec<_> = parts.iter().map(|(name, bytes)| Component { name, bytes }).collect();
-    plan.compose(&components).context("the layers of the image cannot be linked")
+    let size = layers.iter().fold(0u64, |sum, layer| sum.saturating_add(layer.size));
+    if size > MAX_LAYER {
+        bail!("the layers of the image have {size} bytes; the limit is {MAX_LAYER}");
+    }
+    Ok(())
+}
+
+/// Whether a node unpacks such a layer.
+fn is_of_root(media_type: &str) -> bool {
+    ["application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs."]
+        .into_iter()
+        .any(|beginning| media_type.starts_with(beginning) && !media::is_wasm_layer(media_type))
+}
+
+/// Layers are unpacked over each other here, which takes nothing away.
+fn refuse_whiteouts(tar: &[u8]) -> Result<()> {
+    let unreadable = "a layer of the image is no tar that can be read";
+    for entry in tar::Archive::new(tar).entries().context(unreadable)? {
+        let entry = entry.context(unreadable)?;
+        let path = entry.path().context(unreadable)?;
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(WHITEOUT)) {
+            bail!(
+                "a layer of the image takes away files of another ({}), which only a node does: pack its files into one layer",
+                path.display().to_string().escape_debug()
+            );
+        }
+    }
+    Ok(())
 }
 
 fn manifest(source: &Source) -> Result<Manifest> {
@@ -215,4 +253,56 @@ fn manifest(source: &Source) -> Result<Manifest> {
         }
     }
     bail!("the image's indexes are nested deeper than {MAX_DEPTH}")
+}
+
+#[cfg(test)]
+mod tests {
+    use image::ImageBuilder;
+    use image::build::Layout;
+
+    use super::*;
+
+    const HELLO: &[u8] = b"\0asm\x01\0\0\0";
+
+    fn files(names: &[&str]) -> Vec<u8> {
+        let mut tar = tar::Builder::new(Vec::new());
+        for name in names {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(0);
+            header.set_mode(0o644);
+            tar.append_data(&mut header, name, &b""[..]).unwrap();
+        }
+        tar.into_inner().unwrap()
+    }
+
+    fn refused(layout: Layout) -> String {
+        format!("{:#}", of(&Source::layout(layout)).unwrap_err())
+    }
+
+    #[test]
+    fn what_only_a_node_unpacks_is_refused() {
+        let root = |names: &[&str]| ImageBuilder::new().layer("root", media::OCI_LAYER_TAR, files(names));
+        let both = root(&["etc/data"]).wasm("app.wasm", HELLO.to_vec()).build().unwrap();
+        assert!(refused(both).contains("a root file system beside them"));
+        let sentence = refused(root(&["a", "etc/.wh.passwd"]).build().unwrap());
+        assert!(sentence.contains("takes away files of another (etc/.wh.passwd)"), "{sentence}");
+        of(&Source::layout(root(&["app.wh.wasm"]).build().unwrap())).unwrap();
+    }
+
+    #[test]
+    fn layers_are_counted_and_summed_before_they_are_read() {
+        let many = (0..=MAX_LAYERS)
+            .fold(ImageBuilder::new(), |image, number| image.wasm(format!("{number}.wasm"), HELLO.to_vec()));
+        assert_eq!(refused(many.build().unwrap()), "the image has 257 layers; the limit is 256");
+        let half = Descriptor {
+            media_type: media::WASM.into(),
+            digest: image::Digest::of(b""),
+            size: MAX_LAYER / 2,
+            annotations: std::collections::BTreeMap::new(),
+        };
+        assert!(refuse_too_large(&[half.clone(), half.clone()]).is_ok());
+        let third = Descriptor { size: 1, ..half.clone() };
+        let sentence = refuse_too_large(&[half.clone(), half, third]).unwrap_err().to_string();
+        assert!(sentence.contains("have 1073741825 bytes"), "{sentence}");
+    }
 }

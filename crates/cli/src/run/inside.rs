@@ -2,10 +2,11 @@
 //! and started, and ends as the guest does. With it ends everything else in here.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -14,12 +15,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::NOT_RUN;
 use super::channel::{Channel, Content, Job, News, Order};
 use super::forward::forward;
 use super::namespaces::mount_proc;
-use super::streams::{Event, Streams};
+use super::streams::{Event, OpenLine, Streams};
 use super::task::Task;
+use super::{NOT_RUN, not_run};
 
 /// How long a guest that serves has to answer what it was asked before it was to end.
 const DRAINING: Duration = Duration::from_secs(10);
@@ -32,33 +33,35 @@ const KILL: i32 = Signal::KILL.as_raw();
 /// What a shell says of a program that wrote to nobody.
 const UNREAD: u8 = 128 + 13;
 
-/// The whole life of this process.
-pub fn run() -> ExitCode {
+/// The whole life of this process. `json`: how an error is told, and that what stderr ends with is a whole line.
+pub fn run(json: bool) -> ExitCode {
+    let open_line = OpenLine::default();
     let ended = (|| {
         set_parent_process_death_signal(Some(Signal::KILL))?;
         mount_proc()?;
         let channel = io::stdin().as_fd().try_clone_to_owned()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let code = runtime.block_on(async { carry_out(Channel::new(channel)?).await });
+        let code = runtime.block_on(async { carry_out(Channel::new(channel)?, &open_line).await });
         runtime.shutdown_background();
         code
     })();
+    if open_line.load(Ordering::Relaxed) && (json || ended.is_err()) {
+        // Who does not listen misses no result.
+        drop(io::stderr().write_all(b"\n"));
+    }
     // What still waits in a thread is not waited for.
     match ended {
         Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::from(NOT_RUN)
-        }
+        Err(error) => not_run(json, &error),
     }
 }
 
-async fn carry_out(channel: Channel) -> Result<u8> {
+async fn carry_out(channel: Channel, open_line: &OpenLine) -> Result<u8> {
     let (job, stdin, listeners, files) = job(&channel).await?;
     let bundle = job.state.join("bundle");
     write_bundle(&bundle, &job, files).context("cannot write the bundle")?;
     let (told, mut events) = mpsc::unbounded_channel();
-    let streams = Streams::open(&job.state, stdin, job.terminal.is_some(), &told)?;
+    let streams = Streams::open(&job.state, stdin, job.terminal.is_some(), &told, open_line)?;
     let (open, is_open) = watch::channel(false);
     let task = tokio::select! {
         task = created(&job, &bundle, &streams) => task?,
@@ -72,6 +75,7 @@ async fn carry_out(channel: Channel) -> Result<u8> {
     let mut wait = std::pin::pin!(task.wait());
     let mut deadline: Option<Instant> = None;
     let mut unread = false;
+    let mut unwritable = None;
     let code = loop {
         let kill = async {
             match deadline {
@@ -89,6 +93,10 @@ async fn carry_out(channel: Channel) -> Result<u8> {
                 Event::InputEnded => task.close_stdin().await,
                 Event::Unread => {
                     unread = true;
+                    task.kill(KILL).await;
+                }
+                Event::Unwritable(error) => {
+                    unwritable = Some(error);
                     task.kill(KILL).await;
                 }
             },
@@ -115,7 +123,16 @@ async fn carry_out(channel: Channel) -> Result<u8> {
         // Whoever reads our output stands still, and somebody does not wait for them.
         _ = abandoned(&channel, &open) => {}
     }
+    // The last words come after the end.
+    while let Ok(event) = events.try_recv() {
+        if let Event::Unwritable(error) = event {
+            unwritable = Some(error);
+        }
+    }
     drop(timeout(FAREWELL, async { while ports.join_next().await.is_some() {} }).await);
+    if let Some(error) = unwritable {
+        return Err(error).context("cannot write the output");
+    }
     Ok(if unread { UNREAD } else { u8::try_from(code).unwrap_or(u8::MAX) })
 }
 

@@ -41,12 +41,11 @@ pub struct Wanted {
     own_network: bool,
 }
 
-/// A folder to keep things in that is, and is above, none of `used`.
+/// A folder to keep things in that is, and is above, none of `used`, which are paths without links.
 pub fn spare_folder(used: &[&Path]) -> Result<PathBuf> {
-    let is_spare =
-        |folder: &&str| Path::new(folder).is_dir() && used.iter().all(|path| !path.starts_with(folder));
-    let found = SPARE.into_iter().find(is_spare);
-    found.map(PathBuf::from).with_context(|| {
+    let is_spare = |folder: &PathBuf| folder.is_dir() && !used.iter().any(|path| path.starts_with(folder));
+    let mut there = SPARE.into_iter().filter_map(|folder| Path::new(folder).canonicalize().ok());
+    there.find(is_spare).with_context(|| {
         format!(
             "a run needs one of {} for itself, and its volumes and programs are in all that there are: make one of the others",
             SPARE.join(", ")
@@ -57,12 +56,9 @@ pub fn spare_folder(used: &[&Path]) -> Result<PathBuf> {
 impl Wanted {
     /// Makes the namespaces, and waits for `command` in them, whose first process it is.
     pub fn enter(&self, mut command: Command) -> Result<ExitCode> {
-        // They are for the guest, and whoever called us tells it.
-        let mut mask = SigSet::empty();
-        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGQUIT, Signal::SIGHUP, Signal::SIGTTIN] {
-            mask.add(signal);
-        }
-        mask.thread_block()?;
+        // They are for the guest, and whoever called us tells it. Those that would stop us would not stop the guest.
+        use Signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN};
+        SigSet::from_iter([SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGTSTP, SIGTTIN]).thread_block()?;
         self.unshare()?;
         // Other credentials may have cleared an earlier one.
         set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;

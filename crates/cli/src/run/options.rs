@@ -97,6 +97,11 @@ impl Prepared {
 }
 
 impl Options {
+    /// What of this machine the guest may write to.
+    pub fn writable(&self) -> impl Iterator<Item = &Path> {
+        self.volume.iter().filter(|volume| !volume.readonly).map(|volume| volume.here.as_path())
+    }
+
     /// Whether the guest is in this machine's own network: it may go out, and what has no network of its own is reached there.
     pub fn goes_out(&self) -> bool {
         !self.egress.is_empty()
@@ -129,9 +134,9 @@ impl Options {
         let is_root = rustix::process::geteuid().is_root();
         let (uid, gid) = self.identity(program.user.as_deref(), is_root)?;
         let cache = Store::of_user()?.root().join("aot");
-        let cache = std::path::absolute(cache)?;
-        let mounts = self.mounts()?;
-        let used = self.volume.iter().map(|volume| volume.here.as_path());
+        let cache = real(&std::path::absolute(cache)?);
+        let binds = self.binds();
+        let used = binds.iter().map(|bind| bind.here.as_path());
         let used: Vec<&Path> = used.chain([shim, cache.as_path()]).collect();
         let state = spare_folder(&used)?;
         let args = if args.is_empty() { &program.args } else { args };
@@ -149,7 +154,7 @@ impl Options {
                 "cwd": self.workdir.as_deref().or(program.folder.as_deref()).unwrap_or("/"),
             },
             "root": {"path": "rootfs", "readonly": program.is_wasm},
-            "mounts": mounts,
+            "mounts": binds.iter().map(Volume::mount).collect::<Vec<_>>(),
             "annotations": self.annotations(publish, profile),
             "linux": self.linux(is_root)?,
         });
@@ -173,19 +178,18 @@ impl Options {
         }
     }
 
-    fn mounts(&self) -> Result<Vec<Value>> {
-        let bind = |here: &Path, there: &str, readonly| json!({"type": "bind", "source": here, "destination": there, "options": ["rbind", if readonly { "ro" } else { "rw" }]});
-        let mut mounts: Vec<Value> =
-            self.volume.iter().map(|volume| bind(&volume.here, &volume.there, volume.readonly)).collect();
+    /// All that is brought in from here, by paths without links.
+    fn binds(&self) -> Vec<Volume> {
+        let mut binds = self.volume.clone();
         if self.goes_out() {
             // By which names are looked up.
-            for file in ["/etc/resolv.conf", "/etc/hosts"] {
-                if let Ok(real) = Path::new(file).canonicalize() {
-                    mounts.push(bind(&real, file, true));
-                }
-            }
+            let files = ["/etc/resolv.conf", "/etc/hosts"].into_iter();
+            binds.extend(files.filter_map(|file| {
+                let here = Path::new(file).canonicalize().ok()?;
+                Some(Volume { here, there: file.into(), readonly: true })
+            }));
         }
-        Ok(mounts)
+        binds
     }
 
     fn annotations(&self, publish: &[Publish], profile: Profile) -> Value {
@@ -225,6 +229,23 @@ impl Options {
             },
         }))
     }
+}
+
+impl Volume {
+    fn mount(&self) -> Value {
+        let how = if self.readonly { "ro" } else { "rw" };
+        json!({"type": "bind", "source": self.here, "destination": self.there, "options": ["rbind", how]})
+    }
+}
+
+/// A path without links, as far as there is something at it.
+fn real(path: &Path) -> PathBuf {
+    let real = |above: &Path| {
+        let mut real = above.canonicalize().ok()?;
+        real.extend(path.strip_prefix(above).ok()?.components());
+        Some(real)
+    };
+    path.ancestors().find_map(real).unwrap_or_else(|| path.to_owned())
 }
 
 /// `NAME=VALUE`, or the value that this environment has, if it has one.
@@ -357,6 +378,17 @@ mod tests {
         {
             assert!(volume(&wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_is_used_is_known_by_its_path_without_links() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = folder.path().canonicalize().unwrap();
+        std::fs::create_dir(here.join("there")).unwrap();
+        std::os::unix::fs::symlink("there", here.join("link")).unwrap();
+        assert_eq!(real(&here.join("link/not/yet")), here.join("there/not/yet"));
+        assert_eq!(real(&here.join("link")), here.join("there"));
+        assert_eq!(real(Path::new("/nowhere/at/all")), Path::new("/nowhere/at/all"));
     }
 
     #[test]

@@ -25,13 +25,17 @@ pub struct Given<'a> {
 }
 
 impl Instance {
-    /// Begins a run. Must be called on the thread that lives longest: the run ends with it.
-    pub fn begin(job: &Job, own_network: bool, given: &Given<'_>) -> Result<Instance> {
+    /// Begins a run, which tells its errors as JSON if it is asked to. Must be called on the thread that lives longest: the run
+    /// ends with it.
+    pub fn begin(job: &Job, own_network: bool, json: bool, given: &Given<'_>) -> Result<Instance> {
         let (channel, theirs) = Channel::pair()?;
         let mut command = Command::new("/proc/self/exe");
         command.arg0("run-wasm").arg("inside").arg("--state").arg(&job.state);
         if own_network {
             command.arg("--own-network");
+        }
+        if json {
+            command.arg("--json");
         }
         command.stdin(Stdio::from(theirs)).kill_on_drop(true);
         let child = command.spawn().context("cannot start the run")?;
@@ -62,7 +66,8 @@ impl Instance {
     }
 }
 
-/// The shim: as asked for, or beside this program, or on PATH.
+/// The shim: as asked for, or beside this program, or on PATH. Its path has no links, which may lead through a folder that the
+/// run covers, and is absolute.
 pub fn shim(asked: Option<&Path>) -> Result<std::path::PathBuf> {
     const NAME: &str = "containerd-shim-run-v2";
     if let Some(path) = asked {
@@ -71,9 +76,10 @@ pub fn shim(asked: Option<&Path>) -> Result<std::path::PathBuf> {
     let beside = std::env::current_exe().ok().and_then(|own| own.parent().map(Path::to_owned));
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = beside.into_iter().chain(std::env::split_paths(&path)).map(|folder| folder.join(NAME));
-    found.into_iter().find(|file| file.is_file()).with_context(|| {
+    let found = found.into_iter().find(|file| file.is_file()).with_context(|| {
         format!("there is no {NAME} beside this program or on PATH: install it, or name it by --shim")
-    })
+    })?;
+    found.canonicalize().with_context(|| format!("cannot find the shim {}", found.display()))
 }
 
 /// Null, for those who read nothing.
