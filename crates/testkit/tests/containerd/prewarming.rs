@@ -1,12 +1,14 @@
 //! What containerd pulls is compiled before anybody wants it.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 
 use anyhow::Result;
 use image::{Format, ImageBuilder};
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc::{self, flock};
 use prewarm::Options;
 use testkit::{Containerd, eventually, guest, shim_binary};
 use tokio::sync::oneshot;
@@ -71,7 +73,40 @@ fn has_no_containers(daemon: &Containerd) -> Result<()> {
     })
 }
 
+/// What an agent's shim waits for that wants to compile: the locks of all who do so idly.
+fn lock_of_the_idle(daemon: &Containerd) -> Result<File> {
+    let locks = daemon.nest().see("/var/lib/run-wasm/aot/locks");
+    let locks = File::options().read(true).write(true).open(locks)?;
+    let all = flock {
+        l_type: libc::F_WRLCK as i16,
+        l_whence: libc::SEEK_SET as i16,
+        l_start: 1 << 32,
+        l_len: 0,
+        l_pid: 0,
+    };
+    fcntl(&locks, FcntlArg::F_OFD_SETLK(&all))?;
+    Ok(locks)
+}
+
 testkit::stories! {
+    fn a_container_waits_for_no_idle_compiler(daemon) {
+        daemon.run("hello-c.wasm").outcome()?;
+        daemon.ctr(["images", "rm", "--sync", "localhost/hello-c.wasm:1"])?.success()?;
+        let compiled = cached(daemon)?.len();
+        let idle = lock_of_the_idle(daemon)?;
+        let agent = Agent::start(daemon, PLENTY)?;
+        daemon.import("hello.wasm", ImageBuilder::new().wasm("hello.wasm", guest("hello.wasm")?))?;
+        eventually("the agent has the image compiled", 30, || {
+            Ok(daemon.ctr(["containers", "ls", "-q"])?.success()?.contains("run-wasm-prewarm-"))
+        })?;
+        assert_eq!(daemon.run("hello.wasm").outcome()?.stdout, "hello from run-wasm\n");
+        assert_eq!(cached(daemon)?.len(), compiled + 1, "the container's own, while the agent's shim waits");
+        drop(idle);
+        has_compiled(daemon, compiled + 2)?;
+        has_no_containers(daemon)?;
+        drop(agent);
+    }
+
     fn an_image_is_compiled_when_it_comes_and_its_first_start_compiles_nothing(daemon) {
         let agent = Agent::start(daemon, PLENTY)?;
         daemon.import("hello.wasm", ImageBuilder::new().wasm("hello.wasm", guest("hello.wasm")?))?;
