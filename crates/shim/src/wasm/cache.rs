@@ -43,7 +43,7 @@ pub struct Cache {
     dir: PathBuf,
     max_bytes: u64,
     policy: grants::policy::Compile,
-    /// Whether a compilation has only the time that nobody else wants.
+    /// Whether a compilation has only the time that nobody else of its cgroup wants.
     idly: bool,
 }
 
