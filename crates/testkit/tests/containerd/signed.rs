@@ -297,6 +297,7 @@ testkit::stories! {
         assert!(hello.code != 0 && hello.stderr.contains("require-signature"), "{hello}");
         sleep.kill("SIGKILL")?;
         sleep.outcome()?;
+        drop(sleep);
         world.end()?;
     }
 
