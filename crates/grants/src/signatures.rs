@@ -1,11 +1,15 @@
 //! Which images run only when they are signed, and by whom: a part of the node's policy.
 
+mod name;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 
+use self::name::{canonical_prefix, spellings};
+pub use self::name::{names_a_registry, repository, stored_name};
 use crate::policy::Policy;
 
 /// How a key that stands in the config itself begins.
@@ -31,7 +35,8 @@ pub enum KeySource {
 impl SignatureRule {
     /// Whether it says something of an image of this name.
     fn covers(&self, name: &str) -> bool {
-        plain(name).starts_with(&plain(&self.prefix))
+        let prefix = canonical_prefix(&self.prefix);
+        spellings(name).iter().any(|name| name.starts_with(&prefix))
     }
 }
 
@@ -39,49 +44,15 @@ impl Policy {
     /// The rule for an image of this name: that with the longest prefix. `""` is an image without a name.
     pub fn signature_rule(&self, name: &str) -> Option<&SignatureRule> {
         let rules = self.require_signature.iter().filter(|rule| rule.covers(name));
-        rules.max_by_key(|rule| plain(&rule.prefix).len())
+        rules.max_by_key(|rule| canonical_prefix(&rule.prefix).len())
     }
-}
-
-/// Whether a name says by itself where an image is from: its first part is a host. Others stand for what the container
-/// runtime makes of them, an id among them.
-pub fn names_a_registry(name: &str) -> bool {
-    name.split_once('/')
-        .is_some_and(|(host, _)| host.contains(['.', ':']) || host.eq_ignore_ascii_case("localhost"))
-}
-
-/// The repository of a name: what is left without tag and digest. `None` where the name does not say where that is.
-pub fn repository(name: &str) -> Option<&str> {
-    let name = name.split_once('@').map_or(name, |(name, _)| name);
-    let last = name.rfind('/').filter(|_| names_a_registry(name))?;
-    let colon = name.get(last..)?.find(':').map_or(name.len(), |at| last + at);
-    name.get(..colon)
-}
-
-/// The name under which a container runtime keeps the image of this one: a digest stands without a tag, and who says neither
-/// means `latest`. `None` where the name does not say where the image is from.
-pub fn stored_name(name: &str) -> Option<String> {
-    let repository = repository(name)?;
-    Some(match name.split_once('@') {
-        Some((_, digest)) => format!("{repository}@{digest}"),
-        None if name == repository => format!("{repository}:latest"),
-        None => name.to_owned(),
-    })
-}
-
-/// A name as all spell it that lead to the same place: hosts are the same in capitals, and with the port that they have anyway.
-fn plain(name: &str) -> String {
-    let name = name.to_ascii_lowercase();
-    let (host, rest) = name.split_at(name.find('/').unwrap_or(name.len()));
-    let usual = host.strip_suffix(":443").or_else(|| host.strip_suffix(":80"));
-    format!("{}{rest}", usual.unwrap_or(host))
 }
 
 /// Reads the rules. Two for the same images would leave open whose keys count.
 pub(crate) fn rules<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SignatureRule>, D::Error> {
     let rules = Vec::<SignatureRule>::deserialize(deserializer)?;
     let mut seen = BTreeSet::new();
-    match rules.iter().find(|rule| !seen.insert(plain(&rule.prefix))) {
+    match rules.iter().find(|rule| !seen.insert(canonical_prefix(&rule.prefix))) {
         Some(twice) => Err(D::Error::custom(format!(
             "two rules have the prefix \"{}\"; write the keys of both into one",
             twice.prefix.escape_debug()
@@ -171,44 +142,54 @@ mod tests {
         assert_eq!(prefix_for(&policy, "registry.example:5000/prod/a"), None);
     }
 
+    /// One place, as it may be spelled, and a prefix that is about it.
     #[test]
-    fn a_name_with_a_host_says_where_the_image_is_from() {
-        for name in ["registry.example/a", "localhost/a:1", "Localhost/a", "registry:5000/a", "[::1]:5000/a"]
-        {
-            assert!(names_a_registry(name), "{name}");
-        }
-        let digest = format!("sha256:{}", "9".repeat(64));
-        for name in ["a", "a:1", "team/a", "team/a@sha256:98", &digest, &"9".repeat(64), "", "/"] {
-            assert!(!names_a_registry(name), "{name}");
+    fn no_spelling_of_a_name_escapes_its_rule() {
+        for (prefix, names) in [
+            (
+                "docker.io/",
+                "index.docker.io/team/app registry-1.docker.io/team/app Docker.IO:443/team/app docker.io:0080/team/app team/app:1 app",
+            ),
+            ("index.docker.io/", "docker.io/team/app registry-1.docker.io/team/app team/app"),
+            ("docker.io/library/", "docker.io/app index.docker.io/app:1 app app@sha256:98"),
+            ("docker.io/app", "docker.io/app docker.io/library/app:1 registry-1.docker.io/app app"),
+            ("team/", "team/app docker.io/team/app index.docker.io/team/app"),
+            ("app", "app app:1 docker.io/library/app"),
+            ("r.example/", "r.example/a r.example:443/a R.example:0443/a r.example:00080/a"),
+            ("r.example:05000/", "r.example:5000/a r.example:005000/a"),
+            ("r.example:5000/", "r.example:05000/a"),
+            ("r.example", "r.example:05000/a"),
+            ("[2001:db8::1]/", "[2001:DB8:0:0:0:0:0:1]/a [2001:0db8::0001]:443/a [2001:db8::1]:0080/a"),
+            ("[2001:0db8::1]:5000/", "[2001:db8::1]:05000/a"),
+            ("203.0.113.7:5000/", "[::ffff:203.0.113.7]:5000/a [::ffff:cb00:7107]:05000/a"),
+            ("localhost/", "LOCALHOST/a localhost:80/a"),
+        ] {
+            let policy = policy(&[prefix]);
+            for name in names.split(' ') {
+                assert!(prefix_for(&policy, name).is_some(), "{name} escapes {prefix}");
+            }
         }
     }
 
     #[test]
-    fn a_repository_has_neither_tag_nor_digest() {
-        for name in [
-            "r.example:5000/a/b",
-            "r.example:5000/a/b:1",
-            "r.example:5000/a/b@sha256:98",
-            "r.example:5000/a/b:1@sha256:98",
+    fn another_place_is_no_spelling_of_a_name() {
+        for (prefix, names) in [
+            (
+                "docker.io/",
+                "r.example/docker.io/a localhost/a docker.io:5000/a docker.io.example/a sha256:98",
+            ),
+            ("docker.io/app/", "docker.io/application docker.io/library/app"),
+            ("r.example/", "r.example:5000/a app"),
+            ("r.example:5000/", "r.example/a r.example:50000/a r.example:+5000/a r.example:65536/a"),
+            ("[2001:db8::1]/", "[2001:db8::2]/a [2001:db8::1/a"),
         ] {
-            assert_eq!(repository(name), Some("r.example:5000/a/b"), "{name}");
+            let policy = policy(&[prefix]);
+            for name in names.split(' ') {
+                assert_eq!(prefix_for(&policy, name), None, "{name} and {prefix}");
+            }
         }
-        for name in ["", "a:1", "team/a", "sha256:98"] {
-            assert_eq!(repository(name), None, "{name}");
-        }
-    }
-
-    #[test]
-    fn an_image_is_kept_under_its_tag_or_its_digest() {
-        for (name, stored) in [
-            ("r.example/a", "r.example/a:latest"),
-            ("r.example/a:1", "r.example/a:1"),
-            ("r.example/a@sha256:98", "r.example/a@sha256:98"),
-            ("r.example/a:1@sha256:98", "r.example/a@sha256:98"),
-        ] {
-            assert_eq!(stored_name(name).as_deref(), Some(stored));
-        }
-        assert_eq!(stored_name("a"), None);
+        let id = "9".repeat(64);
+        assert_eq!(prefix_for(&policy(&["docker.io/"]), &id), None, "an id is no name");
     }
 
     #[test]
@@ -245,12 +226,24 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_name_escapes_the_empty_prefix_and_none_is_read_wrongly(name: String) {
-            let policy = policy(&[""]);
-            prop_assert!(policy.signature_rule(&name).is_some());
-            if let Some(repository) = repository(&name) {
-                prop_assert!(name.starts_with(repository) && !repository.contains('@'));
-            }
+        fn no_name_escapes_the_empty_prefix(name: String) {
+            prop_assert!(policy(&[""]).signature_rule(&name).is_some());
+        }
+
+        #[test]
+        fn a_name_is_under_the_rule_of_its_own_beginning(name: String, at: usize) {
+            let at = name.char_indices().map(|(at, _)| at).nth(at % 64).unwrap_or(name.len());
+            // What stands before the first slash is a host as a whole or not at all.
+            let prefix = &name[..name.find('/').map_or(0, |slash| at.max(slash + 1)).min(name.len())];
+            let rule = SignatureRule { prefix: prefix.to_owned(), keys: Vec::new() };
+            prop_assert!(rule.covers(&name), "{prefix:?}");
+        }
+
+        #[test]
+        fn however_a_port_is_written_it_is_the_same_host(port: u16, zeros in 0usize..6) {
+            let policy = policy(&[&format!("r.example:{port}/")]);
+            let name = format!("R.example:{}{port}/a", "0".repeat(zeros));
+            prop_assert!(policy.signature_rule(&name).is_some(), "{name}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What is asked of containerd.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -7,7 +8,7 @@ use containerd_client::Client;
 use containerd_client::services::v1::container::Runtime;
 use containerd_client::services::v1::{
     Container, CreateContainerRequest, CreateTaskRequest, DeleteContainerRequest, DeleteTaskRequest,
-    GetImageRequest, ListContainersRequest, ListImagesRequest, ReadContentRequest, SubscribeRequest,
+    GetImageRequest, Image, ListContainersRequest, ListImagesRequest, ReadContentRequest, SubscribeRequest,
 };
 use containerd_client::tonic::metadata::{Ascii, MetadataValue};
 use containerd_client::tonic::{Code, Request, Status, Streaming};
@@ -50,10 +51,13 @@ impl Containerd {
         Ok(events.map_err(said("containerd tells nothing of its images"))?.into_inner())
     }
 
-    pub async fn image_names(&self) -> Result<Vec<String>> {
+    /// One name of each image that there is.
+    pub async fn images(&self) -> Result<Vec<String>> {
         let images = self.client.images().list(self.request(ListImagesRequest::default())).await;
         let images = images.map_err(said("containerd does not list its images"))?.into_inner().images;
-        Ok(images.into_iter().map(|image| image.name).collect())
+        let mut seen = HashSet::new();
+        let is_new = |image: &Image| seen.insert(image.target.as_ref().map(|target| target.digest.clone()));
+        Ok(images.into_iter().filter(is_new).map(|image| image.name).collect())
     }
 
     /// What an image's name leads to; `None` where there is no such image any more.
@@ -86,25 +90,33 @@ impl Containerd {
         Ok(bytes)
     }
 
-    pub async fn create_container(&self, made: Made<'_>) -> Result<()> {
+    /// Answers whether there was none of this id.
+    pub async fn create_container(&self, made: &Made<'_>) -> Result<bool> {
         let (key, value) = made.label;
         let container = Container {
             id: made.id.to_owned(),
             image: made.image.to_owned(),
             labels: [(key.to_owned(), value.to_owned())].into(),
-            runtime: Some(made.runtime),
-            spec: Some(made.spec),
+            runtime: Some(made.runtime.clone()),
+            spec: Some(made.spec.clone()),
             ..Container::default()
         };
         let request = self.request(CreateContainerRequest { container: Some(container) });
-        self.client.containers().create(request).await.map_err(said("containerd makes no container"))?;
-        Ok(())
+        match self.client.containers().create(request).await {
+            Ok(_) => Ok(true),
+            Err(status) if status.code() == Code::AlreadyExists => Ok(false),
+            Err(status) => Err(said("containerd makes no container")(status)),
+        }
     }
 
-    /// Creates a container's task, without streams and root file system. What the shim refuses is told in its words.
-    pub async fn create_task(&self, container: &str) -> Result<()> {
-        let request =
-            CreateTaskRequest { container_id: container.to_owned(), ..CreateTaskRequest::default() };
+    /// Creates a container's task, without streams and root file system, by this shim if it is said. What the shim refuses is told in
+    /// its words.
+    pub async fn create_task(&self, container: &str, shim: Option<&Path>) -> Result<()> {
+        let request = CreateTaskRequest {
+            container_id: container.to_owned(),
+            runtime_path: shim.map(|shim| shim.display().to_string()).unwrap_or_default(),
+            ..CreateTaskRequest::default()
+        };
         let created = self.client.tasks().create(self.request(request)).await;
         created.map(drop).map_err(|status| anyhow!("{}", status.message().to_owned()))
     }

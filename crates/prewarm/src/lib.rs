@@ -39,6 +39,8 @@ pub struct Options {
     pub modes: String,
     /// The node config that those pods have; `None`: the node's own file.
     pub node_config: Option<String>,
+    /// The shim's file, as containerd sees it; `None`: the one that it finds on its PATH.
+    pub shim: Option<PathBuf>,
     /// The most bytes of Wasm that an image may have.
     pub most_bytes: u64,
 }
@@ -50,6 +52,7 @@ impl Default for Options {
             namespace: "k8s.io".to_owned(),
             modes: "normal".to_owned(),
             node_config: None,
+            shim: None,
             most_bytes: 64 << 20,
         }
     }
@@ -70,14 +73,14 @@ pub async fn run(options: Options, tell: fn(&str)) -> Infallible {
 async fn watch(options: &Arc<Options>, tell: fn(&str)) -> Result<Infallible> {
     let containerd = Arc::new(Containerd::connect(&options.socket, &options.namespace).await?);
     for left in warming::left_behind(&containerd).await? {
-        warming::take_away(&containerd, &left).await?;
+        if let Err(error) = warming::take_away(&containerd, &left).await {
+            tell(&format!("prewarm: the container {left} of an agent that ended stays: {error:#}"));
+        }
     }
     // From now on, so that none is missed between the list and the first event.
     let mut events = containerd.image_events().await?;
-    let (mut queue, recent) = (Queue::default(), Arc::new(Recent::default()));
-    for name in containerd.image_names().await? {
-        queue.push(name);
-    }
+    let mut queue = Queue::behind(containerd.images().await?);
+    let recent = Arc::new(Recent::default());
     // Its task ends with it.
     let mut work = JoinSet::new();
     loop {

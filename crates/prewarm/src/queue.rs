@@ -1,4 +1,5 @@
-//! The names of images that wait to be looked at: in order, none twice, and not without end.
+//! The names of images that wait to be looked at: in order, none twice, and not without end. Those that were there before wait for
+//! those that come.
 
 use std::collections::VecDeque;
 
@@ -6,21 +7,30 @@ use std::collections::VecDeque;
 const MOST: usize = 256;
 
 #[derive(Debug, Default)]
-pub struct Queue(VecDeque<String>);
+pub struct Queue {
+    new: VecDeque<String>,
+    /// No more than containerd had in the beginning.
+    there: VecDeque<String>,
+}
 
 impl Queue {
-    /// Adds a name, unless it waits already. Answers the name that has to go for it, the one that waited longest.
-    pub fn push(&mut self, name: String) -> Option<String> {
-        if self.0.contains(&name) {
-            return None;
-        }
-        self.0.push_back(name);
-        if self.0.len() > MOST { self.0.pop_front() } else { None }
+    /// With the images that are there, which give way to all that come.
+    pub fn behind(there: Vec<String>) -> Queue {
+        Queue { new: VecDeque::new(), there: there.into() }
     }
 
-    /// The one that waited longest.
+    /// Adds a name, unless it waits already. Answers the name that has to go for it, the one that waited longest.
+    pub fn push(&mut self, name: String) -> Option<String> {
+        if self.new.contains(&name) {
+            return None;
+        }
+        self.new.push_back(name);
+        if self.new.len() > MOST { self.new.pop_front() } else { None }
+    }
+
+    /// The one that waited longest of those that came, else of those that were there.
     pub fn pop(&mut self) -> Option<String> {
-        self.0.pop_front()
+        self.new.pop_front().or_else(|| self.there.pop_front())
     }
 }
 
@@ -36,6 +46,17 @@ mod tests {
         }
         assert_eq!([queue.pop(), queue.pop(), queue.pop()], [Some("a".into()), Some("b".into()), None]);
         assert_eq!(queue.push("a".to_owned()), None, "it may come again");
+    }
+
+    #[test]
+    fn of_those_that_were_there_none_is_lost() {
+        let mut queue = Queue::behind((0..2 * MOST).map(|number| number.to_string()).collect());
+        for number in 0..MOST {
+            assert_eq!(queue.push(format!("new {number}")), None);
+        }
+        assert_eq!(queue.pop().as_deref(), Some("new 0"), "somebody waits for it soon");
+        let names: Vec<String> = std::iter::from_fn(|| queue.pop()).collect();
+        assert_eq!((names.len(), names.last().map(String::as_str)), (3 * MOST - 1, Some("511")));
     }
 
     #[test]

@@ -19,6 +19,11 @@ impl Recent {
         seen.retain(|_, at| at.elapsed() < RECENT);
         seen.insert(image, Instant::now()).is_none()
     }
+
+    /// One that did not succeed may be tried again.
+    pub fn forget(&self, image: &Digest) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(image);
+    }
 }
 
 #[cfg(test)]
@@ -30,5 +35,7 @@ mod tests {
         let (recent, image) = (Recent::default(), Digest::of(b"image"));
         assert_eq!([recent.is_new(image), recent.is_new(image)], [true, false]);
         assert!(recent.is_new(Digest::of(b"another")));
+        recent.forget(&image);
+        assert!(recent.is_new(image), "after a failure");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use containerd_client::services::v1::container::Runtime;
 use image::Digest;
 use prost::Message;
@@ -10,11 +10,14 @@ use serde_json::json;
 
 use crate::Options;
 use crate::containerd::{Containerd, Made};
-use crate::images;
+use crate::images::{self, Wasm};
 use crate::recent::Recent;
 
 /// The label of such containers, by which they are found again, and the annotation by which the shim knows them.
 const MARK: &str = "run.wasm/prewarm";
+
+/// How the ids of such containers begin. Labels of pods and of images become labels of others' containers.
+const ID: &str = "run-wasm-prewarm-";
 
 const RUNTIME: &str = "io.containerd.run.v2";
 
@@ -42,8 +45,16 @@ pub async fn warm(
     if !recent.is_new(wasm.digest) {
         return Ok(None);
     }
+    let compiled = compile(containerd, name, &wasm, options).await;
+    if compiled.is_err() {
+        recent.forget(&wasm.digest);
+    }
+    compiled.map(|()| Some(wasm.digest))
+}
+
+async fn compile(containerd: &Containerd, name: &str, wasm: &Wasm, options: &Options) -> Result<()> {
     let digest = wasm.digest.to_string();
-    let id = format!("run-wasm-prewarm-{:.32}", wasm.digest.hex());
+    let id = format!("{ID}{:.32}", wasm.digest.hex());
     let made = Made {
         id: &id,
         image: name,
@@ -51,11 +62,19 @@ pub async fn warm(
         runtime: runtime(options),
         spec: spec(&wasm.args, &options.modes),
     };
-    containerd.create_container(made).await?;
-    let compiled = tokio::time::timeout(PATIENCE, containerd.create_task(&id)).await;
+    if !containerd.create_container(&made).await? {
+        // Of a try that could not take it away.
+        take_away(containerd, &id).await?;
+        ensure!(
+            containerd.create_container(&made).await?,
+            "another agent compiles it: let one node have one agent"
+        );
+    }
+    let task = containerd.create_task(&id, options.shim.as_deref());
+    let compiled = tokio::time::timeout(PATIENCE, task).await;
     let taken_away = take_away(containerd, &id).await;
     compiled.with_context(|| format!("it took longer than {} s", PATIENCE.as_secs()))??;
-    taken_away.map(|()| Some(wasm.digest))
+    taken_away
 }
 
 /// Removes such a container, whatever has become of it.
@@ -66,7 +85,9 @@ pub async fn take_away(containerd: &Containerd, id: &str) -> Result<()> {
 
 /// The containers of an agent that ended in the middle.
 pub async fn left_behind(containerd: &Containerd) -> Result<Vec<String>> {
-    containerd.containers_with(MARK).await
+    let mut marked = containerd.containers_with(MARK).await?;
+    marked.retain(|id| id.starts_with(ID));
+    Ok(marked)
 }
 
 fn runtime(options: &Options) -> Runtime {

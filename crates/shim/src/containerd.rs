@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::{Context, Result, bail};
 use containerd_client::services::v1::{Container, GetContainerRequest, ReadContentRequest};
 use containerd_client::tonic::metadata::{Ascii, MetadataValue};
-use containerd_client::tonic::{Code, Request};
+use containerd_client::tonic::{Code, Request, Status};
 use containerd_client::{Client, connect};
 use image::manifest::MAX_DOCUMENT;
 use image::{Descriptor, Digest};
@@ -63,6 +63,8 @@ pub struct Origin {
     pub image: ImageRef,
     /// The image's name as the pod says it, where a kubelet has told CRI.
     pub asked_for: Option<String>,
+    /// The config of the image whose root file system and process CRI gave the container. The image's name may lead elsewhere.
+    pub made_of: Option<Digest>,
 }
 
 /// An image as containerd names it.
@@ -117,7 +119,8 @@ impl Containerd {
             }
         };
         let cri = container.extensions.get(CRI_METADATA).map_or([].as_slice(), |cri| &cri.value);
-        Ok(Some(Origin { image, asked_for: name_in_the_pod(cri) }))
+        let cri = Record::read(cri);
+        Ok(Some(Origin { image, asked_for: cri.name_in_the_pod(), made_of: cri.config() }))
     }
 
     async fn container(&self, id: &str) -> Result<Option<Container>> {
@@ -162,8 +165,10 @@ impl Containerd {
     async fn stream(&self, digest: &Digest, limit: u64, into: &mut impl Write) -> Result<()> {
         let read = self.request(ReadContentRequest { digest: digest.to_string(), offset: 0, size: 0 });
         let response = self.client.content().read(read).await;
-        let refused = |status: containerd_client::tonic::Status| {
-            anyhow::anyhow!("containerd cannot read the blob {digest}: {}", status.message())
+        let refused = |status: Status| Unread {
+            digest: *digest,
+            is_absent: status.code() == Code::NotFound,
+            why: status.message().to_owned(),
         };
         let mut parts = response.map_err(refused)?.into_inner();
         let mut total = 0u64;
@@ -178,12 +183,35 @@ impl Containerd {
     }
 }
 
-/// The name that the pod gave its image. CRI's record is of its own making and no interface: what is not as expected says
-/// nothing.
-fn name_in_the_pod(metadata: &[u8]) -> Option<String> {
-    let metadata: serde_json::Value = serde_json::from_slice(metadata).ok()?;
-    let name = metadata.pointer("/Metadata/Config/image/user_specified_image")?.as_str()?;
-    (!name.is_empty()).then(|| name.to_owned())
+/// A blob that containerd does not give.
+#[derive(Debug, thiserror::Error)]
+#[error("containerd cannot read the blob {digest}: {why}")]
+pub struct Unread {
+    digest: Digest,
+    /// containerd has none; else it could not be asked.
+    pub is_absent: bool,
+    why: String,
+}
+
+/// CRI's record of a container. It is of CRI's own making, so that no pod can write into it, and no interface: what is not as
+/// expected says nothing.
+struct Record(serde_json::Value);
+
+impl Record {
+    fn read(metadata: &[u8]) -> Record {
+        Record(serde_json::from_slice(metadata).unwrap_or_default())
+    }
+
+    /// The name that the pod gave its image.
+    fn name_in_the_pod(&self) -> Option<String> {
+        let name = self.0.pointer("/Metadata/Config/image/user_specified_image")?.as_str()?;
+        (!name.is_empty()).then(|| name.to_owned())
+    }
+
+    /// What CRI calls an image by: the digest of its config.
+    fn config(&self) -> Option<Digest> {
+        self.0.pointer("/Metadata/ImageRef")?.as_str()?.parse().ok()
+    }
 }
 
 #[cfg(test)]
@@ -195,7 +223,7 @@ mod tests {
         let record = |image: &str| {
             format!(r#"{{"Version":"v1","Metadata":{{"ID":"1","Config":{{"image":{image}}}}}}}"#)
         };
-        let name = |image: &str| name_in_the_pod(record(image).as_bytes());
+        let name = |image: &str| Record::read(record(image).as_bytes()).name_in_the_pod();
         let told = r#"{"image":"sha256:98","user_specified_image":"localhost/shop:1"}"#;
         assert_eq!(name(told).as_deref(), Some("localhost/shop:1"));
         for silent in [
@@ -206,6 +234,21 @@ mod tests {
         ] {
             assert_eq!(name(silent), None, "{silent}");
         }
-        assert_eq!((name_in_the_pod(b""), name_in_the_pod(b"[]")), (None, None));
+        assert_eq!(Record::read(b"").name_in_the_pod(), None);
+        assert_eq!(Record::read(b"[]").name_in_the_pod(), None);
+    }
+
+    #[test]
+    fn the_config_that_a_container_is_made_of_is_read_from_its_record() {
+        let digest = Digest::of(b"config");
+        let config = |image: &str| {
+            Record::read(format!(r#"{{"Version":"v1","Metadata":{{"ImageRef":{image}}}}}"#).as_bytes())
+                .config()
+        };
+        assert_eq!(config(&format!("\"{digest}\"")), Some(digest));
+        for silent in ["\"\"", "\"sha256:98\"", "\"localhost/shop:1\"", "7", "null"] {
+            assert_eq!(config(silent), None, "{silent}");
+        }
+        assert_eq!(Record::read(b"").config(), None);
     }
 }

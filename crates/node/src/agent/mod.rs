@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 pub use self::hook::Hook;
 use crate::agent::cluster::Cluster;
 use crate::node::{Node, Source};
+use crate::plan::runtimes;
 use crate::say;
 
 /// How often the node is looked at.
@@ -83,7 +84,9 @@ impl Args {
 /// What compiles the images that this node's containerd pulls.
 fn prewarm(node: &Node, modes: &str) -> impl Future<Output = Infallible> + Send + use<> {
     let socket = node.containerd.root.at(&node.containerd.socket);
-    let options = prewarm::Options { socket, modes: modes.to_owned(), ..prewarm::Options::default() };
+    // containerd's PATH need not have what is installed.
+    let shim = Some(runtimes::shim().into());
+    let options = prewarm::Options { socket, modes: modes.to_owned(), shim, ..prewarm::Options::default() };
     prewarm::run(options, |line| say!("{line}"))
 }
 

@@ -1,4 +1,4 @@
-//! Images by their names: what a name leads to, what else leads there, and having containerd fetch one.
+//! Images by their names: what a name leads to, which there are, and having containerd fetch one.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,7 +8,7 @@ use containerd_client::services::v1::{GetImageRequest, Image, ListImagesRequest,
 use containerd_client::to_any;
 use containerd_client::tonic::Code;
 use containerd_client::types::transfer::{ImageStore, OciRegistry, RegistryResolver};
-use image::{Descriptor, Digest};
+use image::Descriptor;
 
 use super::{Containerd, ImageRef};
 
@@ -28,13 +28,13 @@ impl Containerd {
         }
     }
 
-    /// All names that lead to one of these documents.
-    pub async fn names_of(&self, digests: &[Digest]) -> Result<Vec<String>> {
-        let filters = digests.iter().map(|digest| format!("target.digest=={digest}")).collect();
-        let response = self.client.images().list(self.request(ListImagesRequest { filters })).await;
+    /// All images, but those whose records lead nowhere.
+    pub async fn images(&self) -> Result<Vec<ImageRef>> {
+        let response = self.client.images().list(self.request(ListImagesRequest::default())).await;
         let response = response
             .map_err(|status| anyhow::anyhow!("containerd does not list its images: {}", status.message()))?;
-        Ok(response.into_inner().images.into_iter().map(|image| image.name).collect())
+        let images = response.into_inner().images.into_iter();
+        Ok(images.filter_map(|image| read(&image.name.clone(), image).ok()).collect())
     }
 
     /// Has containerd fetch an image, unpacked nowhere, to where [`Containerd::image`] finds it. `hosts` is the folder of its

@@ -48,7 +48,8 @@ pub async fn recognise(
     if let Some(containerd) = context.containerd.of(&order.namespace).await?
         && let Some(origin) = containerd.origin_of(&order.id).await?
     {
-        let Some(content) = native_content(&containerd, &origin.image).await? else { return Ok(None) };
+        let content = native_content(&containerd, &origin.image, origin.made_of.as_ref()).await?;
+        let Some(content) = content else { return Ok(None) };
         known = Some((containerd, origin, content));
     }
     let root = native_rootfs(&order.rootfs, &bundle.rootfs())?;

@@ -1,11 +1,13 @@
 //! Looking for signatures: first among the images that containerd has, then, by containerd, in the registry.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use image::signature::{Fault, MAX_PAYLOAD, signatures, tag, verify_any};
 use image::{Digest, Document, manifest};
+use tokio::task::JoinSet;
 
 use super::Question;
 use super::keys::Keys;
@@ -13,6 +15,12 @@ use crate::containerd::Containerd;
 
 /// How long registries are waited for. A kubelet waits two minutes for a container.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long one of them is. One that is dead leaves time for the others.
+const PATIENCE_WITH_ONE: Duration = Duration::from_secs(15);
+
+/// How many places are asked at once.
+const MOST_AT_ONCE: usize = 16;
 
 /// The most signatures of an image that are looked at.
 const MOST_SIGNATURES: usize = 256;
@@ -22,7 +30,7 @@ const MOST_SIGNATURES: usize = 256;
 /// # Errors
 /// A sentence that names an image, its digest and the cure.
 pub async fn find(
-    containerd: &Containerd,
+    containerd: &Arc<Containerd>,
     hosts: &Path,
     question: &Question,
     keys: &Keys,
@@ -35,16 +43,28 @@ pub async fn find(
     }
     // What is stored may be older than what was signed since.
     let pulling = async {
-        for place in question.places() {
-            let is_there = containerd.pull(&place.name, hosts).await.unwrap_or_else(|error| {
-                search.stumble(format!("{} cannot be pulled ({error:#})", place.name));
-                false
-            });
-            if is_there && search.holds(&place).await {
-                return true;
+        let mut places = question.places();
+        // Whoever is asked still when an answer is found is asked no more.
+        let mut pulls = JoinSet::new();
+        loop {
+            while pulls.len() < MOST_AT_ONCE
+                && let Some(place) = places.next()
+            {
+                pulls.spawn(pull(containerd.clone(), hosts.to_owned(), place));
+            }
+            match pulls.join_next().await {
+                None => return false,
+                Some(Ok((place, Ok(is_there)))) => {
+                    if is_there && search.holds(&place).await {
+                        return true;
+                    }
+                }
+                Some(Ok((place, Err(error)))) => {
+                    search.stumble(format!("{} cannot be pulled ({error:#})", place.name));
+                }
+                Some(Err(error)) => search.stumble(format!("asking a registry broke off ({error})")),
             }
         }
-        false
     };
     match tokio::time::timeout(PATIENCE, pulling).await {
         Ok(true) => return Ok(()),
@@ -54,19 +74,27 @@ pub async fn find(
     Err(search.sentence(question))
 }
 
+/// Has containerd fetch what is at a place. Answers whether there is something.
+async fn pull(containerd: Arc<Containerd>, hosts: PathBuf, place: Place) -> (Place, Result<bool>) {
+    let pulled = tokio::time::timeout(PATIENCE_WITH_ONE, containerd.pull(&place.name, &hosts)).await;
+    let silent = || anyhow!("no answer came within {} s", PATIENCE_WITH_ONE.as_secs());
+    let pulled = pulled.unwrap_or_else(|_| Err(silent()));
+    (place, pulled)
+}
+
 /// Where the signatures of an image may be.
-struct Place<'a> {
-    image: &'a Digest,
-    repository: &'a str,
+struct Place {
+    image: Digest,
+    repository: String,
     name: String,
 }
 
 impl Question {
-    fn places(&self) -> impl Iterator<Item = Place<'_>> {
+    fn places(&self) -> impl Iterator<Item = Place> {
         self.repositories.iter().flat_map(|repository| {
             self.digests.iter().map(move |image| {
                 let name = format!("{repository}:{}", tag(image));
-                Place { image, repository, name }
+                Place { image: *image, repository: repository.clone(), name }
             })
         })
     }
@@ -83,7 +111,7 @@ struct Search<'a> {
 
 impl Search<'_> {
     /// Whether what containerd has at `place` is a signature that counts.
-    async fn holds(&mut self, place: &Place<'_>) -> bool {
+    async fn holds(&mut self, place: &Place) -> bool {
         let signed = match self.stored(&place.name).await {
             Ok(signed) => signed,
             Err(error) => {
@@ -93,7 +121,7 @@ impl Search<'_> {
         };
         for key in self.keys.iter() {
             let signed = signed.iter().map(|(payload, signature)| (payload.as_slice(), signature.as_str()));
-            match verify_any(signed, key, place.image) {
+            match verify_any(signed, key, &place.image) {
                 Ok(statement) => {
                     let (image, by) = (place.image, key.fingerprint());
                     tracing::info!(%image, %by, signed_in = statement.repository.escape_debug().to_string(), "signed");

@@ -17,7 +17,7 @@ use grants::{Policy, SignatureRule};
 use image::Digest;
 
 use crate::containerd::{Containerd, ImageRef, Origin};
-use crate::wasm::{Content, lineage};
+use crate::wasm::{Content, with_config};
 use keys::Keys;
 
 /// How long a refusal is repeated to whoever asks again, so that a crowd of containers is no crowd of pulls.
@@ -29,7 +29,7 @@ const MOST_ANSWERS: usize = 1024;
 /// An image that a container is to be made of.
 #[derive(Clone, Copy)]
 pub struct Candidate<'a> {
-    pub containerd: &'a Containerd,
+    pub containerd: &'a Arc<Containerd>,
     pub origin: &'a Origin,
     pub content: &'a Content,
 }
@@ -58,37 +58,39 @@ enum Verdict {
 }
 
 impl Signatures {
-    /// Refuses an image that the policy wants signed and that is not. `None`: nobody knows of an image.
+    /// Refuses an image that the policy wants signed and that is not. `None`: nobody knows of an image. Answers whether any rule is
+    /// about the image.
     ///
     /// # Errors
     /// One sentence that names the image, its digest, the rule and the cure.
-    pub async fn require(&self, policy: &Policy, candidate: Option<Candidate<'_>>) -> Result<()> {
+    pub async fn require(&self, policy: &Policy, candidate: Option<Candidate<'_>>) -> Result<bool> {
         if policy.require_signature.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let Some(candidate) = candidate else {
             return match policy.signature_rule("") {
-                None => Ok(()),
+                None => Ok(false),
                 Some(_) => bail!(
                     "require-signature «» of the node config is about all images, and this container has none that \
                      containerd knows: run it of a signed image"
                 ),
             };
         };
-        let names = candidate.names().await?;
+        let namesakes = candidate.namesakes().await?;
+        let names = candidate.names(&namesakes);
         let mut rules: Vec<&SignatureRule> = Vec::new();
-        for rule in names.iter().filter_map(|name| policy.signature_rule(name)) {
+        for rule in names.iter().copied().filter_map(|name| policy.signature_rule(name)) {
             if !rules.contains(&rule) {
                 rules.push(rule);
             }
         }
         if rules.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
-        let digests = candidate.digests().await?;
-        let mut repositories: Vec<String> =
-            names.iter().filter_map(|name| repository(name)).map(str::to_owned).collect();
-        repositories.sort();
+        let digests = candidate.digests(&namesakes).await?;
+        let mut repositories: Vec<String> = names.iter().copied().filter_map(repository).collect();
+        // Those that a rule is about come first: whoever copies an image elsewhere does not keep its signatures from being found.
+        repositories.sort_by_cached_key(|name| (policy.signature_rule(name).is_none(), name.clone()));
         repositories.dedup();
         for rule in rules {
             let keys = Keys::read(&rule.keys)?;
@@ -101,13 +103,13 @@ impl Signatures {
                 anyhow!("require-signature «{}» of the node config: {why}", rule.prefix.escape_debug())
             })?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Answers once for all who ask at the same time.
     async fn answer(
         &self,
-        containerd: &Containerd,
+        containerd: &Arc<Containerd>,
         policy: &Policy,
         question: Question,
         keys: &Keys,
@@ -140,31 +142,58 @@ impl Signatures {
 }
 
 impl Candidate<'_> {
-    /// The name that the pod gave the image, where that says where it is from; else all that it has.
-    async fn names(&self) -> Result<Vec<String>> {
-        if let Some(name) = self.clear_name() {
-            return Ok(vec![name.to_owned()]);
+    /// Where nothing says clearly what the pod calls the image, all images of the same content. The name that containerd has given
+    /// the container is none of the pod's: of several with one config, it is the first by the alphabet.
+    async fn namesakes(&self) -> Result<Vec<ImageRef>> {
+        if self.clear_name().is_some() {
+            return Ok(Vec::new());
         }
-        let above = lineage(self.containerd, &self.origin.image).await?.digests;
-        let mut names = self.containerd.names_of(&above).await?;
-        names.push(self.origin.image.name.clone());
-        Ok(names)
+        let config = &self.content.config;
+        let mut judged: HashMap<Digest, bool> = HashMap::new();
+        let mut namesakes = Vec::new();
+        for image in self.containerd.images().await? {
+            let is_one = match judged.get(&image.target.digest) {
+                Some(is_one) => *is_one,
+                None => {
+                    let found = with_config(self.containerd, &image.target, config).await?;
+                    // To CRI, images with one config are one.
+                    found.is_some_and(|found| {
+                        self.origin.made_of.is_some() || self.content.is_of(&found.manifest)
+                    })
+                }
+            };
+            judged.insert(image.target.digest, is_one);
+            if is_one {
+                namesakes.push(image);
+            }
+        }
+        Ok(namesakes)
+    }
+
+    /// The name that the pod gave the image, where that says where it is from; else all that it has.
+    fn names<'a>(&'a self, namesakes: &'a [ImageRef]) -> Vec<&'a str> {
+        match self.clear_name() {
+            Some(name) => vec![name],
+            None => namesakes.iter().chain([&self.origin.image]).map(|image| image.name.as_str()).collect(),
+        }
     }
 
     fn clear_name(&self) -> Option<&str> {
         self.origin.asked_for.as_deref().filter(|name| names_a_registry(name))
     }
 
-    /// The digests that lead to what runs, by the name that the pod gave the image and by the one that containerd gave the
-    /// container.
-    async fn digests(&self) -> Result<Vec<Digest>> {
+    /// The digests that lead to what runs, by the name that the pod gave the image or by all that it has, and by the one that
+    /// containerd gave the container.
+    async fn digests(&self, namesakes: &[ImageRef]) -> Result<Vec<Digest>> {
         let mut digests = Vec::new();
         if let Some(name) = self.clear_name().and_then(stored_name)
             && let Some(image) = self.containerd.image_if_any(&name).await?
         {
             self.add(&image, &mut digests).await?;
         }
-        self.add(&self.origin.image, &mut digests).await?;
+        for image in namesakes.iter().chain([&self.origin.image]) {
+            self.add(image, &mut digests).await?;
+        }
         // What runs, in any case: of an image that two names lead to, it may be neither's.
         add(self.content.manifest, &mut digests);
         Ok(digests)
@@ -172,8 +201,9 @@ impl Candidate<'_> {
 
     /// Adds those of an image, if it is of the content that runs.
     async fn add(&self, image: &ImageRef, digests: &mut Vec<Digest>) -> Result<()> {
-        let lineage = lineage(self.containerd, image).await?;
-        if self.content.is_of(&lineage.manifest) {
+        if let Some(lineage) = with_config(self.containerd, &image.target, &self.content.config).await?
+            && self.content.is_of(&lineage.manifest)
+        {
             lineage.digests.into_iter().for_each(|digest| add(digest, digests));
         }
         Ok(())

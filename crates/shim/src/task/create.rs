@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, Once};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use containerd_shim_protos::api::Mount;
@@ -153,7 +154,12 @@ async fn native_task(
     Ok(Created { task, mode, image, code: None, cgroups, grants: None, granted })
 }
 
+/// How often it is looked whether an image is still to be compiled.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// Compiles an image for these modes, so that the first container that runs it need not. The task is one that runs nothing.
+/// Who asked may be gone, and containerd takes the bundle away then: what would be compiled for nobody ends, and its compiler
+/// with it.
 async fn prewarm(
     context: &Context,
     order: Order,
@@ -164,9 +170,21 @@ async fn prewarm(
     let grants = grants::derive(bundle.spec(), policy)?;
     let look = look(context, &order, bundle, policy).await?;
     let source = find(look.facts(), None, &grants)?;
-    for mode in modes {
-        let build = Build { mode, ..Build::of(&grants) };
-        Cache::of(policy).idly().get(&source, build, look.containerd.as_deref()).await?;
+    let compiled = async {
+        for mode in modes {
+            let build = Build { mode, ..Build::of(&grants) };
+            Cache::of(policy).idly().get(&source, build, look.containerd.as_deref()).await?;
+        }
+        anyhow::Ok(())
+    };
+    let forgotten = async {
+        while bundle.path().exists() {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::select! {
+        compiled = compiled => compiled?,
+        () = forgotten => bail!("nobody waits for it any more"),
     }
     let (image, code) = (look.image().map(str::to_owned), Some(source.digest.to_string()));
     let task = Arc::new(Task::new(order, Work::Sandbox));

@@ -18,6 +18,7 @@ use containerd_shim_protos::topics::{TASK_EXEC_STARTED_EVENT_TOPIC, TASK_EXIT_EV
 use grants::Grants;
 use host::jail::Sockets;
 use host::protocol::{Place, Role, container_dir};
+use image::WasmImage;
 use oci_spec::runtime::Process;
 
 use super::bundle::Bundle;
@@ -289,7 +290,14 @@ impl Plan<'_> {
     async fn other_wasm(&self, grants: &Grants, policy: &grants::Policy) -> Result<Place> {
         let look = Look::up(&self.context.containerd, &self.task.namespace, &self.task.id, None).await?;
         // The image's name may lead elsewhere by now.
-        self.context.signatures.require(policy, look.candidate()).await?;
+        let is_under_a_rule = self.context.signatures.require(policy, look.candidate()).await?;
+        if is_under_a_rule && look.facts().is_none_or(|facts| facts.wasm == WasmImage::None) {
+            bail!(
+                "require-signature of the node config is about the container's image, and who signed it did not see what is among the \
+                 container's files by now, volumes included: pack {} as a Wasm layer of the image, or as an image of its own",
+                grants.entry().path.display()
+            );
+        }
         let root = self.root()?;
         let source = find(look.facts(), Some(root.as_fd()), grants)?;
         let build = host::engine::Build::of(grants);

@@ -37,7 +37,7 @@ impl Look {
             Some(origin) => {
                 // containerd 1.7 puts into the spec whichever name it knows the image's config by.
                 let asked_for = origin.asked_for.as_deref().or(asked_for);
-                let facts = facts(&containerd, &origin.image, asked_for).await?;
+                let facts = facts(&containerd, &origin.image, asked_for, origin.made_of.as_ref()).await?;
                 Some((origin, facts))
             }
             None => None,
@@ -57,7 +57,7 @@ impl Look {
     /// The image that has to be signed, where the policy says so.
     pub fn candidate(&self) -> Option<Candidate<'_>> {
         let (origin, facts) = self.image.as_ref()?;
-        Some(Candidate { containerd: self.containerd.as_deref()?, origin, content: &facts.content })
+        Some(Candidate { containerd: self.containerd.as_ref()?, origin, content: &facts.content })
     }
 }
 

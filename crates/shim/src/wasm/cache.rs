@@ -6,9 +6,10 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use grants::Policy;
@@ -23,8 +24,12 @@ use super::source::Source;
 use crate::containerd::Containerd;
 use crate::observe::{self, Stage};
 
-/// The file whose byte ranges are the locks: one byte per key.
+/// The file whose byte ranges are the locks: one byte per key, and far behind it one for those who compile it idly.
 const LOCKS: &str = "locks";
+const IDLE_LOCKS: i64 = 1 << 32;
+
+/// How often whoever compiles idly looks whether somebody else has compiled the same.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// Compiled code.
 pub struct Code {
@@ -38,7 +43,7 @@ pub struct Cache {
     dir: PathBuf,
     max_bytes: u64,
     policy: grants::policy::Compile,
-    /// Whether a compilation has only the time that nobody else wants.
+    /// Whether a compilation has only the time that nobody else of its cgroup wants.
     idly: bool,
 }
 
@@ -59,7 +64,7 @@ impl Cache {
     }
 
     /// The compiled code of a source, compiled now if it is not there. Whoever else wants it at the same time waits
-    /// for that one compilation.
+    /// for that one compilation; but nobody waits for an idle one.
     pub async fn get(&self, source: &Source, build: Build, containerd: Option<&Containerd>) -> Result<Code> {
         let name = file_name(&source.digest, build);
         let file = self.file(&name, source, build, containerd).await?;
@@ -77,12 +82,22 @@ impl Cache {
             return Ok(entry);
         }
         self.make_folder()?;
-        let locks = self.lock(name).await?;
+        let among_idle = if self.idly { Some(self.lock(name, IDLE_LOCKS).await?) } else { None };
+        let lock = self.lock(name, 0).await?;
         let entry = match self.find(name)? {
             Some(entry) => entry,
-            None => self.compile(name, source, build, containerd).await?,
+            None if self.idly => {
+                // Nobody compiles it, and whoever wants to now does not wait.
+                drop(lock);
+                self.compile_idly(name, source, build, containerd).await?
+            }
+            None => {
+                let entry = self.compile(name, source, build, containerd).await?;
+                drop(lock);
+                entry
+            }
         };
-        drop(locks);
+        drop(among_idle);
         Ok(entry)
     }
 
@@ -124,10 +139,12 @@ impl Cache {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.dir).with_context(|| self.trouble())
     }
 
-    /// Waits for the lock of one key. Locks of the open file description end with it, and with the process.
-    async fn lock(&self, name: &str) -> Result<File> {
+    /// Waits for the lock of one key, among the locks that begin at a byte of the file. Locks of the open file description end with
+    /// it, and with the process.
+    async fn lock(&self, name: &str, begin: i64) -> Result<File> {
         let path = self.dir.join(LOCKS);
-        let start = i64::from(u32::from_be_bytes(*Sha256::digest(name).first_chunk().unwrap_or(&[0; 4])));
+        let key = i64::from(u32::from_be_bytes(*Sha256::digest(name).first_chunk().unwrap_or(&[0; 4])));
+        let start = begin.saturating_add(key);
         let lock = move || -> io::Result<File> {
             let file = File::options().create(true).truncate(false).write(true).read(true).open(path)?;
             let range = libc::flock {
@@ -146,6 +163,30 @@ impl Cache {
         };
         let locked = tokio::task::spawn_blocking(lock).await.context("the locking thread panicked")?;
         locked.with_context(|| self.trouble())
+    }
+
+    /// Compiles until somebody else has, who did not wait for it. The compiler ends with what is dropped.
+    async fn compile_idly(
+        &self,
+        name: &str,
+        source: &Source,
+        build: Build,
+        containerd: Option<&Containerd>,
+    ) -> Result<File> {
+        let made = async {
+            loop {
+                tokio::time::sleep(LOOK).await;
+                match self.find(name) {
+                    Ok(None) => {}
+                    Ok(Some(entry)) => return Ok(entry),
+                    Err(error) => return Err(error),
+                }
+            }
+        };
+        tokio::select! {
+            compiled = self.compile(name, source, build, containerd) => compiled,
+            made = made => made,
+        }
     }
 
     async fn compile(
@@ -171,7 +212,13 @@ impl Cache {
         let keep = || -> io::Result<()> {
             draft.sync_data()?;
             fchmod(&draft, Mode::from_raw_mode(0o444))?;
-            Ok(linkat(&draft, "", CWD, &path, AtFlags::EMPTY_PATH)?)
+            // By its descriptor itself it would need a capability that people who are not root do not have (open(2)).
+            let draft = format!("/proc/self/fd/{}", draft.as_raw_fd());
+            match linkat(CWD, draft, CWD, &path, AtFlags::SYMLINK_FOLLOW) {
+                // One that was compiled idly at the same time.
+                Err(rustix::io::Errno::EXIST) => Ok(()),
+                linked => Ok(linked?),
+            }
         };
         keep().with_context(|| self.trouble())?;
         self.evict(name);

@@ -21,7 +21,7 @@ const OPEN_FILES: u64 = 64;
 /// The least that a process can have of a busy processor (setpriority(2)).
 const IDLE: i32 = 19;
 
-/// Compiles `input` into `output`, in the time that nobody else wants if it is done `idly`. A refusal is one sentence about
+/// Compiles `input` into `output`, in the time that nobody else of its cgroup wants if it is done `idly`. A refusal is one sentence about
 /// the Wasm.
 pub async fn compile(
     digest: &Digest,

@@ -6,5 +6,5 @@ mod lineage;
 mod source;
 
 pub use cache::{Cache, Code};
-pub use lineage::{Content, lineage};
+pub use lineage::{Content, with_config};
 pub use source::{ImageFacts, Source, architecture, facts, find, native_content};

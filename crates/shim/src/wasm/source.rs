@@ -66,10 +66,16 @@ pub struct Input {
     pub parts: Option<Parts>,
 }
 
-/// Reads what an image says about Wasm. `asked_for` is the name in the pod, where there is a pod.
-pub async fn facts(containerd: &Containerd, image: &ImageRef, asked_for: Option<&str>) -> Result<ImageFacts> {
-    let given =
-        lineage(containerd, image).await.with_context(|| format!("the image {}", image.name))?.manifest;
+/// Reads what an image says about Wasm. `asked_for` is the name in the pod, where there is a pod; `made_of` the config of the
+/// image whose root file system the container has, where somebody has written that down.
+pub async fn facts(
+    containerd: &Containerd,
+    image: &ImageRef,
+    asked_for: Option<&str>,
+    made_of: Option<&Digest>,
+) -> Result<ImageFacts> {
+    let given = lineage(containerd, image, made_of).await;
+    let given = given.with_context(|| format!("the image {}", image.name))?.manifest;
     let (manifest, by_config) = match asked_for {
         Some(name) if given.claims_wasm() => {
             let one_of_several = same_config(containerd, given, name).await;
@@ -87,6 +93,9 @@ pub async fn facts(containerd: &Containerd, image: &ImageRef, asked_for: Option<
         WasmImage::Artifact(_) => false,
         WasmImage::None => true,
     };
+    if has_rootfs {
+        same_files(&manifest, image, made_of)?;
+    }
     // One layer alone is linked with nothing, and its config need not be read.
     let composition = match &wasm {
         WasmImage::Layers(layers) if layers.len() > 1 => {
@@ -100,13 +109,32 @@ pub async fn facts(containerd: &Containerd, image: &ImageRef, asked_for: Option<
 
 /// What a native container runs of an image. `None` where the image says by its layers, its config or its platform that it is
 /// Wasm: then it never runs as a native one.
-pub async fn native_content(containerd: &Containerd, image: &ImageRef) -> Result<Option<Content>> {
-    let manifest =
-        lineage(containerd, image).await.with_context(|| format!("the image {}", image.name))?.manifest;
+pub async fn native_content(
+    containerd: &Containerd,
+    image: &ImageRef,
+    made_of: Option<&Digest>,
+) -> Result<Option<Content>> {
+    let manifest = lineage(containerd, image, made_of).await;
+    let manifest = manifest.with_context(|| format!("the image {}", image.name))?.manifest;
     let claims_wasm = manifest.claims_wasm()
         || ImageConfig::parse(&containerd.document(&manifest.config).await?)?.claims_wasm();
+    if !claims_wasm {
+        same_files(&manifest, image, made_of)?;
+    }
     let content = Content { manifest: manifest.digest, config: manifest.config.digest, by_config: true };
     Ok((!claims_wasm).then_some(content))
+}
+
+/// Refuses a container whose root file system is another image's than the one that its image's name leads to by now: what is
+/// known of that one, its signatures above all, would say nothing of these files.
+fn same_files(manifest: &Manifest, image: &ImageRef, made_of: Option<&Digest>) -> Result<()> {
+    match made_of {
+        Some(config) if *config != manifest.config.digest => bail!(
+            "the container was made of another image, whose config is {config}, than its name {} leads to: create it anew",
+            image.name
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// CRI knows an image by the digest of its config. Wasm layers are no part of a config unless its builder names them
@@ -124,7 +152,7 @@ async fn same_config(containerd: &Containerd, given: Manifest, name: &str) -> Re
         .image(name)
         .await
         .context("its config does not name its Wasm layers: name the image in full in the pod, registry and tag included")?;
-    let asked_for = lineage(containerd, &asked_for).await?.manifest;
+    let asked_for = lineage(containerd, &asked_for, Some(&given.config.digest)).await?.manifest;
     if asked_for.config.digest != given.config.digest {
         bail!("containerd gave the container another image, whose config is {}", given.config.digest);
     }

@@ -7,7 +7,7 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use image::{Digest, ImageBuilder};
+use image::{Digest, Format, ImageBuilder};
 use serde_json::{Value, json};
 use testkit::peers::{Authority, settle};
 use testkit::{Containerd, Registry, Run, command_line, eventually, guest};
@@ -278,6 +278,26 @@ testkit::stories! {
         );
         let said = daemon.run_named("registry.example/prod/hello:1").config(&policy).outcome()?;
         assert_eq!(said.stdout, "hello from run-wasm\n", "{said}");
+        world.end()?;
+    }
+
+    fn an_exec_runs_no_file_that_its_signed_image_may_not_have_had(daemon) {
+        let world = World::new(daemon)?;
+        let files = ImageBuilder::new().format(Format::Rootfs).entrypoint(["/sleep.wasm"]);
+        let files = files.rootfs_file("/sleep.wasm", guest("sleep.wasm")?, 0o644);
+        let image = world.pushed("prod/files", files.to_oci_tar(&format!("{HOST}/prod/files:1"))?)?;
+        image.sign("team")?;
+        let volume = daemon.nest().folder().join("volume");
+        fs::create_dir(&volume)?;
+        fs::write(volume.join("hello.wasm"), guest("hello.wasm")?)?;
+        let run = image.run().program("/sleep.wasm").args(["3600"]).mount(&volume, "/volume", "rbind:ro");
+        let mut sleep = run.spawn()?;
+        sleep.says("sleeping")?;
+        let hello = daemon.exec(sleep.id()).args(["/volume/hello.wasm"]).outcome()?;
+        assert!(hello.code != 0 && hello.stderr.contains("require-signature"), "{hello}");
+        sleep.kill("SIGKILL")?;
+        sleep.outcome()?;
+        drop(sleep);
         world.end()?;
     }
 
