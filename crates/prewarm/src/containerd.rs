@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::Path;
+use std::pin::Pin;
 
 use anyhow::{Context, Result, anyhow, bail};
 use containerd_client::Client;
@@ -11,7 +12,7 @@ use containerd_client::services::v1::{
     GetImageRequest, Image, ListContainersRequest, ListImagesRequest, ReadContentRequest, SubscribeRequest,
 };
 use containerd_client::tonic::metadata::{Ascii, MetadataValue};
-use containerd_client::tonic::{Code, Request, Status, Streaming};
+use containerd_client::tonic::{Code, Request, Response, Status, Streaming};
 use containerd_client::types::Envelope;
 use image::manifest::MAX_DOCUMENT;
 use image::{Descriptor, Digest};
@@ -21,6 +22,38 @@ pub struct Containerd {
     client: Client,
     name: String,
     namespace: MetadataValue<Ascii>,
+}
+
+type Answer = Result<Response<Streaming<Envelope>>, Status>;
+
+/// Events, once they are asked for: containerd answers the call itself only when it has the first of them.
+pub enum Events {
+    Asked(Pin<Box<dyn Future<Output = Answer> + Send>>),
+    Told(Box<Streaming<Envelope>>),
+}
+
+impl Events {
+    /// The next one. Whoever does not wait for it to the end misses none.
+    pub async fn next(&mut self) -> Result<Envelope> {
+        loop {
+            match self {
+                Events::Asked(answer) => {
+                    *self = Events::Told(Box::new(answer.await.map_err(told)?.into_inner()))
+                }
+                Events::Told(events) => {
+                    return events
+                        .message()
+                        .await
+                        .map_err(told)?
+                        .context("containerd tells no more of its images");
+                }
+            }
+        }
+    }
+}
+
+fn told(status: Status) -> anyhow::Error {
+    said("containerd tells nothing of its images")(status)
 }
 
 /// What a container is made of.
@@ -44,11 +77,11 @@ impl Containerd {
     }
 
     /// Whatever images are created or updated from now on.
-    pub async fn image_events(&self) -> Result<Streaming<Envelope>> {
+    pub fn image_events(&self) -> Events {
         let filter = |topic: &str| format!("topic==\"{topic}\",namespace==\"{}\"", self.name);
         let filters = vec![filter("/images/create"), filter("/images/update")];
-        let events = self.client.events().subscribe(self.request(SubscribeRequest { filters })).await;
-        Ok(events.map_err(said("containerd tells nothing of its images"))?.into_inner())
+        let (mut client, request) = (self.client.events(), self.request(SubscribeRequest { filters }));
+        Events::Asked(Box::pin(async move { client.subscribe(request).await }))
     }
 
     /// One name of each image that there is.

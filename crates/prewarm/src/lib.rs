@@ -13,10 +13,11 @@ mod warming;
 use std::convert::Infallible;
 use std::future::pending;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use containerd_client::types::Envelope;
 use prost::Message;
 use tokio::task::JoinSet;
@@ -27,6 +28,9 @@ use crate::recent::Recent;
 
 /// How long a containerd that has gone is left alone.
 const PAUSE: Duration = Duration::from_secs(5);
+
+/// By when containerd has long begun to tell of its images.
+const BEGUN: Duration = Duration::from_secs(1);
 
 /// What is compiled, and how.
 #[derive(Debug, Clone)]
@@ -77,9 +81,13 @@ async fn watch(options: &Arc<Options>, tell: fn(&str)) -> Result<Infallible> {
             tell(&format!("prewarm: the container {left} of an agent that ended stays: {error:#}"));
         }
     }
-    // From now on, so that none is missed between the list and the first event.
-    let mut events = containerd.image_events().await?;
-    let mut queue = Queue::behind(containerd.images().await?);
+    let mut events = containerd.image_events();
+    // containerd does not say when it has begun to listen. What comes before that is in a list that it is asked for later.
+    let mut there = pin!(async {
+        tokio::time::sleep(BEGUN).await;
+        containerd.images().await
+    });
+    let (mut queue, mut listed) = (Queue::default(), false);
     let recent = Arc::new(Recent::default());
     // Its task ends with it.
     let mut work = JoinSet::new();
@@ -97,16 +105,17 @@ async fn watch(options: &Arc<Options>, tell: fn(&str)) -> Result<Infallible> {
             }
         };
         tokio::select! {
-            event = events.message() => match event.context("containerd tells no more of its images")? {
-                Some(event) => {
-                    if let Some(name) = named(&event)
-                        && let Some(left_out) = queue.push(name)
-                    {
-                        tell(&format!("prewarm: too many images at once, {} is left out", left_out.escape_debug()));
-                    }
+            event = events.next() => {
+                if let Some(name) = named(&event?)
+                    && let Some(left_out) = queue.push(name)
+                {
+                    tell(&format!("prewarm: too many images at once, {} is left out", left_out.escape_debug()));
                 }
-                None => bail!("containerd tells no more of its images"),
-            },
+            }
+            images = &mut there, if !listed => {
+                queue.set_behind(images?);
+                listed = true;
+            }
             done = done => {
                 let (outcome, name) = done.context("an image's compilation broke off")?;
                 let name = name.escape_debug();

@@ -14,9 +14,9 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// With the images that are there, which give way to all that come.
-    pub fn behind(there: Vec<String>) -> Queue {
-        Queue { new: VecDeque::new(), there: there.into() }
+    /// Notes the images that are there, which give way to all that come.
+    pub fn set_behind(&mut self, there: Vec<String>) {
+        self.there = there.into();
     }
 
     /// Adds a name, unless it waits already. Answers the name that has to go for it, the one that waited longest.
@@ -50,7 +50,8 @@ mod tests {
 
     #[test]
     fn of_those_that_were_there_none_is_lost() {
-        let mut queue = Queue::behind((0..2 * MOST).map(|number| number.to_string()).collect());
+        let mut queue = Queue::default();
+        queue.set_behind((0..2 * MOST).map(|number| number.to_string()).collect());
         for number in 0..MOST {
             assert_eq!(queue.push(format!("new {number}")), None);
         }

@@ -370,7 +370,8 @@ fn json_lines(text: &str) -> Result<Vec<String>> {
     let mut kinds = Vec::new();
     for line in text.lines() {
         let value: serde_json::Value = serde_json::from_str(line).with_context(|| line.to_owned())?;
-        let kind = value["event"].as_str().map_or_else(|| value["exit-code"].to_string(), str::to_owned);
+        let member = |name| value.get(name).unwrap_or(&serde_json::Value::Null);
+        let kind = member("event").as_str().map_or_else(|| member("exit-code").to_string(), str::to_owned);
         kinds.push(kind);
     }
     Ok(kinds)

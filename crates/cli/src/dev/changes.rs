@@ -232,7 +232,7 @@ impl Changes {
     fn forget(&mut self) {
         let (made, new) = (&self.made, &self.new);
         self.pending
-            .retain(|path| !made.contains(path) && !(new.contains(path) && path.symlink_metadata().is_err()));
+            .retain(|path| !(made.contains(path) || new.contains(path) && path.symlink_metadata().is_err()));
     }
 
     fn shown(&self, path: &Path) -> PathBuf {

@@ -291,7 +291,7 @@ mod tests {
 
     #[test]
     fn layers_are_counted_and_summed_before_they_are_read() {
-        let many = (0..=MAX_LAYERS)
+        let many = (0..=MAX_COMPONENTS)
             .fold(ImageBuilder::new(), |image, number| image.wasm(format!("{number}.wasm"), HELLO.to_vec()));
         assert_eq!(refused(many.build().unwrap()), "the image has 257 layers; the limit is 256");
         let half = Descriptor {
