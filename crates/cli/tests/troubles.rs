@@ -133,8 +133,9 @@ fn an_interrupted_build_ends_all_that_it_has_begun_and_writes_nothing() {
             "[components.big]\nbuild = \"@\"\noutput = \"big.wat\"",
         );
         fs::write(shell.path("run.toml"), text.replace('@', build)).unwrap();
-        let mut running =
-            shell.command(&["build"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        // Whoever runs the tests may have them ignore some.
+        let mut command = shell.by("env", &["--default-signal", env!("CARGO_BIN_EXE_run-wasm"), "build"]);
+        let mut running = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         wait_for(&shell, "begun");
         let sleeper = fs::read_to_string(shell.path("sleeper")).unwrap();
         let command_line = format!("/proc/{}/cmdline", sleeper.trim());

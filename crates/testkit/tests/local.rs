@@ -78,7 +78,9 @@ impl Caller<'_> {
             PathBuf::from(std::env::var_os("SHIM_DIR").context("SHIM_DIR is not set")?).join("run-wasm");
         let (uid, gid) = (format!("--reuid={}", self.uid), format!("--regid={}", self.uid));
         let mut command = self.nest.command("setpriv");
-        command.args([&uid, &gid, "--clear-groups", "--", "env", "--chdir"]).arg(self.home());
+        command
+            .args([&uid, &gid, "--clear-groups", "--", "env", "--default-signal", "--chdir"])
+            .arg(self.home());
         command.args(before).arg(program).args(words);
         command.env("HOME", self.home()).env_remove("XDG_CACHE_HOME");
         Ok(command)
