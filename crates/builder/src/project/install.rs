@@ -15,7 +15,7 @@ use super::lock::{LOCK_FILE, Lock, Pin};
 use super::obtain::pulled;
 use super::source::Source;
 use super::{PROJECT_FILE, problem};
-use crate::registry::{Reference, Repository};
+use crate::reference::{Reference, Repository};
 use crate::whole;
 
 /// A dependency as a person names it: `registry.example/ns/math@^1.2`, `…/math:1.2.3`, or `…/math` for its newest release.
