@@ -27,7 +27,8 @@ const PORT: u16 = 8080;
 
 const HELP: &str = "\
 A build that fails is told, and what ran goes on. A server keeps its port: who comes while it is built waits, or is served by \
-the old one. What is not watched: hidden files, target, node_modules, what the build makes, and what the guest may write to.
+the old one. What is not watched: hidden files, build, target, node_modules, \
+__pycache__, what the build makes, and what the guest may write to.
 
 Unlike `run-wasm run`, the guest gets what a pod gets, unless --profile strict is said.
 
