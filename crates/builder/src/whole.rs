@@ -29,8 +29,10 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Those of the file system, and those of `fill`.
 pub fn replace(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let Ok(meta) = path.metadata() else {
-        let draft = draft(path, PUBLIC)?;
-        return finish(path, draft, fill);
+        // A link may lead to what is not there yet.
+        let target = path.read_link().map(|target| folder_of(path).join(target));
+        let path = target.as_deref().unwrap_or(path);
+        return finish(path, draft(path, PUBLIC)?, fill);
     };
     // /dev/stdout is a link, to a file that may have lost its name.
     let Some(real) = path.canonicalize().ok().filter(|real| real.is_file()) else {
@@ -146,6 +148,16 @@ mod tests {
         replace_folder(&folder.path().join("f"), [("new", &b"3"[..])]).unwrap();
         assert_eq!(names(&folder.path().join("f")), ["new"]);
         assert_eq!(names(folder.path()), ["a", "f"]);
+    }
+
+    #[test]
+    fn a_link_to_what_is_not_there_yet_stays() {
+        let folder = folder();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("new", &link).unwrap();
+        write(&link, b"bytes").unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(fs::read(folder.path().join("new")).unwrap(), b"bytes");
     }
 
     #[test]

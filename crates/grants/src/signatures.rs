@@ -51,6 +51,12 @@ impl Policy {
 /// Reads the rules. Two for the same images would leave open whose keys count.
 pub(crate) fn rules<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SignatureRule>, D::Error> {
     let rules = Vec::<SignatureRule>::deserialize(deserializer)?;
+    if let Some(rule) = rules.iter().find(|rule| rule.prefix.starts_with('[') && !rule.prefix.contains(']')) {
+        return Err(D::Error::custom(format!(
+            "the prefix \"{}\" ends in the middle of an address, which can be written in many ways; write all of it, as in [2001:db8::1]:5000/",
+            rule.prefix.escape_debug()
+        )));
+    }
     let mut seen = BTreeSet::new();
     match rules.iter().find(|rule| !seen.insert(canonical_prefix(&rule.prefix))) {
         Some(twice) => Err(D::Error::custom(format!(
@@ -211,6 +217,7 @@ mod tests {
         for (text, word) in [
             ("prefix = \"a/\"\nkeys = []", "at least one"),
             ("prefix = \"a/\"\nkeys = [\"k.pub\"]", "absolute"),
+            ("prefix = \"[2001:db8:\"\nkeys = [\"/k.pub\"]", "write all of it"),
             ("prefix = \"a/\"", "keys"),
             ("keys = [\"/k.pub\"]", "prefix"),
             ("prefix = \"a/\"\nkey = \"/k.pub\"", "key"),

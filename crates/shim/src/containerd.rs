@@ -120,7 +120,7 @@ impl Containerd {
         };
         let cri = container.extensions.get(CRI_METADATA).map_or([].as_slice(), |cri| &cri.value);
         let cri = Record::read(cri);
-        Ok(Some(Origin { image, asked_for: cri.name_in_the_pod(), made_of: cri.config() }))
+        Ok(Some(Origin { image, asked_for: cri.name_in_the_pod(), made_of: cri.config()? }))
     }
 
     async fn container(&self, id: &str) -> Result<Option<Container>> {
@@ -193,8 +193,8 @@ pub struct Unread {
     why: String,
 }
 
-/// CRI's record of a container. It is of CRI's own making, so that no pod can write into it, and no interface: what is not as
-/// expected says nothing.
+/// CRI's record of a container. It is of CRI's own making, so that no pod can write into it, and no interface: what is not there
+/// says nothing.
 struct Record(serde_json::Value);
 
 impl Record {
@@ -209,8 +209,19 @@ impl Record {
     }
 
     /// What CRI calls an image by: the digest of its config.
-    fn config(&self) -> Option<Digest> {
-        self.0.pointer("/Metadata/ImageRef")?.as_str()?.parse().ok()
+    ///
+    /// # Errors
+    /// It is none that could be compared with an image's. To go on as if nothing had been said would run files that nobody has looked at.
+    fn config(&self) -> Result<Option<Digest>> {
+        let config = self.0.pointer("/Metadata/ImageRef").and_then(serde_json::Value::as_str);
+        let Some(config) = config.filter(|config| !config.is_empty()) else { return Ok(None) };
+        let digest = config.parse().with_context(|| {
+            format!(
+                "containerd made the container of the image «{}», and images are known by sha256 alone: build it anew",
+                config.escape_debug()
+            )
+        });
+        digest.map(Some)
     }
 }
 
@@ -245,10 +256,14 @@ mod tests {
             Record::read(format!(r#"{{"Version":"v1","Metadata":{{"ImageRef":{image}}}}}"#).as_bytes())
                 .config()
         };
-        assert_eq!(config(&format!("\"{digest}\"")), Some(digest));
-        for silent in ["\"\"", "\"sha256:98\"", "\"localhost/shop:1\"", "7", "null"] {
-            assert_eq!(config(silent), None, "{silent}");
+        assert_eq!(config(&format!("\"{digest}\"")).unwrap(), Some(digest));
+        for silent in ["\"\"", "7", "null"] {
+            assert_eq!(config(silent).unwrap(), None, "{silent}");
         }
-        assert_eq!(Record::read(b"").config(), None);
+        for strange in ["\"sha256:98\"", "\"sha512:98\"", "\"localhost/shop:1\""] {
+            let sentence = format!("{:#}", config(strange).unwrap_err());
+            assert!(sentence.contains(&strange.replace('"', "")) && sentence.contains("anew"), "{sentence}");
+        }
+        assert_eq!(Record::read(b"").config().unwrap(), None);
     }
 }

@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use k8s_openapi::api::coordination::v1::{Lease as Object, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
@@ -15,6 +15,8 @@ use crate::say;
 const NAME: &str = "run-wasm-node";
 /// After which a holder that does not renew counts as dead, in seconds.
 const DURATION: i32 = 300;
+/// How long one call may take.
+const CALL: Duration = Duration::from_secs(20);
 /// How often the holder renews it.
 const RENEW: Duration = Duration::from_secs(60);
 
@@ -34,7 +36,14 @@ impl Leases {
     /// Takes the Lease. `None`: another agent holds it, or was faster.
     pub async fn acquire(&mut self) -> Result<Option<Lease>> {
         let context = "cannot take the Lease run-wasm-node";
-        let found = self.api.get_opt(NAME).await.context(context)?;
+        let found = match in_time(self.api.get_opt(NAME)).await {
+            Ok(found) => found,
+            Err(error) => {
+                // Who cannot look has seen nobody stand still.
+                self.seen = Seen::default();
+                return Err(error).context(context);
+            }
+        };
         if let Some(object) = &found
             && let Some(holder) = holder(object).filter(|holder| *holder != self.identity)
             && self.seen.is_alive(object, Instant::now())
@@ -62,7 +71,7 @@ impl Leases {
             }
         };
         match taken {
-            Ok(object) => Ok(Some(Lease { api: self.api.clone(), identity: self.identity.clone(), object })),
+            Ok(_) => Ok(Some(Lease { api: self.api.clone(), identity: self.identity.clone() })),
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(None),
             Err(error) => Err(error).context(context),
         }
@@ -91,12 +100,11 @@ impl Seen {
 pub struct Lease {
     api: Api<Object>,
     identity: String,
-    object: Object,
 }
 
 impl Lease {
     /// Does the work, keeps the Lease meanwhile, and lets the next agent afterwards.
-    pub async fn during<T>(mut self, work: impl Future<Output = T>) -> T {
+    pub async fn during<T>(self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         let done = loop {
             tokio::select! {
@@ -111,28 +119,41 @@ impl Lease {
     }
 
     /// A holder that cannot renew it goes on: what it has begun it has to end.
-    async fn renew_later(&mut self) {
+    async fn renew_later(&self) {
         tokio::time::sleep(RENEW).await;
-        if let Some(spec) = &mut self.object.spec {
+        if let Err(error) = self.renew().await {
+            say!("warning: cannot renew the Lease {NAME}: {error:#}");
+        }
+    }
+
+    /// What is there is read anew: an earlier renewal may have come about though its answer was lost.
+    async fn renew(&self) -> Result<()> {
+        let object = in_time(self.api.get_opt(NAME)).await?;
+        let object = object.filter(|object| holder(object).as_deref() == Some(self.identity.as_str()));
+        let Some(mut object) = object else { bail!("somebody else has taken it") };
+        if let Some(spec) = &mut object.spec {
             spec.renew_time = Some(MicroTime(Timestamp::now()));
         }
-        match self.api.replace(NAME, &PostParams::default(), &self.object).await {
-            Ok(object) => self.object = object,
-            Err(error) => say!("warning: cannot renew the Lease {NAME}: {error}"),
-        }
+        in_time(self.api.replace(NAME, &PostParams::default(), &object)).await?;
+        Ok(())
     }
 
     /// What is there is read anew: the end of the work may have cut a renewal short.
     async fn release(self) -> Result<()> {
-        let Some(mut object) = self.api.get_opt(NAME).await? else { return Ok(()) };
+        let Some(mut object) = in_time(self.api.get_opt(NAME)).await? else { return Ok(()) };
         if holder(&object).as_deref() == Some(self.identity.as_str()) {
             if let Some(spec) = &mut object.spec {
                 spec.holder_identity = None;
             }
-            self.api.replace(NAME, &PostParams::default(), &object).await?;
+            in_time(self.api.replace(NAME, &PostParams::default(), &object)).await?;
         }
         Ok(())
     }
+}
+
+/// An API server that does not answer, as one that is just being restarted, holds nobody up.
+async fn in_time<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T> {
+    Ok(tokio::time::timeout(CALL, call).await.context("the API server does not answer")??)
 }
 
 /// Whom it names.

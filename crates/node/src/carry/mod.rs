@@ -26,10 +26,16 @@ pub async fn carry_out(root: &Root, plan: &Plan, handlers: &[String], containerd
     if plan.is_empty() {
         return Ok(());
     }
+    let mut handlers = handlers.to_vec();
     if plan.restart {
         containerd.can_restart().await.context("nothing has changed on this node")?;
+        // What somebody has taken out of the config since containerd read it goes with any restart. A config that it refuses is told of
+        // when it is asked about the new one.
+        if let Ok(Some(stays)) = containerd.configured().await {
+            handlers.retain(|handler| HANDLERS.contains(&handler.as_str()) || stays.contains(handler));
+        }
     }
-    let mut journal = Journal { phase: Phase::Preparing, plan: plan.clone(), handlers: handlers.to_vec() };
+    let mut journal = Journal { phase: Phase::Preparing, plan: plan.clone(), handlers };
     let Err(error) = forwards(root, &mut journal, containerd).await else { return finish(root, plan) };
     let way_back = backwards(root, &journal, containerd).await;
     way_back.with_context(|| format!("{error:#}; and {}", by_hand(root)))?;
@@ -77,7 +83,7 @@ pub async fn recover(root: &Root, containerd: &Containerd) -> Result<bool> {
     Ok(true)
 }
 
-/// What containerd has to know afterwards: what is planned, and what others had it know before.
+/// What containerd has to know afterwards: what is planned, and what others had it know before and have in its config.
 fn wanted(journal: &Journal) -> BTreeMap<String, bool> {
     let theirs = journal.handlers.iter().filter(|handler| !HANDLERS.contains(&handler.as_str()));
     let theirs = theirs.map(|handler| (handler.clone(), true));

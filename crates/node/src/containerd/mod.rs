@@ -106,6 +106,11 @@ impl Containerd {
         validate::validate(self, wanted).await
     }
 
+    /// The handlers that it would know after a restart. `None` where only the restart shows that.
+    pub async fn configured(&self) -> Result<Option<Vec<String>>> {
+        validate::configured(self).await
+    }
+
     async fn channel(&self) -> Result<Channel> {
         let path = self.root.at(&self.socket);
         let shown = self.socket.display();

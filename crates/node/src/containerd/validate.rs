@@ -12,12 +12,23 @@ use crate::plan::runtimes::plugin;
 use crate::{inside, say};
 
 pub async fn validate(containerd: &Containerd, wanted: &BTreeMap<String, bool>) -> Result<()> {
-    // What these read is made at their start, out of what was written.
-    let is_made_later = containerd.distro.way() != Way::File || containerd.distro.programs().is_empty();
-    let (Some(program), false) = (&containerd.program, is_made_later) else {
+    let Some(known) = configured(containerd).await.context("the new config")? else {
         say!("{}'s config is made when it starts: it is proved by the restart", containerd.distro);
         return Ok(());
     };
+    match missing(wanted, &known) {
+        Some(why) => bail!("containerd understands the new config otherwise than meant: {why}"),
+        None => Ok(()),
+    }
+}
+
+/// The handlers that containerd would know of the config as it is. `None`: what it reads is made at its start.
+///
+/// # Errors
+/// It refuses the config, in its words.
+pub async fn configured(containerd: &Containerd) -> Result<Option<Vec<String>>> {
+    let is_made_later = containerd.distro.way() != Way::File || containerd.distro.programs().is_empty();
+    let (Some(program), false) = (&containerd.program, is_made_later) else { return Ok(None) };
     let mut command = inside::command(&containerd.root, program)?;
     command
         .arg("--config")
@@ -33,15 +44,11 @@ pub async fn validate(containerd: &Containerd, wanted: &BTreeMap<String, bool>) 
         let why = String::from_utf8_lossy(&output.stderr);
         let why =
             why.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("no reason given").trim().to_owned();
-        bail!("containerd refuses the new config: {why}");
+        bail!("containerd refuses it: {why}");
     }
     let dump = String::from_utf8_lossy(&output.stdout);
     let document: DocumentMut = dump.parse().context("`containerd config dump` wrote no TOML")?;
-    let known = handlers(&document);
-    match missing(wanted, &known) {
-        Some(why) => bail!("containerd understands the new config otherwise than meant: {why}"),
-        None => Ok(()),
-    }
+    Ok(Some(handlers(&document)))
 }
 
 fn handlers(document: &DocumentMut) -> Vec<String> {

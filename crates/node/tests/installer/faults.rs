@@ -137,7 +137,7 @@ fn a_malformed_config(nest: &Nest) -> Result<()> {
     fs::write(nest.see(CONFIG), &wrong)?;
     let told = install_fails(nest, &[])?;
     ensure!(
-        told.contains("containerd refuses the new config") && told.contains("nothing has changed"),
+        told.contains("the new config: containerd refuses it") && told.contains("nothing has changed"),
         "{told}"
     );
     ensure!(nest.restarts() == 1, "containerd was restarted with a config that it refuses");

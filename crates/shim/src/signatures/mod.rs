@@ -87,6 +87,7 @@ impl Signatures {
         if rules.is_empty() {
             return Ok(false);
         }
+        candidate.is_of_its_files()?;
         let digests = candidate.digests(&namesakes).await?;
         let mut repositories: Vec<String> = names.iter().copied().filter_map(repository).collect();
         // Those that a rule is about come first: whoever copies an image elsewhere does not keep its signatures from being found.
@@ -142,6 +143,18 @@ impl Signatures {
 }
 
 impl Candidate<'_> {
+    /// Refuses a container whose root file system is another image's than the one that its image's name leads to by now: a
+    /// signature of that one says nothing of these files.
+    fn is_of_its_files(&self) -> Result<()> {
+        match &self.origin.made_of {
+            Some(config) if self.content.has_files && *config != self.content.config => bail!(
+                "the container was made of another image, whose config is {config}, than its name {} leads to: create it anew",
+                self.origin.image.name
+            ),
+            _ => Ok(()),
+        }
+    }
+
     /// Where nothing says clearly what the pod calls the image, all images of the same content. The name that containerd has given
     /// the container is none of the pod's: of several with one config, it is the first by the alphabet.
     async fn namesakes(&self) -> Result<Vec<ImageRef>> {

@@ -22,6 +22,8 @@ pub struct Content {
     /// Whether the config names all that runs (a root file system by `diff_ids`, Wasm layers by their digests): then every
     /// manifest with this config is of the same content.
     pub by_config: bool,
+    /// Whether files of the container's root file system may run.
+    pub has_files: bool,
 }
 
 impl Content {

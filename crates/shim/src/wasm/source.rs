@@ -93,9 +93,6 @@ pub async fn facts(
         WasmImage::Artifact(_) => false,
         WasmImage::None => true,
     };
-    if has_rootfs {
-        same_files(&manifest, image, made_of)?;
-    }
     // One layer alone is linked with nothing, and its config need not be read.
     let composition = match &wasm {
         WasmImage::Layers(layers) if layers.len() > 1 => {
@@ -103,7 +100,12 @@ pub async fn facts(
         }
         _ => None,
     };
-    let content = Content { manifest: manifest.digest, config: manifest.config.digest, by_config };
+    let content = Content {
+        manifest: manifest.digest,
+        config: manifest.config.digest,
+        by_config,
+        has_files: has_rootfs,
+    };
     Ok(ImageFacts { wasm, has_rootfs, composition, content })
 }
 
@@ -118,23 +120,9 @@ pub async fn native_content(
     let manifest = manifest.with_context(|| format!("the image {}", image.name))?.manifest;
     let claims_wasm = manifest.claims_wasm()
         || ImageConfig::parse(&containerd.document(&manifest.config).await?)?.claims_wasm();
-    if !claims_wasm {
-        same_files(&manifest, image, made_of)?;
-    }
-    let content = Content { manifest: manifest.digest, config: manifest.config.digest, by_config: true };
+    let (manifest, config) = (manifest.digest, manifest.config.digest);
+    let content = Content { manifest, config, by_config: true, has_files: true };
     Ok((!claims_wasm).then_some(content))
-}
-
-/// Refuses a container whose root file system is another image's than the one that its image's name leads to by now: what is
-/// known of that one, its signatures above all, would say nothing of these files.
-fn same_files(manifest: &Manifest, image: &ImageRef, made_of: Option<&Digest>) -> Result<()> {
-    match made_of {
-        Some(config) if *config != manifest.config.digest => bail!(
-            "the container was made of another image, whose config is {config}, than its name {} leads to: create it anew",
-            image.name
-        ),
-        _ => Ok(()),
-    }
 }
 
 /// CRI knows an image by the digest of its config. Wasm layers are no part of a config unless its builder names them
