@@ -167,6 +167,31 @@ testkit::pod_stories! {
         registry.stop()?;
     }
 
+    fn without_a_rule_a_name_that_leads_elsewhere_by_now_takes_no_exec_from_a_container(node) {
+        let name = "registry.example/moving:1";
+        let import_with = |greeter: &str| -> Result<String> {
+            let image = ImageBuilder::new().format(Format::Rootfs).entrypoint(["/sleep.wasm"]);
+            let image = image.rootfs_file("/sleep.wasm", guest("sleep.wasm")?, 0o644);
+            let layout = image.rootfs_file("/greet.wasm", guest(greeter)?, 0o644).build()?;
+            fs::write(path(node, "moving.tar"), layout.to_tar(name, 0)?)?;
+            import(node, "moving.tar")?;
+            let digest = layout.digest().to_string();
+            let leads_there = || Ok(node.containerd().ctr(["images", "ls", &format!("name=={name}")])?.success()?.contains(&digest));
+            eventually("the name leads there", 30, leads_there)?;
+            Ok(digest)
+        };
+        import_with("hello.wasm")?;
+        eventually("CRI has it", 30, || Ok(node.image_id(name)?.is_some()))?;
+        let pod = node.pod("moving").run()?;
+        let container = pod.container("app", name).args(["3600"]).start()?;
+        let greeting = container.exec(&["/greet.wasm"], 60)?;
+        assert_eq!(greeting.stdout, "hello from run-wasm\n", "{greeting}");
+        import_with("hello-c.wasm")?;
+        let greeting = container.exec(&["/greet.wasm"], 60)?;
+        assert_eq!(greeting.stdout, "hello from run-wasm\n", "its own file: {greeting}");
+        pod.remove()?;
+    }
+
     fn a_copy_by_another_name_does_not_hide_the_name_that_a_rule_is_about(node) {
         require_signatures(node)?;
         let image = files("hello-c.wasm")?;
