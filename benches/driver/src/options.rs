@@ -119,7 +119,7 @@ pub struct Options {
     #[arg(long, default_value_t = 50)]
     pub mem_pods: usize,
     /// kubernetes: rounds of that; 0: none.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 5)]
     pub mem_rounds: usize,
 }
 
