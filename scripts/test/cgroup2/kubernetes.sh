@@ -15,6 +15,8 @@ export GOGC=300
 prepare() {
   sysctl --quiet --write vm.overcommit_memory=1 kernel.panic=10 kernel.panic_on_oops=1 net.ipv4.ip_forward=1
   hostname node
+  # debootstrap makes none, and containerd gives each pod a copy.
+  echo "127.0.0.1 localhost node" >/etc/hosts
   ip address add 10.99.0.2/32 dev lo
   mkdir -p /srv/cluster/log /run/cluster /run/cni
   cp -r "$product"/node/cluster/. /srv/cluster/
