@@ -105,7 +105,8 @@ check "the pods can be deleted" kubectl delete pods --all --grace-period=1 --tim
 check "and their scopes go" await eval '[ -z "$(find /sys/fs/cgroup/kubepods.slice -name "cri-containerd-*")" ]'
 check "no unit has failed" same "$(systemctl list-units --failed --plain --no-legend 'cri-*')" ""
 
-kill "${components[@]}"
+# The API server waits for etcd, which ends beside it. Nothing of either is wanted any more.
+kill -KILL "${components[@]}"
 wait "${components[@]}"
 [ "${checks_failed:-1}" = 0 ] || tail -n 15 log/*.log
 end_containerd
