@@ -22,11 +22,7 @@ CONTAINERD_NEWEST_VERSION=$(awk '$2 == "github.com/containerd/containerd/v2" || 
 CONTAINERD_NEWEST=$CACHE/containerd-$CONTAINERD_NEWEST_VERSION-$(cat "$CONTAINERD_SOURCE"/{go.mod,go.sum} | sha256sum | cut -c 1-8)
 
 # ensure_newest_containerd: for the sandbox service. The first time takes some minutes of one processor.
-ensure_newest_containerd() {
-  [ -d "$CONTAINERD_NEWEST" ] && return
-  ensure_go
-  cached "$(basename "$CONTAINERD_NEWEST")" build_containerd
-}
+ensure_newest_containerd() { built_by_go "$CONTAINERD_NEWEST" build_containerd; }
 
 # build_containerd FOLDER: on one processor and with low priority, because it runs beside other work.
 build_containerd() {

@@ -6,11 +6,7 @@ COREDNS_SOURCE=$ROOT/scripts/cluster/coredns
 COREDNS_BIN=$CACHE/coredns-$(cat "$COREDNS_SOURCE"/{main.go,go.mod,go.sum} | sha256sum | cut -c 1-8)
 
 # ensure_coredns: it is there. The first time takes about two minutes of one processor.
-ensure_coredns() {
-  [ -d "$COREDNS_BIN" ] && return
-  ensure_go
-  cached "$(basename "$COREDNS_BIN")" build_coredns
-}
+ensure_coredns() { built_by_go "$COREDNS_BIN" build_coredns; }
 
 # build_coredns FOLDER: on one processor and with low priority, because it runs beside other work.
 build_coredns() {

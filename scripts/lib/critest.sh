@@ -11,9 +11,7 @@ CRITEST_BUSYBOX=$CACHE/critest-busybox
 # ensure_critest: both are there.
 ensure_critest() {
   cached "$(basename "$CRITEST_BUSYBOX")" unpack_from_debian bookworm busybox libc6
-  [ -d "$CRITEST_BIN" ] && return
-  ensure_go
-  cached "$(basename "$CRITEST_BIN")" build_critest
+  built_by_go "$CRITEST_BIN" build_critest
 }
 
 # build_critest FOLDER: it is a test of a Go package.

@@ -15,3 +15,10 @@ ensure_go() {
   GO=$CACHE/go-$GO_NEEDED/usr/lib/go-$GO_NEEDED/bin/go
   "$GO" version >&2 || die "the Go in $CACHE/go-$GO_NEEDED does not run: install Go $GO_NEEDED or newer by hand, put it on PATH"
 }
+
+# built_by_go FOLDER BUILD: FOLDER of the cache is there. Where it is not, BUILD fills it, which may call $GO.
+built_by_go() {
+  [ -d "$1" ] && return
+  ensure_go
+  cached "$(basename "$1")" "$2"
+}

@@ -6,11 +6,7 @@ H2SPEC_SOURCE=$ROOT/scripts/h2spec
 H2SPEC_BIN=$CACHE/h2spec-$(cat "$H2SPEC_SOURCE"/{go.mod,go.sum} | sha256sum | cut -c 1-8)
 
 # ensure_h2spec: it is there.
-ensure_h2spec() {
-  [ -d "$H2SPEC_BIN" ] && return
-  ensure_go
-  cached "$(basename "$H2SPEC_BIN")" build_h2spec
-}
+ensure_h2spec() { built_by_go "$H2SPEC_BIN" build_h2spec; }
 
 # build_h2spec FOLDER
 build_h2spec() {

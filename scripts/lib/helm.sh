@@ -7,11 +7,7 @@ HELM_VERSION=$(awk '$1 == "helm.sh/helm/v4" { print $2 }' "$HELM_SOURCE/go.mod")
 HELM_BIN=$CACHE/helm-$(cat "$HELM_SOURCE"/{go.mod,go.sum} | sha256sum | cut -c 1-8)
 
 # ensure_helm: it is there. The first time takes about two minutes of one processor.
-ensure_helm() {
-  [ -d "$HELM_BIN" ] && return
-  ensure_go
-  cached "$(basename "$HELM_BIN")" build_helm
-}
+ensure_helm() { built_by_go "$HELM_BIN" build_helm; }
 
 # build_helm FOLDER
 build_helm() {

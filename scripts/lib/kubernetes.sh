@@ -3,16 +3,11 @@
 KUBERNETES_SOURCE=$ROOT/scripts/cluster/kubernetes
 KUBERNETES_VERSION=$(awk '$1 == "k8s.io/kubernetes" { print substr($2, 2) }' "$KUBERNETES_SOURCE/go.mod")
 # The hash stands for what the build depends on beside the version.
-KUBERNETES_NAME=kubernetes-$KUBERNETES_VERSION-$(cat "$KUBERNETES_SOURCE"/{main.go,go.mod,go.sum} | sha256sum | cut -c 1-8)
-KUBERNETES_BIN=$CACHE/$KUBERNETES_NAME
+KUBERNETES_BIN=$CACHE/kubernetes-$KUBERNETES_VERSION-$(cat "$KUBERNETES_SOURCE"/{main.go,go.mod,go.sum} | sha256sum | cut -c 1-8)
 
 # ensure_kubernetes: $KUBERNETES_BIN holds kube-apiserver, kubelet, kubectl and the others. The first time takes
 # about six minutes of one processor.
-ensure_kubernetes() {
-  [ -d "$KUBERNETES_BIN" ] && return
-  ensure_go
-  cached "$KUBERNETES_NAME" build_kubernetes
-}
+ensure_kubernetes() { built_by_go "$KUBERNETES_BIN" build_kubernetes; }
 
 # build_kubernetes FOLDER: on one processor and with low priority, because it runs beside other work.
 build_kubernetes() {

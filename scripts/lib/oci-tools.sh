@@ -7,11 +7,7 @@ OCI_TOOLS_SOURCE=$ROOT/scripts/oci-tools
 OCI_TOOLS_BIN=$CACHE/oci-tools-$(cat "$OCI_TOOLS_SOURCE"/{go.mod,go.sum,registry/main.go} | sha256sum | cut -c 1-8)
 
 # ensure_oci_tools: they are there.
-ensure_oci_tools() {
-  [ -d "$OCI_TOOLS_BIN" ] && return
-  ensure_go
-  cached "$(basename "$OCI_TOOLS_BIN")" build_oci_tools
-}
+ensure_oci_tools() { built_by_go "$OCI_TOOLS_BIN" build_oci_tools; }
 
 # build_oci_tools FOLDER
 build_oci_tools() {
