@@ -253,7 +253,15 @@ run_stage() {
     failed=1
   fi
   all_passed=$((all_passed + passed)) all_failed=$((all_failed + failed))
+  failed_tests "$name" "$logs/$name.log" >>"$logs/failed"
   table+=$(printf '%-12s %8s s   %4d passed   %3d failed%s' "$name" "$(seconds_since "$start")" "$passed" "$failed" "$apart")$'\n'
+}
+
+# failed_tests STAGE LOG: their names, below what a check in shell said of its own.
+failed_tests() {
+  awk -v stage="$1" '/^  (got|wanted|waited)/ { said = said $0 "\n"; next }
+    /^test .* \.\.\. FAILED$/ { printf "%s%s: %s\n", said, stage, $0 }
+    /^test / { said = "" }' "$2"
 }
 
 # count_tests LOG: "PASSED FAILED WITHOUT", summed over the result lines that cargo and our own scripts print. Tests without
@@ -278,5 +286,6 @@ install_packages shellcheck
 [[ " ${stages[*]} " != *" chart "* ]] || begin_helm
 for stage in "${stages[@]}"; do run_stage "$stage"; done
 printf '\n%s' "$table"
+cat "$logs/failed"
 echo "$all_passed passed, $all_failed failed"
 [ "$all_failed" = 0 ]

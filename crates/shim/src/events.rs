@@ -12,7 +12,7 @@ use containerd_shim_protos::shim_async::{Client, EventsClient};
 use protobuf::well_known_types::any::Any;
 use protobuf::well_known_types::timestamp::Timestamp;
 use protobuf::{MessageField, MessageFull};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use ttrpc::context;
 
 /// How long one attempt may take.
@@ -25,10 +25,21 @@ const LAST_PAUSE: Duration = Duration::from_secs(2);
 /// How long the shim, at its end, waits for what is still under way.
 const FAREWELL: Duration = Duration::from_secs(10);
 
+/// How long somebody waits for what was published before. containerd may be away, and an end cannot wait for it.
+const HEARD: Duration = Duration::from_secs(1);
+
 /// The sending side. Publishing never waits and never fails.
 #[derive(Debug, Clone)]
 pub struct Events {
-    queue: mpsc::UnboundedSender<Envelope>,
+    queue: mpsc::UnboundedSender<Item>,
+}
+
+/// What the queue holds.
+#[derive(Debug)]
+enum Item {
+    Event(Box<Envelope>),
+    /// Answered once containerd has everything that was published before.
+    Mark(oneshot::Sender<()>),
 }
 
 /// The delivering side: ends once every [`Events`] is dropped and everything is told.
@@ -58,7 +69,16 @@ impl Events {
             ..Default::default()
         };
         // The receiver ends only with the runtime itself.
-        drop(self.queue.send(envelope));
+        drop(self.queue.send(Item::Event(Box::new(envelope))));
+    }
+
+    /// Waits until containerd has what was published before, or for [`HEARD`].
+    pub async fn heard(&self) {
+        let (answer, heard) = oneshot::channel();
+        drop(self.queue.send(Item::Mark(answer)));
+        if tokio::time::timeout(HEARD, heard).await.is_err() {
+            tracing::warn!("containerd has not heard of an event in time");
+        }
     }
 }
 
@@ -76,13 +96,21 @@ pub fn timestamp(time: SystemTime) -> MessageField<Timestamp> {
     MessageField::some(time.into())
 }
 
-async fn deliver(mut events: mpsc::UnboundedReceiver<Envelope>, address: Option<String>) {
+async fn deliver(mut events: mpsc::UnboundedReceiver<Item>, address: Option<String>) {
     let Some(address) = address.map(|path| format!("unix://{}", path.trim_start_matches("unix://"))) else {
         while events.recv().await.is_some() {}
         return;
     };
     let mut client = None;
-    while let Some(envelope) = events.recv().await {
+    while let Some(item) = events.recv().await {
+        let envelope = match item {
+            Item::Event(envelope) => envelope,
+            Item::Mark(answer) => {
+                // Nobody waits any more: it took too long.
+                let _ = answer.send(());
+                continue;
+            }
+        };
         let mut pause = FIRST_PAUSE;
         while let Err(error) = forward(&mut client, &address, &envelope).await {
             tracing::debug!(
@@ -106,4 +134,52 @@ async fn forward(client: &mut Option<EventsClient>, address: &str, envelope: &En
     let attempt = connected.forward(context::with_duration(ATTEMPT), &request);
     tokio::time::timeout(ATTEMPT, attempt).await.context("no answer")?.context("refused")?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use containerd_shim_protos::shim_async::{Events as Receives, create_events};
+    use containerd_shim_protos::topics::TASK_OOM_EVENT_TOPIC;
+    use protobuf::well_known_types::empty::Empty;
+    use ttrpc::asynchronous::{Server, TtrpcContext};
+
+    use super::*;
+
+    /// A receiver that takes its time.
+    #[derive(Default)]
+    struct Slow(Mutex<Vec<String>>);
+
+    #[async_trait::async_trait]
+    impl Receives for Slow {
+        async fn forward(&self, _: &TtrpcContext, request: ForwardRequest) -> ttrpc::Result<Empty> {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            self.0.lock().unwrap().push(request.envelope.topic.clone());
+            Ok(Empty::default())
+        }
+    }
+
+    #[tokio::test]
+    async fn an_event_that_is_waited_for_has_come_to_its_receiver() {
+        let folder = tempfile::tempdir().unwrap();
+        let address = format!("unix://{}", folder.path().join("events").display());
+        let slow = Arc::new(Slow::default());
+        let mut server = Server::new().bind(&address).unwrap().register_service(create_events(slow.clone()));
+        server.start().await.unwrap();
+        let (events, delivery) = Events::start(Some(address));
+        events.publish("default", TASK_OOM_EVENT_TOPIC, &Empty::default());
+        events.heard().await;
+        assert_eq!(*slow.0.lock().unwrap(), [TASK_OOM_EVENT_TOPIC]);
+        drop(events);
+        delivery.finish().await;
+        server.shutdown().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_long_for_a_receiver_that_is_away() {
+        let (events, _delivery) = Events::start(Some("unix:///nonexistent/events".to_owned()));
+        events.publish("default", TASK_OOM_EVENT_TOPIC, &Empty::default());
+        tokio::time::timeout(Duration::from_secs(30), events.heard()).await.unwrap();
+    }
 }

@@ -52,10 +52,17 @@ pub async fn watch(task: Arc<Task>, events: Events) {
     let code = u32::from(exit.code);
     tracing::info!(code, oom = exit.oom, reason = exit.reason.as_deref().unwrap_or(""), "ended");
     if exit.oom {
-        let event = TaskOOM { container_id: task.id.clone(), ..TaskOOM::default() };
-        events.publish(&task.namespace, TASK_OOM_EVENT_TOPIC, &event);
+        tell_oom(&task, &events).await;
     }
     end(&task, &events, code);
+}
+
+/// Announces that the kernel or the memory limit ended a task, before anybody learns that it ended: CRI waits for the end by a call
+/// and not by its event, and who asks it between the two (kubelet, once) reads `Error` in place of `OOMKilled`.
+async fn tell_oom(task: &Task, events: &Events) {
+    let event = TaskOOM { container_id: task.id.clone(), ..TaskOOM::default() };
+    events.publish(&task.namespace, TASK_OOM_EVENT_TOPIC, &event);
+    events.heard().await;
 }
 
 /// Watches over a task of a native container.
@@ -65,8 +72,7 @@ pub async fn watch_native(task: Arc<Task>, events: Events) {
     task.end_execs().await;
     tracing::info!(code, oom, "ended");
     if oom {
-        let event = TaskOOM { container_id: task.id.clone(), ..TaskOOM::default() };
-        events.publish(&task.namespace, TASK_OOM_EVENT_TOPIC, &event);
+        tell_oom(&task, &events).await;
     }
     end(&task, &events, code);
 }
