@@ -29,12 +29,12 @@
 # A stage that fails does not keep the next from running. The last line is the sum.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-for part in common debian go rust prerequisites containerd h2spec kubernetes coredns helm machine oci-tools; do . "$here/lib/$part.sh"; done
+for part in common debian go rust prerequisites containerd h2spec kubernetes coredns helm machine oci-tools wkg; do . "$here/lib/$part.sh"; done
 cd "$ROOT"
 
 stages=(lint build guests unit fuzz containerd cri sandboxer jail grants escapes strict faults life http image polyglot chaos shared installer kubernetes chart cgroup2)
 longest_file=600
-export CONTAINERD_1_7 CONTAINERD_2_1 CONTAINERD_NEWEST SHIM_DIR=$BUILT GUESTS=$ROOT/target/guests CNI_BIN REGISTRY_BIN BUSYBOX_BIN H2SPEC_BIN OCI_TOOLS_BIN
+export CONTAINERD_1_7 CONTAINERD_2_1 CONTAINERD_NEWEST SHIM_DIR=$BUILT GUESTS=$ROOT/target/guests CNI_BIN REGISTRY_BIN BUSYBOX_BIN H2SPEC_BIN OCI_TOOLS_BIN WKG_BIN
 
 stage_lint() {
   cargo fmt --all --check
@@ -132,6 +132,7 @@ stage_image() {
   ensure_pod_network
   ensure_registry
   ensure_oci_tools
+  ensure_wkg
   install_packages skopeo
   run_tests --test registry
   build_projects

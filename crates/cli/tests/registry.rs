@@ -16,6 +16,8 @@ mod faults;
 #[path = "registry/oras.rs"]
 mod oras;
 mod support;
+#[path = "registry/wkg.rs"]
+mod wkg;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
