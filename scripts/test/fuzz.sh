@@ -25,21 +25,34 @@ RUSTFLAGS="--cfg fuzzing -Ccodegen-units=1 $instrumented" CARGO_TARGET_DIR=$TARG
 declare -A more=([spec]=$ROOT/crates/grants/tests/data)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-passed=0 failed=0
-for file in fuzz_targets/*.rs; do
-  target=$(basename "$file" .rs)
+
+# fuzz TARGET: says what came of it; fails where there is a fault.
+fuzz() {
+  local target=$1 words
   mkdir "$scratch/$target"
   words=(-max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=16384 -print_final_stats=1 -artifact_prefix="$found/$target-")
   [ ! -f "$target.dict" ] || words+=(-dict="$target.dict")
   words+=("$scratch/$target" "corpus/$target" ${more[$target]:+"${more[$target]}"})
   if "$built/$target" "${words[@]}" >"$scratch/$target.log" 2>&1; then
-    passed=$((passed + 1))
     awk -v target="$target" -v s="$seconds" '/number_of_executed_units/ { runs = $2 } /new_units_added/ { new = $2 } END { printf "%-12s %d s: %d inputs, %d of them reached something new, none is a fault\n", target, s, runs, new }' "$scratch/$target.log"
   else
-    failed=$((failed + 1))
     tail -40 "$scratch/$target.log"
     echo "$target: a fault was found; $built/$target $found/$target-* shows it again"
+    return 1
   fi
+}
+
+# Each is one thread: as many at once as there are processors.
+running=() passed=0 failed=0
+finish_first() {
+  if wait "${running[0]}"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+  running=("${running[@]:1}")
+}
+for file in fuzz_targets/*.rs; do
+  [ "${#running[@]}" -lt "$(nproc)" ] || finish_first
+  fuzz "$(basename "$file" .rs)" &
+  running+=($!)
 done
+while [ "${#running[@]}" != 0 ]; do finish_first; done
 echo "test result: fuzz. $passed passed; $failed failed"
 [ "$failed" = 0 ]
