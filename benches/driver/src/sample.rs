@@ -15,6 +15,12 @@ impl Sample {
         self.0.len()
     }
 
+    /// The newest `count` values: what was noted in rounds that do not count goes.
+    pub fn newest(mut self, count: usize) -> Sample {
+        self.0.drain(..self.0.len().saturating_sub(count));
+        self
+    }
+
     /// The value below which `part` (0 to 1) of the sample lies; NaN of an empty sample.
     pub fn quantile(&self, part: f64) -> f64 {
         let mut sorted = self.0.clone();
@@ -82,6 +88,12 @@ mod tests {
     #[test]
     fn the_median_of_an_even_sample_lies_between_its_middle_values() {
         assert_eq!(Sample(vec![4.0, 1.0, 3.0, 2.0]).median(), 2.5);
+    }
+
+    #[test]
+    fn the_newest_values_are_the_last_ones() {
+        assert_eq!(Sample(vec![9.0, 1.0, 3.0]).newest(2).0, [1.0, 3.0]);
+        assert_eq!(Sample(vec![9.0]).newest(2).0, [9.0]);
     }
 
     #[test]

@@ -59,8 +59,8 @@ fn ready(watch: &Watch, options: &Options, size: Size, first: bool, report: &mut
     for (peer, sample) in &samples {
         report.sample(&format!("kubernetes.{what}_{peer}_s"), sample);
     }
-    for (peer, sample) in &processor {
-        report.sample(&format!("kubernetes.{what}_{peer}_cpu_s"), sample);
+    for (peer, sample) in processor {
+        report.sample(&format!("kubernetes.{what}_{peer}_cpu_s"), &sample.newest(size.rounds));
     }
     compare(&format!("kubernetes.{what}"), "s", report);
     Ok(())
