@@ -19,7 +19,8 @@ verdict() {
 
 trimmed() { sed 's/^ *//;s/ *$//' <<<"$1"; }
 
-# is_enforced: the API server takes a moment to hear of a policy.
+# is_enforced, admits_all: the API server takes a moment to hear of a policy, and of its end.
+admits_all() { [ "$(verdict mislabelled run-wasm "")$(verdict default run-wasm-shared "")" = admittedadmitted ]; }
 is_enforced() { [ "$(verdict mislabelled run-wasm "")" != admitted ] && [[ $(verdict offline run-wasm run.wasm/egress=a.b) == *"no egress"* ]]; }
 
 namespaces() {
@@ -59,6 +60,7 @@ part_policy() {
   check "and it can go" contains "$(patched offline '{"finalizers": null}')" "pod/asked patched"
   guard_is_enforced
   kubectl delete validatingadmissionpolicies,validatingadmissionpolicybindings --all
+  check "without it all pods are admitted" await 30 admits_all
   kubectl delete -f - <"$ROOT/runtimeclass.yaml"
   kubectl delete namespace other open closed nets offline labelled mislabelled --wait=false
 }
