@@ -46,8 +46,8 @@ boot_machine() {
   : >"$output"
   # Both end with this shell, however it ends. Without cx16, which Debian 12's QEMU 7.2 emulates wrongly where a page
   # fault interrupts it (the flags are lost, and the kernel's allocator with them): later ones do not, and are not needed.
-  # One thread for both processors, although that takes twice as long: where one changes the kernel's code (a jump label) while the
-  # other runs it, QEMU 7.2 with two threads may run what was there before, and one time in ten the kernel panics over it.
+  # One thread for both processors, although that takes twice as long: with two, the kernel panicked once in a dozen runs, one byte into a
+  # jump that it had just patched, as if one processor had still run what the other had replaced.
   setpriv --pdeathsig KILL timeout --foreground --signal KILL "$seconds" \
     setpriv --pdeathsig KILL qemu-system-x86_64 -machine q35 -nodefaults -no-user-config \
     -accel tcg,thread=single,tb-size=512 -cpu max,-cx16 -smp 2 -m 2048 -display none -no-reboot -nic none -device virtio-rng-pci \

@@ -23,3 +23,10 @@ install_rust() {
   curl --proto '=https' --tlsv1.2 -fsS https://sh.rustup.rs |
     sh -s -- -y --no-modify-path --profile minimal --default-toolchain "$1" --component clippy --component rustfmt
 }
+
+# install_crate FOLDER CRATE RELEASE OPTION...: its programs are in FOLDER/bin. From $ROOT for its release of Rust; cargo install does
+# not look at its settings.
+install_crate() {
+  (cd "$ROOT" && CARGO_TARGET_DIR=$1/target cargo install "$2" --version "=$3" --locked --quiet --root "$1" "${@:4}")
+  rm -rf "$1/target"
+}

@@ -14,8 +14,6 @@ ensure_wasmtime_cli() {
 # install_wasmtime_cli FOLDER: only what `wasmtime run` and `wasmtime serve` need; none of what is left out has a part in how
 # fast they are.
 install_wasmtime_cli() {
-  # From $ROOT for its release of Rust; cargo install does not look at its settings.
-  (cd "$ROOT" && CARGO_TARGET_DIR=$1/target cargo install wasmtime-cli --version "=$WASMTIME" --locked --quiet \
-    --jobs "${BENCH_JOBS:-$(nproc)}" --no-default-features --features run,serve,cranelift,component-model,component-model-async,pooling-allocator,parallel-compilation --root "$1")
-  rm -rf "$1/target"
+  install_crate "$1" wasmtime-cli "$WASMTIME" --jobs "${BENCH_JOBS:-$(nproc)}" \
+    --no-default-features --features run,serve,cranelift,component-model,component-model-async,pooling-allocator,parallel-compilation
 }

@@ -10,8 +10,5 @@ ensure_wkg() {
   cached "wkg-$WKG" install_wkg
 }
 
-# install_wkg FOLDER: as fast to build as can be. From $ROOT for its release of Rust.
-install_wkg() {
-  (cd "$ROOT" && CARGO_TARGET_DIR=$1/target CARGO_PROFILE_DEV_DEBUG=false cargo install wkg --version "=$WKG" --locked --quiet --debug --root "$1")
-  rm -rf "$1/target"
-}
+# install_wkg FOLDER: as fast to build as can be.
+install_wkg() { CARGO_PROFILE_DEV_DEBUG=false install_crate "$1" wkg "$WKG" --debug; }

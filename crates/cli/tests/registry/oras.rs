@@ -7,14 +7,12 @@ use builder::registry::{Client, Options, Reference, Silent};
 use serde_json::Value;
 
 use crate::daemon::{Daemon, oci_tools};
-use crate::support::Shell;
+use crate::support::{Shell, printed};
 
 /// What oras prints.
 fn oras(shell: &Shell, words: &[&str]) -> String {
     let oras = oci_tools().join("oras");
-    let output = shell.by(oras.to_str().unwrap(), words).output().expect("oras runs");
-    assert!(output.status.success(), "oras {words:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+    printed(&mut shell.by(oras.to_str().unwrap(), words))
 }
 
 /// A folder with a component.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::daemon::Daemon;
-use crate::support::Shell;
+use crate::support::{Shell, printed};
 
 /// What wkg prints, with this registry as that of the namespace `team`.
 fn wkg(shell: &Shell, daemon: &Daemon, words: &[&str]) -> String {
@@ -17,14 +17,8 @@ fn wkg(shell: &Shell, daemon: &Daemon, words: &[&str]) -> String {
         "[namespace_registries]\nteam = \"{address}\"\n[registry.\"{address}\".oci]\nprotocol = \"http\"\n"
     );
     fs::write(&config, registry).unwrap();
-    let output = shell
-        .by(wkg.to_str().unwrap(), words)
-        .env("WKG_OCI_INSECURE", address)
-        .env("WKG_CONFIG_FILE", config)
-        .output()
-        .expect("wkg runs");
-    assert!(output.status.success(), "wkg {words:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+    let mut command = shell.by(wkg.to_str().unwrap(), words);
+    printed(command.env("WKG_OCI_INSECURE", address).env("WKG_CONFIG_FILE", config))
 }
 
 /// A folder with a component.

@@ -51,9 +51,7 @@ impl Shell {
 
     /// stdout of a command that succeeds.
     pub fn ok(&self, words: &[&str]) -> String {
-        let output = self.run(words);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
+        printed(&mut self.command(words))
     }
 
     /// stderr of a command that fails: its last line is the sentence.
@@ -76,4 +74,11 @@ impl Shell {
         assert_eq!(sentence.lines().count(), 1, "{sentence}");
         sentence
     }
+}
+
+/// stdout of anybody's command that succeeds.
+pub fn printed(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
 }
