@@ -40,7 +40,7 @@ struct Report {
 
 impl Args {
     pub fn run(self, out: &mut impl Write) -> Result<()> {
-        let mut shims = Shims::default();
+        let mut shims = Shims::new()?;
         let record = records::find(&self.state, &self.container)?.judged(&mut shims);
         let mut unknown = Vec::new();
         let mut note = |what: &str, error: &anyhow::Error| unknown.push(format!("{what}: {error:#}"));

@@ -38,7 +38,7 @@ impl Args {
                     .with_context(|| format!("there is no file {}", self.what.display()))?;
                 match self.grants {
                     true => self.output.write(out, &Given { grants: record.grants.as_deref() }, Given::text),
-                    false => self.output.write(out, &record.judged(&mut Shims::default()), text),
+                    false => self.output.write(out, &record.judged(&mut Shims::new()?), text),
                 }
             }
             None => self.file(&self.what, out),

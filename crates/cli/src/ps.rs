@@ -20,7 +20,7 @@ pub struct Args {
 
 impl Args {
     pub fn run(self, out: &mut impl Write) -> Result<()> {
-        let mut shims = Shims::default();
+        let mut shims = Shims::new()?;
         let records = records::sorted(&self.state)?;
         let records: Vec<Record> = records.into_iter().map(|record| record.judged(&mut shims)).collect();
         self.output.write(out, &records, |records| rows(records, now()))

@@ -11,8 +11,10 @@ use containerd_shim_protos::{cgroups::metrics as v1, cgroups_v2::metrics as v2};
 use protobuf::Message;
 use protobuf::well_known_types::wrappers::StringValue;
 use serde::{Deserialize, Serialize};
+use tokio::runtime::Runtime;
+use ttrpc::Request;
+use ttrpc::asynchronous::Client;
 use ttrpc::proto::KeyValue;
-use ttrpc::{Client, Request};
 
 use crate::records::Record;
 
@@ -23,8 +25,10 @@ const DIAGNOSIS: &str = "run.wasm.v1.Diagnosis";
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Connections, one for each socket: a manager serves many containers.
-#[derive(Default)]
-pub struct Shims(HashMap<PathBuf, Option<Client>>);
+pub struct Shims {
+    clients: HashMap<PathBuf, Option<Client>>,
+    tokio: Runtime,
+}
 
 /// What a container has used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -49,6 +53,15 @@ pub struct Diagnosis {
 }
 
 impl Shims {
+    /// None yet.
+    ///
+    /// # Errors
+    /// The kernel gives no descriptor to wait with.
+    pub fn new() -> Result<Shims> {
+        let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(Shims { clients: HashMap::new(), tokio })
+    }
+
     /// The state of a task in a word: `created`, `running`, `paused`, `stopped`.
     pub fn state(&mut self, record: &Record) -> Result<&'static str> {
         let request = StateRequest { id: record.id.clone(), ..StateRequest::default() };
@@ -89,8 +102,8 @@ impl Shims {
     ) -> Result<A> {
         let socket = fs::read_to_string(record.bundle.join("address"))
             .with_context(|| format!("the bundle {} has no address", record.bundle.display()))?;
-        let connect = || Client::connect(&socket).ok();
-        let client = self.0.entry(PathBuf::from(&socket)).or_insert_with(connect);
+        let connect = || self.tokio.block_on(Client::connect(&socket)).ok();
+        let client = self.clients.entry(PathBuf::from(&socket)).or_insert_with(connect);
         let client = client.as_ref().with_context(|| format!("no shim answers at {socket}"))?;
         let request = Request {
             service: service.to_owned(),
@@ -104,7 +117,7 @@ impl Shims {
             payload: request.write_to_bytes()?,
             ..Request::default()
         };
-        let response = client.request(request).map_err(|error| match error {
+        let response = self.tokio.block_on(client.request(request)).map_err(|error| match error {
             ttrpc::Error::RpcStatus(status) => anyhow::anyhow!("the shim says: {}", status.message),
             error => anyhow::anyhow!("the shim at {socket} does not answer: {error}"),
         })?;

@@ -43,7 +43,7 @@ impl Args {
             self.interval.is_finite() && (0.01..=3600.0).contains(&self.interval),
             "--interval is a number of seconds between 0.01 and 3600"
         );
-        let mut shims = Shims::default();
+        let mut shims = Shims::new()?;
         let mut before = Vec::new();
         for record in records::sorted(&self.state)?.into_iter().filter(|record| record.host.is_some()) {
             // One that has just gone is not told of.

@@ -17,7 +17,7 @@ use crate::callers::Callers;
 use crate::events::Events;
 use crate::manager::{self, Manager};
 use crate::observe::metrics::Census;
-use crate::observe::scrape::{self, Scrapes};
+use crate::observe::scrape::Scrapes;
 use crate::observe::traces;
 use crate::service::forgotten::end_forgotten;
 use crate::service::whole::whole;
@@ -71,12 +71,9 @@ pub fn run(listener: UnixListener, setting: Setting) -> Result<()> {
     if let Err(error) = &result {
         tracing::error!(error = format!("{error:#}"), "the shim failed");
     }
-    match &setting.manager {
-        Some(manager) => {
-            scrape::forget(setting.name());
-            manager::leave(&manager.name);
-        }
-        None => address.withdraw(),
+    // A manager has withdrawn itself. What one that failed has left the next `start` takes away, as after one that was killed.
+    if setting.manager.is_none() {
+        address.withdraw();
     }
     result
 }

@@ -14,8 +14,10 @@ use containerd_shim_protos::api::{
 use protobuf::well_known_types::any::Any;
 use protobuf::{CodedOutputStream, Message};
 use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use ttrpc::Request;
+use ttrpc::asynchronous::Client;
 use ttrpc::proto::KeyValue;
-use ttrpc::{Client, Request};
 
 use crate::environment::{guest, shim_binary};
 use crate::mode;
@@ -175,9 +177,10 @@ impl<'a> Bundle<'a> {
             bail!("the shim does not start: {}", start.stderr.trim());
         };
         let seen = self.nest.see(Path::new(socket));
-        let client =
-            Client::connect(&format!("unix://{}", seen.display())).context("cannot reach the shim")?;
-        Ok(Shim { bundle: self, generation, client, socket: seen })
+        let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let address = format!("unix://{}", seen.display());
+        let client = tokio.block_on(Client::connect(&address)).context("cannot reach the shim")?;
+        Ok(Shim { bundle: self, generation, client, tokio, socket: seen })
     }
 }
 
@@ -196,6 +199,7 @@ pub struct Shim<'a> {
     bundle: &'a Bundle<'a>,
     generation: Generation,
     client: Client,
+    tokio: Runtime,
     /// Its address.
     socket: PathBuf,
 }
@@ -244,11 +248,11 @@ impl Shim<'_> {
 
     fn request<R: Message, A: Message>(&self, service: &str, method: &str, request: &R) -> Result<A> {
         let request = self.message(service, method, request)?;
-        let response = self.client.request(request).map_err(|error| match error {
+        let response = self.tokio.block_on(self.client.request(request)).map_err(|error| match error {
             ttrpc::Error::RpcStatus(status) => {
                 anyhow::anyhow!("{:?}: {}", status.code.enum_value_or_default(), status.message)
             }
-            error => error.into(),
+            error => anyhow::Error::new(error).context(format!("{method} of {}", self.bundle.id)),
         })?;
         Ok(A::parse_from_bytes(&response.payload)?)
     }

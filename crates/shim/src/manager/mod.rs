@@ -10,16 +10,17 @@ mod slots;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
+use crate::observe::scrape;
 use crate::{heap, start};
 
 pub use arrivals::{Arrival, arrivals};
 pub use notes::Notes;
-pub use placement::{forget, leave, settle};
+pub use placement::{forget, settle};
 pub use slots::Slots;
 
 const STATE: &str = "/run/run-wasm/managers";
@@ -50,7 +51,7 @@ impl Manager {
     /// needs a manager starts another one.
     pub async fn finished(&self, socket: &Path, tasks: impl Fn() -> usize) -> Result<()> {
         let pause = LOOK.min(self.idle_exit).max(SHORTEST_LOOK);
-        let mut idle = Duration::ZERO;
+        let mut idle_since = None;
         let (mut before, mut trimmed) = (0, 0);
         loop {
             tokio::time::sleep(pause).await;
@@ -61,18 +62,32 @@ impl Manager {
                 trimmed = now;
             }
             before = now;
-            idle = if now == 0 { idle + pause } else { Duration::ZERO };
+            // What a look finds says nothing of the time before it.
+            let idle = match now {
+                0 => idle_since.get_or_insert_with(Instant::now).elapsed(),
+                _ => {
+                    idle_since = None;
+                    continue;
+                }
+            };
             if idle >= self.idle_exit {
                 // Whoever looks for a manager holds this lock until it has a slot.
                 let _locked = start::lock(socket.parent().unwrap_or(Path::new("/")))?;
                 if tasks() == 0 && self.slots.are_free() {
-                    fs::remove_file(socket).context("cannot remove the socket")?;
-                    self.slots.close();
                     tracing::info!("ends: it had nothing to do");
-                    return Ok(());
+                    return self.withdraw(socket);
                 }
             }
         }
+    }
+
+    /// Takes away what has its name: its successor may come as soon as the lock is gone, and has the same.
+    fn withdraw(&self, socket: &Path) -> Result<()> {
+        fs::remove_file(socket).context("cannot remove the socket")?;
+        self.slots.close();
+        scrape::forget(&self.name);
+        placement::leave(&self.name);
+        Ok(())
     }
 
     /// The file that it logs to.

@@ -91,8 +91,32 @@ fn a_manager_that_is_needed_again_at_its_end_serves() -> Result<()> {
             let shim = bundle.shim(Generation::V3)?;
             assert_eq!(shim.run()?, 0, "{step}: {}", shim.output());
             shim.shutdown()?;
-            std::thread::sleep(std::time::Duration::from_millis(900 + 100 * step));
+            std::thread::sleep(std::time::Duration::from_millis(200 + 50 * step));
         }
         Ok(())
+    })
+}
+
+#[test]
+fn a_manager_that_ends_takes_nothing_from_its_successor() -> Result<()> {
+    let _among = among_others();
+    alone(|nest| {
+        // It takes long to end: nobody takes what it has to tell.
+        let bundle = bundle(nest, "first")?.environment("TTRPC_ADDRESS=/run/nobody");
+        let shim = bundle.shim(Generation::V3)?;
+        let first = manager(nest)?;
+        assert_eq!(shim.run()?, 0);
+        shim.shutdown()?;
+        let is_empty = |folder: &str| fs::read_dir(nest.see(folder)).into_iter().flatten().count() == 0;
+        eventually("it can be reached no more", 30, || Ok(is_empty("/run/containerd/s")))?;
+        let second = self::bundle(nest, "second")?;
+        let shim = second.shim(Generation::V3)?;
+        shim.create()?;
+        let has_ended = || -> Result<bool> { Ok(nest.shims()?.iter().all(|shim| shim.pid != first.pid)) };
+        ensure!(!has_ended()?, "it ended before its successor began, so this tells nothing");
+        eventually("it ends", 30, has_ended)?;
+        ensure!(!is_empty("/run/run-wasm/metrics"), "its successor's socket of metrics is gone");
+        shim.delete()?;
+        shim.shutdown()
     })
 }
