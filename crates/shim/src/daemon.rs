@@ -68,6 +68,8 @@ pub fn run(listener: UnixListener, setting: Setting) -> Result<()> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start tokio")?;
     let result = runtime.block_on(serve(listener, &setting, address.clone()));
+    // A thread that waits for a file system that does not answer is not waited for.
+    runtime.shutdown_background();
     if let Err(error) = &result {
         tracing::error!(error = format!("{error:#}"), "the shim failed");
     }

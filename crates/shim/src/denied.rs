@@ -1,7 +1,7 @@
 //! What a guest was denied, as its host tells it: for the log, where an admin looks for the grant that is missing.
 //!
-//! A host may lie. It cannot make the shim write without end: of each kind the first call is logged, and a report that
-//! does not count at least ten times the one before it is against the protocol.
+//! A host may lie. It cannot make the shim write without end: of each kind the first report is logged, and one that does not
+//! count a power of ten, or one that was told before, is against the protocol. Threads that deny at once may overtake each other.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -12,7 +12,16 @@ const LONGEST: usize = 400;
 
 /// Of one container, what its host has told so far.
 #[derive(Debug, Default)]
-pub struct Denied(BTreeMap<Kind, u64>);
+pub struct Denied(BTreeMap<Kind, Told>);
+
+/// Of one kind.
+#[derive(Debug, Default)]
+struct Told {
+    /// The largest count.
+    most: u64,
+    /// A bit for each power of ten.
+    powers: u32,
+}
 
 impl Denied {
     /// Takes a report. Returns the line to log, if this is the first of its kind.
@@ -20,26 +29,29 @@ impl Denied {
     /// # Errors
     /// A host that tells more than the protocol allows.
     pub fn take(&mut self, denial: &Denial) -> anyhow::Result<Option<String>> {
-        let before = self.0.insert(denial.kind, denial.count);
-        let least = before.map_or(1, |before| before.saturating_mul(10));
-        anyhow::ensure!(denial.count >= least, "it tells of denied calls more often than it may");
-        Ok(before.is_none().then(|| printable(&denial.sentence)))
+        let told = self.0.entry(denial.kind).or_default();
+        let power =
+            denial.count.checked_ilog10().filter(|power| 10u64.checked_pow(*power) == Some(denial.count));
+        let bit = power.map_or(0, |power| 1 << power);
+        anyhow::ensure!(bit & !told.powers != 0, "it tells of denied calls more often than it may");
+        let is_first = told.powers == 0;
+        told.powers |= bit;
+        told.most = told.most.max(denial.count);
+        Ok(is_first.then(|| printable(&denial.sentence)))
     }
 
     /// What its host has told so far, by the names of kinds.
     pub fn counts(&self) -> HashMap<String, u64> {
-        self.0.iter().map(|(kind, count)| (kind.to_string(), *count)).collect()
+        self.0.iter().map(|(kind, told)| (kind.to_string(), told.most)).collect()
     }
 
     /// All of it in one line at the container's end, such as `connect 12, http 1`; `None` when nothing was denied.
     /// `exact` are the host's last counts: without them, what it told before is the least that there was.
     pub fn sum(&self, exact: Option<&Counts>) -> Option<String> {
-        let (prefix, counts) = match exact {
-            Some(counts) => ("", counts),
-            None => ("at least ", &self.0),
+        let parts: Vec<String> = match exact {
+            Some(counts) => counts.iter().map(|(kind, count)| format!("{kind} {count}")).collect(),
+            None => self.0.iter().map(|(kind, told)| format!("{kind} at least {}", told.most)).collect(),
         };
-        let parts: Vec<String> =
-            counts.iter().map(|(kind, count)| format!("{kind} {prefix}{count}")).collect();
         (!parts.is_empty()).then(|| parts.join(", "))
     }
 }
@@ -79,12 +91,21 @@ mod tests {
 
     #[test]
     fn a_host_that_tells_too_much_is_caught() {
-        for (first, second) in [(1, 1), (1, 9), (10, 1), (u64::MAX, 1), (1, 0)] {
+        for (first, second) in [(1, 1), (10, 10), (1, 9), (1, u64::MAX), (1, 0)] {
             let mut denied = Denied::default();
             denied.take(&denial(Kind::Bind, first, "")).unwrap();
             assert!(denied.take(&denial(Kind::Bind, second, "")).is_err(), "{first}, then {second}");
         }
         assert!(Denied::default().take(&denial(Kind::Bind, 0, "")).is_err());
+    }
+
+    #[test]
+    fn a_report_that_overtakes_another_is_no_offence() {
+        let mut denied = Denied::default();
+        assert!(denied.take(&denial(Kind::Bind, 10, "bind denied")).unwrap().is_some());
+        assert_eq!(denied.take(&denial(Kind::Bind, 1, "bind denied")).unwrap(), None);
+        assert_eq!(denied.sum(None).unwrap(), "bind at least 10");
+        assert!(denied.take(&denial(Kind::Bind, 1, "")).is_err());
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! A host as the shim holds it: a child process, its control channel and its last words.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use host::engine::Build;
@@ -13,6 +16,7 @@ use host::spawn::{Birth, Child, spawn};
 use rustix::process::{PidfdGetfdFlags, Signal, WaitId, WaitIdOptions, pidfd_getfd, waitid};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::runtime::Handle;
 
 use crate::cgroup::Cgroup;
 use crate::netns::Network;
@@ -77,6 +81,8 @@ pub struct HostProcess {
     control: AsyncFd<Channel>,
     stderr: OwnedFd,
     identity: OnceLock<Option<Process>>,
+    /// Its pid may be another's.
+    reaped: AtomicBool,
 }
 
 impl HostProcess {
@@ -104,6 +110,7 @@ impl HostProcess {
             control: register(control, Interest::READABLE)?,
             stderr,
             identity: OnceLock::new(),
+            reaped: AtomicBool::new(false),
         })
     }
 
@@ -119,12 +126,23 @@ impl HostProcess {
 
     /// A descriptor of the host's mount namespace.
     pub fn mount_namespace(&self) -> io::Result<OwnedFd> {
-        Ok(std::fs::File::open(format!("/proc/{}/ns/mnt", self.pid()))?.into())
+        Ok(File::open(self.folder()?.join("ns/mnt"))?.into())
     }
 
     /// A descriptor of the host's network namespace.
     pub fn network_namespace(&self) -> io::Result<OwnedFd> {
-        Ok(std::fs::File::open(format!("/proc/{}/ns/net", self.pid()))?.into())
+        Ok(File::open(self.folder()?.join("ns/net"))?.into())
+    }
+
+    /// Its folder in `/proc`, until something else is waited for.
+    ///
+    /// # Errors
+    /// It is gone: the folder may be another process'.
+    pub fn folder(&self) -> io::Result<PathBuf> {
+        match self.reaped.load(Ordering::SeqCst) {
+            true => Err(io::ErrorKind::NotFound.into()),
+            false => Ok(Path::new("/proc").join(self.pid().to_string())),
+        }
     }
 
     /// Has the host close its jail, in `mounts` where that is another host's. `page` is what a host of many tags its threads
@@ -202,7 +220,10 @@ impl HostProcess {
                 WaitId::PidFd(self.child.get_ref().as_fd()),
                 WaitIdOptions::EXITED | WaitIdOptions::NOHANG,
             ) {
-                Ok(Some(status)) => return status.terminating_signal(),
+                Ok(Some(status)) => {
+                    self.reaped.store(true, Ordering::SeqCst);
+                    return status.terminating_signal();
+                }
                 Ok(None) => ready.clear_ready(),
                 // Reaped before.
                 Err(_) => return None,
@@ -253,9 +274,24 @@ impl HostProcess {
     }
 }
 
-/// The last resort: whoever drops a host without ending it leaves no running process behind.
+/// The last resort: whoever drops a host without ending it, as an error or a call that is given up does, leaves no process behind.
 impl Drop for HostProcess {
     fn drop(&mut self) {
+        if self.reaped.load(Ordering::SeqCst) {
+            return;
+        }
         self.kill();
+        let pidfd = self.child.get_ref().as_fd().try_clone_to_owned();
+        if let (Ok(pidfd), Ok(tokio)) = (pidfd, Handle::try_current()) {
+            drop(tokio.spawn(reap(pidfd)));
+        }
     }
+}
+
+/// Waits for the end of a child that was killed.
+async fn reap(pidfd: OwnedFd) -> io::Result<()> {
+    let child = register(pidfd, Interest::READABLE)?;
+    let _ended = child.readable().await?;
+    waitid(WaitId::PidFd(child.get_ref().as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG)?;
+    Ok(())
 }

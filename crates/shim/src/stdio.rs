@@ -13,6 +13,7 @@ use command_fds::{CommandFdExt, FdMapping};
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
+use tokio::sync::oneshot;
 
 use crate::stdin::Stdin;
 use crate::terminal::Terminal;
@@ -44,7 +45,8 @@ pub struct Stdio {
     stdout: Option<OwnedFd>,
     stderr: Option<OwnedFd>,
     held: Vec<OwnedFd>,
-    loggers: Vec<Child>,
+    /// Dropped with the streams: from then on a logging binary has its time to end.
+    logger: Option<oneshot::Sender<()>>,
     terminal: Option<Terminal>,
 }
 
@@ -134,18 +136,10 @@ impl Stdio {
         if let Some(terminal) = self.terminal.take() {
             terminal.drain().await;
         }
-        let Stdio { stdout, stderr, held, loggers, .. } = self;
+        let Stdio { stdout, stderr, held, logger: _logger, .. } = self;
         wait_for_readers(&held).await;
         if !is_read(&held) {
             unread.keep([stdout, stderr], held);
-        }
-        for mut logger in loggers {
-            tokio::spawn(async move {
-                if tokio::time::timeout(LOGGER, logger.wait()).await.is_err() {
-                    tracing::warn!("a logging binary does not end and is killed");
-                    drop(logger.kill().await);
-                }
-            });
         }
     }
 
@@ -207,8 +201,23 @@ impl Stdio {
         rustix::io::ioctl_fionbio(&guest_stderr, true)?;
         self.stdout = Some(guest_stdout);
         self.stderr = Some(guest_stderr);
-        self.loggers.push(logger);
+        let (streams, closed) = oneshot::channel();
+        self.logger = Some(streams);
+        tokio::spawn(attend(logger, closed));
         Ok(())
+    }
+}
+
+/// Waits for a logging binary from its start on: one that has ended and is not waited for is taken for nobody's, and its pid would
+/// be another's when it is killed. Once the streams are `closed` it has to end.
+async fn attend(mut logger: Child, closed: oneshot::Receiver<()>) {
+    tokio::select! {
+        _ended = logger.wait() => return,
+        _closed = closed => {}
+    }
+    if tokio::time::timeout(LOGGER, logger.wait()).await.is_err() {
+        tracing::warn!("a logging binary does not end and is killed");
+        drop(logger.kill().await);
     }
 }
 

@@ -94,7 +94,11 @@ impl Host {
                         return Ok(());
                     }
                 };
-                self.launch(id, voice, tenant, &place, unpack(stdio, roots, fds)?);
+                match unpack(stdio, roots, fds) {
+                    Ok(unpacked) => self.launch(id, voice, tenant, &place, unpacked),
+                    // Descriptors are lost where the process has as many as it may: no reason to end for the others here.
+                    Err(error) => voice.refuse(format!("the shared host cannot take it: {error}"), false),
+                }
                 Ok(())
             }
             Request::Start { id, .. } => {

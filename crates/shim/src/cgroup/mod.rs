@@ -320,7 +320,7 @@ pub fn names_a_scope(cgroups_path: &str) -> bool {
 pub fn directories(cgroups_path: &str) -> Result<Vec<PathBuf>> {
     let relative = path::relative(cgroups_path)?;
     Ok(match Version::of_this_node() {
-        Version::V1 => v1::directories(&relative, true),
+        Version::V1 => v1::directories(&relative, false),
         Version::V2 => vec![Path::new(ROOT).join(&relative)],
     })
 }

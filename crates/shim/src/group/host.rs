@@ -54,6 +54,8 @@ struct State {
     containers: HashMap<String, mpsc::Sender<Box<Reply>>>,
     measured: HashMap<String, Vec<oneshot::Sender<Usage>>>,
     idle_since: Option<Instant>,
+    /// Containers of which it has not heard yet that they are to end.
+    unheard: HashSet<String>,
 }
 
 impl std::fmt::Debug for SharedHost {
@@ -172,6 +174,7 @@ impl SharedHost {
         let mut state = self.state();
         state.containers.remove(id);
         state.measured.remove(id);
+        state.unheard.remove(id);
         state.sum.subtract(claim);
         if state.sum.containers() == 0 {
             state.idle_since = Some(Instant::now());
@@ -206,7 +209,8 @@ impl SharedHost {
         let mut attached = self.mounting.lock().await;
         if !attached.contains(&code.name) {
             let tree = Tree::code(code.file.as_fd())?;
-            attach(self.process.mount_namespace()?, code.name.clone(), Some(tree), None, true, Vec::new())?;
+            attach(self.process.mount_namespace()?, code.name.clone(), Some(tree), None, true, Vec::new())
+                .await?;
             attached.insert(code.name.clone());
         }
         Ok(code.name.clone())
@@ -221,7 +225,7 @@ impl SharedHost {
         volumes: Vec<Attachment>,
     ) -> Result<()> {
         let _alone = self.mounting().await;
-        attach(self.process.mount_namespace()?, id, code, root, read_only, volumes)
+        attach(self.process.mount_namespace()?, id, code, root, read_only, volumes).await
     }
 
     pub async fn mounting(&self) -> impl Drop + '_ {
@@ -242,7 +246,16 @@ impl SharedHost {
         self.death().await;
     }
 
-    fn doom(&self, why: String) {
+    /// Has it end a container. What it does not hear now it hears with the next ping: its channel is full for a moment when many
+    /// end at once.
+    pub(super) fn kill(&self, id: &str) {
+        if let Err(error) = self.process.send(&Request::Kill { id: id.to_owned() }, &[]) {
+            tracing::debug!(error = format!("{error:#}"), "a shared host is told later to end a container");
+            self.state().unheard.insert(id.to_owned());
+        }
+    }
+
+    pub(super) fn doom(&self, why: String) {
         self.closing.store(true, Ordering::SeqCst);
         self.ended.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
         self.process.kill();
@@ -351,6 +364,8 @@ impl SharedHost {
             if PING * u32::try_from(silent).unwrap_or(u32::MAX) >= SILENCE {
                 return format!("it did not answer for {} s", SILENCE.as_secs());
             }
+            let unheard = std::mem::take(&mut self.state().unheard);
+            unheard.iter().for_each(|id| self.kill(id));
             // A channel that is full has a host at its end that does not read.
             drop(self.process.send(&Request::Ping, &[]));
         }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -75,6 +76,11 @@ impl Seat {
 
     pub fn identity(&self) -> Option<&Process> {
         self.host.process().identity()
+    }
+
+    /// The host's folder in `/proc`: see [`crate::host_process::HostProcess::folder`].
+    pub fn folder(&self) -> io::Result<PathBuf> {
+        self.host.process().folder()
     }
 
     pub fn mount_namespace(&self) -> io::Result<OwnedFd> {
@@ -159,10 +165,7 @@ impl Seat {
 
     /// Ends the guest. Its exit is a reply as any other.
     pub fn kill(&self) {
-        if let Err(error) = self.host.process().send(&Request::Kill { id: self.id.clone() }, &[]) {
-            // It hears nothing any more: its supervisor ends it.
-            tracing::warn!(error = format!("{error:#}"), "a shared host does not listen");
-        }
+        self.host.kill(&self.id);
     }
 
     /// What its host says of it next; `None` when the host is gone.
@@ -178,6 +181,11 @@ impl Seat {
     pub async fn usage(&self) -> Usage {
         let usage = tokio::time::timeout(PATIENCE, self.host.measure(&self.id)).await;
         usage.ok().flatten().unwrap_or_default()
+    }
+
+    /// Ends the host, with all of its containers: it cannot be trusted.
+    pub fn doom(&self, why: String) {
+        self.host.doom(why);
     }
 
     pub async fn death(&self) -> Death {
@@ -197,7 +205,7 @@ impl Seat {
             let _alone = self.host.mounting().await;
             // Gone with a host that is gone.
             if let Ok(namespace) = self.mount_namespace()
-                && let Err(error) = detach(namespace, self.id.clone())
+                && let Err(error) = detach(namespace, self.id.clone()).await
             {
                 tracing::warn!(error = format!("{error:#}"), "a container's mounts stay in its host");
             }

@@ -61,53 +61,51 @@ struct Maker {
 impl Maker {
     fn serve(mut self) {
         loop {
-            match poll(&mut [PollFd::new(&self.listener, PollFlags::IN)], None) {
-                Ok(_) | Err(Errno::INTR) => {}
+            let mut fds = [PollFd::new(&self.listener, PollFlags::IN)];
+            match poll(&mut fds, None) {
+                Ok(_) => {}
+                Err(Errno::INTR) => continue,
                 Err(error) => return tracing::error!(%error, "no host is given sockets any more"),
+            }
+            // A filter that no process has any more hangs up. Kernels before 6.11 would wait for ever for its next question.
+            if !fds.iter().any(|fd| fd.revents().contains(PollFlags::IN)) {
+                return;
             }
             match self.answer() {
                 Ok(()) => {}
                 // The thread that asked is gone, or was interrupted.
-                Err(Errno::INTR) => {}
-                Err(Errno::NOENT) if self.host_lives() => {}
-                Err(_) => return,
+                Err(Errno::INTR | Errno::NOENT) => {}
+                Err(error) => return tracing::error!(%error, "a host is given no sockets any more"),
             }
         }
-    }
-
-    /// A filter that no process has any more hangs up.
-    fn host_lives(&self) -> bool {
-        let mut fds = [PollFd::new(&self.listener, PollFlags::IN)];
-        let now = rustix::event::Timespec::default();
-        let hung_up = |fd: &PollFd<'_>| fd.revents().intersects(PollFlags::HUP | PollFlags::ERR);
-        poll(&mut fds, Some(&now)).is_ok() && !fds.first().is_some_and(hung_up)
     }
 
     fn answer(&mut self) -> Result<(), Errno> {
         // SAFETY: numbers alone, for which the kernel wants zeros.
         let mut question: libc::seccomp_notif = unsafe { zeroed() };
         self.ioctl(libc::SECCOMP_IOCTL_NOTIF_RECV, &mut question)?;
-        match self.make(&question) {
-            Ok(socket) => {
-                let mut answer = libc::seccomp_notif_addfd {
-                    id: question.id,
-                    flags: libc::SECCOMP_ADDFD_FLAG_SEND as u32,
-                    srcfd: socket.as_raw_fd().unsigned_abs(),
-                    newfd: 0,
-                    newfd_flags: libc::O_CLOEXEC.unsigned_abs(),
-                };
-                self.ioctl(libc::SECCOMP_IOCTL_NOTIF_ADDFD, &mut answer)
-            }
-            Err(errno) => {
-                let mut answer = libc::seccomp_notif_resp {
-                    id: question.id,
-                    val: 0,
-                    error: -errno.raw_os_error(),
-                    flags: 0,
-                };
-                self.ioctl(libc::SECCOMP_IOCTL_NOTIF_SEND, &mut answer)
-            }
-        }
+        let errno = match self.make(&question).and_then(|socket| self.give(&question, &socket)) {
+            Ok(()) => return Ok(()),
+            Err(errno) => errno,
+        };
+        let mut answer =
+            libc::seccomp_notif_resp { id: question.id, val: 0, error: -errno.raw_os_error(), flags: 0 };
+        self.ioctl(libc::SECCOMP_IOCTL_NOTIF_SEND, &mut answer)
+    }
+
+    /// Answers with a socket.
+    ///
+    /// # Errors
+    /// `EMFILE`: the host has as many descriptors as it may. It is not answered yet then.
+    fn give(&self, question: &libc::seccomp_notif, socket: &OwnedFd) -> Result<(), Errno> {
+        let mut answer = libc::seccomp_notif_addfd {
+            id: question.id,
+            flags: libc::SECCOMP_ADDFD_FLAG_SEND as u32,
+            srcfd: socket.as_raw_fd().unsigned_abs(),
+            newfd: 0,
+            newfd_flags: libc::O_CLOEXEC.unsigned_abs(),
+        };
+        self.ioctl(libc::SECCOMP_IOCTL_NOTIF_ADDFD, &mut answer)
     }
 
     /// The socket that was asked for. The host's own filter has refused all families but the internet's.

@@ -63,14 +63,17 @@ pub fn settle(name: &str) {
     if let Err(error) = fs::write("/proc/self/oom_score_adj", OOM_SCORE) {
         tracing::info!(%error, "the manager keeps the OOM score that it was born with");
     }
-    let moved = cgroup::directories(&own(name)).and_then(|dirs| {
-        for dir in dirs {
-            fs::create_dir_all(&dir)?;
-            fs::write(dir.join("cgroup.procs"), std::process::id().to_string())?;
+    let dirs = match cgroup::directories(&own(name)) {
+        Ok(dirs) => dirs,
+        Err(error) => {
+            return tracing::info!(error = format!("{error:#}"), "the manager stays in containerd's cgroup");
         }
-        Ok(())
-    });
-    if let Err(error) = moved {
-        tracing::info!(error = format!("{error:#}"), "the manager stays in containerd's cgroup");
+    };
+    for dir in dirs {
+        let enter = fs::create_dir_all(&dir)
+            .and_then(|()| fs::write(dir.join("cgroup.procs"), std::process::id().to_string()));
+        if let Err(error) = enter {
+            tracing::info!(%error, cgroup = %dir.display(), "the manager stays in a cgroup of containerd's");
+        }
     }
 }

@@ -4,12 +4,13 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use host::protocol::container_dir;
 use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
 use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, UnmountFlags, move_mount, unmount};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use tokio::sync::oneshot;
 
 use super::in_root::mount_point;
 use super::syscall::{MountAttr, RDONLY, mount_setattr, unshare_root};
@@ -31,7 +32,7 @@ pub struct Attachment {
 
 /// Puts a container together under [`container_dir`]: `code` (empty where it is elsewhere), `root` (empty where there is no
 /// root file system), and the volumes in it, in order; then makes the root read-only when asked.
-pub fn attach(
+pub async fn attach(
     namespace: OwnedFd,
     id: String,
     code: Option<Tree>,
@@ -57,10 +58,11 @@ pub fn attach(
         place.close()?;
         result
     })
+    .await
 }
 
 /// Takes away what [`attach`] put together, from a host that goes on.
-pub fn detach(namespace: OwnedFd, id: String) -> Result<()> {
+pub async fn detach(namespace: OwnedFd, id: String) -> Result<()> {
     within(namespace, move || {
         let folder = container_dir(&id);
         // With the root goes all that is mounted in it. What is not mounted is no mount point: INVAL.
@@ -80,20 +82,22 @@ pub fn detach(namespace: OwnedFd, id: String) -> Result<()> {
         close_containers(&containers)?;
         removed.context("cannot remove the container's place")
     })
+    .await
 }
 
-/// Does something in the host's mount namespace, on a thread that is thrown away: it has left this process' own for good.
-fn within(namespace: OwnedFd, act: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
-    let thread = std::thread::Builder::new().name("attach".into()).spawn(move || -> Result<()> {
+/// Does something in the host's mount namespace, on a thread that is thrown away: it has left this process' own for good. It may
+/// take as long as a file system in there does not answer; given up, it is done all the same.
+async fn within(namespace: OwnedFd, act: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
+    let act = move || -> Result<()> {
         unshare_root(false).context("cannot leave the shim's root")?;
         move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Mount))
             .context("cannot enter the host's mount namespace")?;
         act()
-    });
-    match thread.context("cannot start a thread")?.join() {
-        Ok(result) => result,
-        Err(_) => bail!("the attaching thread panicked"),
-    }
+    };
+    let (tell, told) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("attach".into()).spawn(move || drop(tell.send(act())));
+    thread.context("cannot start a thread")?;
+    told.await.context("the attaching thread panicked")?
 }
 
 /// The folder of all containers, writable until it is closed.

@@ -61,8 +61,14 @@ impl Native {
             false => self.init.signal(signal)?,
         }
         if signal == libc::SIGKILL && self.is_paused() {
-            // A frozen process dies when it thaws.
-            self.resume().await?;
+            // A frozen process dies when it thaws; under cgroup v2 at once, and the runtime then finds nothing that is paused.
+            if let Err(error) = self.resume().await {
+                tracing::info!(
+                    error = format!("{error:#}"),
+                    "a paused native container is not resumed for its end"
+                );
+                self.paused.store(false, Ordering::SeqCst);
+            }
         }
         Ok(())
     }

@@ -99,6 +99,7 @@ impl Container {
             return cgroup.freeze(paused).map(Some);
         }
         let signal = if paused { Signal::STOP } else { Signal::CONT };
+        self.guest.home.folder().context("the container has ended")?;
         for pid in pids.iter().filter_map(|pid| Pid::from_raw(pid.cast_signed())) {
             match kill_process(pid, signal) {
                 Ok(()) | Err(rustix::io::Errno::SRCH) => {}
@@ -194,8 +195,7 @@ impl Container {
     /// What the container used when the kernel has killed one of its processes for want of memory and nobody was told yet.
     pub(super) async fn new_oom_kill(&self) -> Option<Usage> {
         let usage = self.usage().await;
-        let told = self.oom_kills.swap(usage.oom_kills, Ordering::SeqCst);
-        (usage.oom_kills > told).then_some(usage)
+        is_one_more(&self.oom_kills, usage.oom_kills).then_some(usage)
     }
 
     /// Takes away what is left of an ended container: its first guest, then its cgroup.
@@ -208,7 +208,29 @@ impl Container {
     }
 }
 
+/// Whether there were more than were told of; one more is told of from now on. The kernel may kill the processes of a container
+/// all at once (`memory.oom.group`), and each of their ends is told by itself.
+fn is_one_more(told: &AtomicU64, kills: u64) -> bool {
+    let next = |told: u64| (kills > told).then_some(told.saturating_add(1));
+    told.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next).is_ok()
+}
+
 /// Locks; a poisoned lock holds data that is as good as any: nothing is computed under these.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_process_that_the_kernel_kills_is_told_of_as_one() {
+        let told = AtomicU64::new(0);
+        assert!(!is_one_more(&told, 0));
+        assert!(is_one_more(&told, 2), "the exec");
+        assert!(is_one_more(&told, 2), "the container, in the same moment");
+        assert!(!is_one_more(&told, 2), "one that ended otherwise");
+        assert!(is_one_more(&told, 3));
+    }
 }

@@ -293,7 +293,7 @@ impl Plan<'_> {
         let (root, volumes) = (parts.root.take(), std::mem::take(&mut parts.volumes));
         let code = Some(Tree::code(parts.code.file.as_fd())?);
         let id = self.order.id.clone();
-        attach(host.mount_namespace()?, id, code, root, self.grants.root().readonly, volumes)?;
+        attach(host.mount_namespace()?, id, code, root, self.grants.root().readonly, volumes).await?;
         refuse_kernel_files(host.pid(), &self.order.id, self.grants.volumes())?;
         Ok(parts)
     }
@@ -366,7 +366,7 @@ impl Plan<'_> {
         let code = Cache::of(self.policy).get(&source, build, look.containerd.as_deref()).await?;
         // No cgroup of the container's own counts what it writes into memory.
         let most = self.grants.memory_limit().filter(|_| self.grants.mode() == Mode::Shared);
-        let volumes = self.grants.volumes().iter().map(|it| volume(it, most)).collect::<Result<_>>()?;
+        let volumes = volumes(self.grants.volumes().to_vec(), most).await?;
         Ok(Parts { look, stdio, root, volumes, source, code })
     }
 
@@ -474,6 +474,15 @@ fn serialised(payload: &Payload<&Grants>) -> Result<OwnedFd> {
     serde_json::to_writer(std::io::BufWriter::new(&file), payload)?;
     std::io::Seek::rewind(&mut file)?;
     Ok(file.into())
+}
+
+/// The mounts of volumes. One whose server is away does not answer before that is back: nobody else waits for it.
+async fn volumes(volumes: Vec<Volume>, most: Option<u64>) -> Result<Vec<Attachment>> {
+    if volumes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let made = tokio::task::spawn_blocking(move || volumes.iter().map(|it| volume(it, most)).collect());
+    made.await.context("the volumes cannot be made")?
 }
 
 /// A volume's mount. In memory it has at most so many bytes, where there is a bound.

@@ -6,7 +6,6 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
@@ -120,7 +119,7 @@ impl Exec {
             && let Home::Own(host) = &container.guest.home
             // Gone with a host that is gone.
             && let Ok(namespace) = host.mount_namespace()
-            && let Err(error) = detach(namespace, place.clone())
+            && let Err(error) = detach(namespace, place.clone()).await
         {
             tracing::warn!(
                 error = format!("{error:#}"),
@@ -228,7 +227,12 @@ impl Plan<'_> {
                 Home::Shared(seat.beside().context("the container's host is full, or at its end: try again")?)
             }
         };
-        match self.launch(&home, &bundle, &grants, &policy).await {
+        let launched = tokio::select! {
+            launched = self.launch(&home, &bundle, &grants, &policy) => launched,
+            // It may have to wait for long, as for a compiler or a registry; the container's end does not.
+            () = self.task.closing() => Err(anyhow::anyhow!("the container has ended")),
+        };
+        match launched {
             Ok(stdio) => Ok(Guest::new(home, stdio)),
             Err(error) => {
                 home.end().await;
@@ -309,8 +313,8 @@ impl Plan<'_> {
     fn root(&self) -> Result<OwnedFd> {
         let dir = container_dir(&self.container.place.root).join("root");
         let dir = dir.strip_prefix("/").unwrap_or(&dir);
-        let root = Path::new("/proc").join(self.container.pid().to_string()).join("root").join(dir);
-        Ok(File::open(root).context("the container has ended")?.into())
+        let host = self.container.guest.home.folder().context("the container has ended")?;
+        Ok(File::open(host.join("root").join(dir)).context("the container has ended")?.into())
     }
 
     async fn attach(&self, code: &Code) -> Result<String> {
@@ -320,7 +324,7 @@ impl Plan<'_> {
                 static SO_FAR: AtomicU32 = AtomicU32::new(0);
                 let place = format!("exec-{}", SO_FAR.fetch_add(1, Ordering::Relaxed));
                 let tree = Tree::code(code.file.as_fd())?;
-                attach(host.mount_namespace()?, place.clone(), Some(tree), None, true, Vec::new())?;
+                attach(host.mount_namespace()?, place.clone(), Some(tree), None, true, Vec::new()).await?;
                 if self.exec.attached.set(place.clone()).is_err() {
                     bail!("the process was started before");
                 }

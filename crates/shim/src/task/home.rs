@@ -1,6 +1,8 @@
 //! Where a container runs: in a host of its own, or on a seat in one that it shares. Nothing else asks which.
 
+use std::io;
 use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use host::protocol::{Exit, Reply, Request};
@@ -32,6 +34,17 @@ impl Home {
         match self {
             Home::Own(host) => host.pid(),
             Home::Shared(seat) => seat.pid(),
+        }
+    }
+
+    /// The host's folder in `/proc`, until something else is waited for.
+    ///
+    /// # Errors
+    /// The host is gone.
+    pub fn folder(&self) -> io::Result<PathBuf> {
+        match self {
+            Home::Own(host) => host.folder(),
+            Home::Shared(seat) => seat.folder(),
         }
     }
 
@@ -131,10 +144,17 @@ impl Home {
     ///
     /// `heard` is kept up to date meanwhile.
     pub async fn exit(&self, heard: &Heard) -> Option<Exit> {
-        let end = self.hear_out(heard).await.unwrap_or_else(|error| {
-            tracing::warn!(error = format!("{error:#}"), "a host broke the protocol");
-            None
-        });
+        let end = match self.hear_out(heard).await {
+            Ok(end) => end,
+            Err(error) => {
+                tracing::warn!(error = format!("{error:#}"), "a host broke the protocol");
+                // Who asks for its death has ended a host of its own; one that is shared would go on, and nobody hear it.
+                if let Home::Shared(seat) = self {
+                    seat.doom(format!("it broke the protocol: {error:#}"));
+                }
+                None
+            }
+        };
         if let Some(calls) = heard.denied().sum(end.as_ref().map(|exit| &exit.denied)) {
             tracing::warn!("denied calls: {calls}");
         }

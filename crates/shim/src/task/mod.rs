@@ -15,11 +15,11 @@ mod progress;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use containerd_shim_protos::api::{StateResponse, Status};
+use tokio::sync::watch;
 
 use crate::cgroup::Usage;
 use crate::error::{Error, Result};
@@ -65,7 +65,7 @@ pub struct Task {
     /// Processes besides the first, by their ids.
     execs: Mutex<HashMap<String, Arc<Exec>>>,
     /// It has ended, or is about to: nothing more is started in it.
-    closing: AtomicBool,
+    closing: watch::Sender<bool>,
 }
 
 impl Task {
@@ -81,7 +81,7 @@ impl Task {
             subject: observe::current(),
             progress: Progress::new(),
             execs: Mutex::default(),
-            closing: AtomicBool::new(false),
+            closing: watch::Sender::new(false),
         }
     }
 
@@ -181,12 +181,18 @@ impl Task {
 
     /// Whether nothing more is to be started in it.
     fn is_closing(&self) -> bool {
-        self.closing.load(Ordering::SeqCst)
+        *self.closing.borrow()
+    }
+
+    /// Waits until nothing more is to be started in it.
+    async fn closing(&self) {
+        // The sender lives as long as `self`.
+        drop(self.closing.subscribe().wait_for(|closing| *closing).await);
     }
 
     /// Ends all processes but the first: without that there is no container for them.
     async fn end_execs(&self) {
-        self.closing.store(true, Ordering::SeqCst);
+        self.closing.send_replace(true);
         let running: Vec<_> =
             lock(&self.execs).values().filter(|exec| exec.phase() == Phase::Running).cloned().collect();
         for exec in running {

@@ -1,9 +1,16 @@
 //! Calls out of order, twice, or about what is not there.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Result, ensure};
 use containerd_shim_protos::api::{
-    CheckpointTaskRequest, Empty, ExecProcessRequest, PidsRequest, PidsResponse, StateRequest, StateResponse,
+    CheckpointTaskRequest, Empty, ExecProcessRequest, PidsRequest, PidsResponse, StartRequest, StartResponse,
+    StateRequest, StateResponse, Status,
 };
+use protobuf::well_known_types::any::Any;
+use rustix::fs::{CWD, Mode, mkfifoat};
+use rustix::process::Signal;
+use serde_json::json;
 use testkit::{Bundle, Generation, alone, eventually};
 
 use super::works;
@@ -110,6 +117,47 @@ fn what_is_not_supported_says_so() -> Result<()> {
         fails(shim.call::<_, Empty>("Checkpoint", &checkpoint), &["UNIMPLEMENTED", "checkpoint"])?;
         fails(shim.call::<_, Empty>("NoSuchMethod", &exec), &[])?;
         // Created and never started: it can be deleted as it is.
+        shim.delete()?;
+        shim.shutdown()
+    })
+}
+
+#[test]
+fn the_end_of_a_container_does_not_wait_for_an_exec_that_is_being_started() -> Result<()> {
+    alone(|nest| {
+        let bundle = Bundle::of(nest, "ends", "sleep.wasm")?;
+        let bundle = bundle.spec(|spec| spec["process"]["args"] = json!(["/sleep.wasm", "3600"]))?;
+        let shim = bundle.shim(Generation::V3)?;
+        shim.create()?;
+        shim.start()?;
+        // It waits ten seconds for somebody who reads it.
+        let output = bundle.path().join("fifo");
+        mkfifoat(CWD, &output, Mode::RUSR | Mode::WUSR)?;
+        let process = json!({"user": {"uid": 0, "gid": 0}, "args": ["nap", "0"], "cwd": "/"});
+        let (id, exec_id) = ("ends".to_owned(), "late".to_owned());
+        let exec = ExecProcessRequest {
+            id: id.clone(),
+            exec_id: exec_id.clone(),
+            stdout: output.display().to_string(),
+            spec: Some(Any { value: process.to_string().into_bytes(), ..Any::default() }).into(),
+            ..Default::default()
+        };
+        shim.call::<_, Empty>("Exec", &exec)?;
+        let start = StartRequest { id: id.clone(), exec_id: exec_id.clone(), ..Default::default() };
+        let state = StateRequest { id, exec_id, ..Default::default() };
+        let refused = std::thread::scope(|scope| {
+            let started = scope.spawn(|| shim.call::<_, StartResponse>("Start", &start));
+            eventually("it is being started", 30, || {
+                let state: StateResponse = shim.call("State", &state)?;
+                Ok(state.status.enum_value_or_default() == Status::RUNNING)
+            })?;
+            let begin = Instant::now();
+            shim.kill(Signal::KILL.as_raw().unsigned_abs())?;
+            assert_eq!(shim.wait()?, 137);
+            ensure!(begin.elapsed() < Duration::from_secs(8), "it has waited {:?}", begin.elapsed());
+            started.join().map_err(|_| anyhow::anyhow!("a panic"))
+        })?;
+        fails(refused, &["the container has ended"])?;
         shim.delete()?;
         shim.shutdown()
     })
