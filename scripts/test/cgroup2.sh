@@ -6,8 +6,8 @@ set -euo pipefail
 scripts=$(cd "$(dirname "$0")/.." && pwd)
 for part in common debian containerd kubernetes machine native-image wasm-image; do . "$scripts/lib/$part.sh"; done
 
-# It takes minutes on processors of its own, and was seen to take thirteen on two that ten others used.
-seconds=1200
+# It takes five minutes on two processors of its own, and may take several times that where others use them.
+seconds=1800
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -18,7 +18,7 @@ use crate::environment::{folder, guest};
 use crate::mode;
 use crate::native::busybox;
 use crate::nest::{Nest, Process};
-use crate::patience::until;
+use crate::patience::{eventually, until};
 use crate::pod::PodSpec;
 
 /// What stands for a pod. Under our shim it is never run, but CRI wants it to be there.
@@ -126,6 +126,7 @@ impl Node {
         let tables = tables(&folder("CNI_BIN")?, &networks, &configs, sandboxer);
         let cri = Cri::new(nest.see(SOCKET))?;
         let node = Node { containerd: Containerd::start_with_cri(nest, version, &tables)?, cri };
+        eventually("CRI answers", 60, || Ok(node.image_id("none").is_ok()))?;
         let pause = ImageBuilder::new().format(Format::Rootfs).rootfs_file("/pause", "", 0o755);
         node.image(PAUSE, pause.entrypoint(["/pause"]))?;
         Ok(node)

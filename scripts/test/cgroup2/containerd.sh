@@ -41,6 +41,9 @@ pid_of() { ctr task ls | awk -v id="$1" '$1 == id { print $2 }'; }
 is_stopped() { ctr task ls | grep -q "^$1 .*STOPPED"; }
 no_scope() { [ "$(property "$1" LoadState)" = not-found ] && [ ! -e "$SLICE/cri-$1.scope" ]; }
 
+# none_has_failed: systemd collects units a moment after they have ended.
+none_has_failed() { [ -z "$(systemctl list-units --failed --plain --no-legend 'cri-*')" ]; }
+
 # end ID: kills it, and takes it away.
 end() {
   ctr task kill --signal SIGKILL "$1" && await is_stopped "$1"

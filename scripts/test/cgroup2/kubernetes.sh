@@ -69,9 +69,6 @@ printed() { cut -d ' ' -f 4- /var/log/pods/default_"$1"_*/guest/0.log; }
 # scope POD: the name of the unit that systemd has for its container.
 scope() { echo "cri-containerd-$(kubectl get pod "$1" -o 'jsonpath={.status.containerStatuses[0].containerID}' | sed 's,.*//,,').scope"; }
 
-# none_has_failed: systemd collects them a moment after they have ended.
-none_has_failed() { [ -z "$(systemctl list-units --failed --plain --no-legend 'cri-*')" ]; }
-
 # have_figures POD...: the kubelet's summary has CPU time and memory of their containers.
 have_figures() {
   local summary pod

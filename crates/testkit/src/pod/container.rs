@@ -251,6 +251,11 @@ impl PodContainer<'_> {
         })
     }
 
+    /// Waits until CRI says so: it hears of that by one way and of the end by another, and handles the two beside each other.
+    pub fn is_oom_killed(&self) -> Result<()> {
+        eventually("it was killed for want of memory", 10, || Ok(self.status()?.reason == "OOMKilled"))
+    }
+
     /// SIGTERM, and SIGKILL after some seconds.
     pub fn stop(&self, timeout: i64) -> Result<()> {
         let request = StopContainerRequest { container_id: self.id.clone(), timeout };
@@ -308,6 +313,18 @@ impl PodContainer<'_> {
             }
         }
         Ok(text)
+    }
+
+    /// Whether its stdout is `line(1)`, `line(2)` and so on up to the last, each once. containerd writes a line down after it has read
+    /// it: the one that it had in hand when it ended, behind the first `known`, is its own to lose.
+    pub fn lost_nothing(&self, known: usize, line: impl Fn(usize) -> String) -> Result<()> {
+        let log = self.output("stdout")?;
+        let lines: Vec<&str> = log.lines().collect();
+        let all = |count: usize| (1..=count).map(&line);
+        let whole = all(lines.len()).eq(lines.iter().copied());
+        let but_one = all(lines.len() + 1).filter(|it| *it != line(known + 1)).eq(lines.iter().copied());
+        ensure!(whole || but_one, "{known} lines were known: {log}");
+        Ok(())
     }
 
     /// Waits until it has written `text` to stdout.

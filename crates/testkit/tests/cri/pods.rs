@@ -100,7 +100,7 @@ testkit::pod_stories! {
         one.remove()?;
         let ticks = witness.output("stdout")?.lines().count();
         eventually("the other ticks on", 30, || Ok(witness.output("stdout")?.lines().count() > ticks + 3))?;
-        assert_eq!(node.shims()?.len(), 1);
+        eventually("its shim goes", 10, || Ok(node.shims()?.len() == 1))?;
         other.remove()?;
     }
 

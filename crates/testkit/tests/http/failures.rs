@@ -22,7 +22,7 @@ testkit::stories! {
 
     fn an_answer_that_never_comes_is_a_504(daemon) {
         for file in BOTH {
-            let run = daemon.run(file).host_network().annotation("run.wasm/http-timeout", "1s");
+            let run = daemon.run(file).host_network().annotation("run.wasm/http-timeout", "3s");
             let mut server = run.spawn()?;
             for path in ["/never", "/spin"] {
                 let late = get(daemon.nest(), path)?;
@@ -38,7 +38,7 @@ testkit::stories! {
     }
 
     fn a_time_limit_is_that_of_each_request(daemon) {
-        let mut server = daemon.run("serve.wasm").host_network().annotation("run.wasm/timeout", "1s").spawn()?;
+        let mut server = daemon.run("serve.wasm").host_network().annotation("run.wasm/timeout", "3s").spawn()?;
         assert_eq!(get(daemon.nest(), "/never")?.status, 504);
         assert_eq!(get(daemon.nest(), "/hello")?.status, 200);
         server.kill("SIGTERM")?;

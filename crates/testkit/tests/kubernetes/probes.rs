@@ -118,9 +118,15 @@ fn tcp(here: &Namespace<'_>) -> Result<()> {
     Ok(())
 }
 
+/// What a probe has that is to succeed whatever else the machine has to do.
+fn patient() -> Value {
+    json!({"timeoutSeconds": 30, "failureThreshold": 5})
+}
+
 fn exec(here: &Namespace<'_>) -> Result<()> {
     let probe = |seconds: &str| json!({"exec": {"command": ["nap", seconds]}, "periodSeconds": 1, "failureThreshold": 1});
-    for (name, probe) in [("well", probe("0")), ("ill", probe("no number")), ("slow", probe("600"))] {
+    let patient = with(probe("0"), patient());
+    for (name, probe) in [("well", patient), ("ill", probe("no number")), ("slow", probe("600"))] {
         let guest = with(
             guest_container("guest", "sleep", &[]),
             json!({"livenessProbe": probe, "readinessProbe": probe}),
@@ -138,7 +144,7 @@ fn exec(here: &Namespace<'_>) -> Result<()> {
 
 fn grpc(here: &Namespace<'_>) -> Result<()> {
     let probe = |port: u16| json!({"grpc": {"port": port}, "periodSeconds": 1, "failureThreshold": 1});
-    for (name, readiness) in [("well", probe(8080)), ("ill", probe(9))] {
+    for (name, readiness) in [("well", with(probe(8080), patient())), ("ill", probe(9))] {
         let guest = with(
             guest_container("guest", "serve", &[]),
             json!({

@@ -70,6 +70,9 @@ fn busy(here: &Namespace<'_>) -> Result<()> {
 
 const NODE: &str = "/api/v1/nodes/node/proxy";
 
+/// What `busy` may use of the processors, in nanoseconds a second, with room for what a rate over a short time may be.
+const LIMIT: u64 = 200_000_000;
+
 fn number(value: &Value, pointer: &str) -> u64 {
     value.pointer(pointer).and_then(Value::as_u64).unwrap_or_default()
 }
@@ -89,7 +92,7 @@ fn summary(here: &Namespace<'_>) -> Result<()> {
         Ok(find()?.filter(|pod| {
             let (spins, keeps) = (container(pod, "spins"), container(pod, "keeps"));
             number(&spins, "/cpu/usageCoreNanoSeconds") > 100_000_000
-                && number(&spins, "/cpu/usageNanoCores") > 0
+                && (1..LIMIT).contains(&number(&spins, "/cpu/usageNanoCores"))
                 && number(&keeps, "/memory/workingSetBytes") > 40 << 20
                 && (number(pod, "/memory/workingSetBytes") > 0) == (here.mode() == Mode::Normal)
         }))
@@ -106,10 +109,6 @@ fn summary(here: &Namespace<'_>) -> Result<()> {
         number(&pod, "/cpu/usageNanoCores") / 1_000_000,
     ));
     assert!(memory(&keeps) < 128, "{keeps}");
-    assert!(
-        number(&spins, "/cpu/usageNanoCores") < 200_000_000,
-        "the limit is a tenth of a processor: {spins}"
-    );
     Ok(())
 }
 

@@ -14,7 +14,7 @@ pub const FEATURES: &[Feature] =
     &[feature("Deployment: rolling update under load, no request lost", rolling)];
 
 /// For how long the clients ask, in seconds: the update takes less.
-const LOAD: &str = "15s";
+const LOAD: &str = "25s";
 
 /// What `load.lua` says of a load: the requests that were sent, and lost.
 fn counted(output: &str) -> Result<(u64, u64)> {
@@ -25,7 +25,7 @@ fn counted(output: &str) -> Result<(u64, u64)> {
 
 fn rolling(here: &Namespace<'_>) -> Result<()> {
     // For as long as the news of a pod's end takes to those who send it requests.
-    let server = with(server(), json!({"lifecycle": {"preStop": {"sleep": {"seconds": 2}}}}));
+    let server = with(server(), json!({"lifecycle": {"preStop": {"sleep": {"seconds": 6}}}}));
     let spec =
         json!({"restartPolicy": "Always", "terminationGracePeriodSeconds": 20, "containers": [server]});
     here.create(&json!({
@@ -52,6 +52,9 @@ fn rolling(here: &Namespace<'_>) -> Result<()> {
             "4",
             "--duration",
             LOAD,
+            // What takes long is not lost.
+            "--timeout",
+            "60s",
             "--script",
             &script,
             "--header",
@@ -62,9 +65,9 @@ fn rolling(here: &Namespace<'_>) -> Result<()> {
     let (kept, fresh) = std::thread::scope(|scope| {
         let kept = scope.spawn(|| load("X-Kept: yes"));
         let fresh = scope.spawn(|| load("Connection: close"));
-        let update = here
-            .kubectl(&["rollout", "restart", "deployment/web"])
-            .and_then(|_| here.kubectl(&["rollout", "status", "deployment/web", "--timeout=60s"])?.success());
+        let update = here.kubectl(&["rollout", "restart", "deployment/web"]).and_then(|_| {
+            here.kubectl(&["rollout", "status", "deployment/web", "--timeout=120s"])?.success()
+        });
         let end = |load: std::thread::ScopedJoinHandle<'_, Result<testkit::Outcome>>| {
             load.join().unwrap_or_else(|_| anyhow::bail!("a load panicked"))
         };

@@ -1,8 +1,9 @@
 //! The end that somebody wants: preStop, SIGTERM, the grace period.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use testkit::cluster::{Namespace, guest_container, terminated, with};
 
@@ -55,16 +56,18 @@ fn pre_stop_http(here: &Namespace<'_>) -> Result<()> {
     );
     here.pod("web", json!({"terminationGracePeriodSeconds": 20, "containers": [server]}))?;
     here.ready("web")?;
-    let namespace = ["--namespace", here.name()];
-    let follow = [&["timeout", "30", "kubectl"][..], &namespace, &["logs", "-f", "web"]].concat();
-    let log = std::thread::scope(|scope| {
-        let log = scope.spawn(|| here.cluster().run(&follow));
-        // What follows the log has to be there first.
-        std::thread::sleep(Duration::from_secs(1));
+    let (outside, inside) = here.folder()?;
+    let follow = format!("timeout 120 kubectl --namespace {} logs -f web > {inside}/log", here.name());
+    let log = || fs::read_to_string(outside.join("log")).unwrap_or_default();
+    let ip = here.look("web")?.pointer("/status/podIP").and_then(Value::as_str).map(str::to_owned);
+    here.ask(&format!("http://{}:8080/stderr/here", ip.context("it has no address")?))?.success()?;
+    std::thread::scope(|scope| {
+        let following = scope.spawn(|| here.cluster().run(&["sh", "-c", &follow]));
+        here.eventually("its log is followed", 60, || Ok(log().contains("here")))?;
         here.delete_pod("web")?;
-        log.join().unwrap_or_else(|_| anyhow::bail!("the log was not followed"))
+        following.join().unwrap_or_else(|_| anyhow::bail!("the log was not followed"))
     })?;
-    assert!(log.stdout.contains("farewell"), "{log}");
+    assert!(log().contains("farewell"), "{}", log());
     Ok(())
 }
 

@@ -15,7 +15,7 @@ const CLIENTS: u64 = 16;
 const SLOTS: u64 = 6;
 
 /// Processes outlive the storm, to be looked at.
-const NODE: &str = "modes = [\"shared\"]\n[shared]\nidle-exit = \"6s\"\n";
+const NODE: &str = "modes = [\"shared\"]\n[shared]\nidle-exit = \"15s\"\n";
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Slot {
@@ -148,16 +148,18 @@ testkit::stories! {
             tell(&format!("{:?}: a storm of {calls} calls by {CLIENTS} clients: {who}: {before} before, {after} after", daemon.version()));
         }
         for (before, after) in before.into_iter().zip(after) {
-            ensure!(after.files <= before.files + 8, "open files");
+            // Logs of containers and connections of clients that are about to be closed; one for each call would be thousands.
+            ensure!(after.files <= before.files + 32, "open files");
             ensure!(after.mappings <= before.mappings + 64, "mappings");
             ensure!(after.threads <= before.threads + 4, "threads");
             ensure!(after.memory <= before.memory + (8 << 10), "memory");
         }
         ensure!(crowd.caller()?.tasks()?.is_empty());
-        eventually("the idle manager ends", 30, || Ok(daemon.nest().shims()?.is_empty()))?;
+        eventually("the idle manager ends", 60, || Ok(daemon.nest().shims()?.is_empty()))?;
     }
 
     fn a_task_that_was_never_started_can_be_deleted(daemon) {
+        let _among = among_others();
         let crowd = daemon.run("sleep.wasm").config(crate::NODE).crowd()?;
         let caller = crowd.caller()?;
         crowd.create(&caller, &Member::new("unborn"))?;
