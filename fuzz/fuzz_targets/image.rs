@@ -1,6 +1,7 @@
 //! What a registry has of an image: an index or manifest on the first line, and on the rest its config, as JSON.
 #![no_main]
 
+use image::config::Process;
 use image::{Digest, Document, ImageConfig, manifest, media};
 use libfuzzer_sys::fuzz_target;
 use properties::images::{
@@ -10,8 +11,8 @@ use properties::is_a_sentence;
 
 fuzz_target!(|text: &str| {
     let (document, config) = text.split_once('\n').unwrap_or((text, ""));
-    let config = ImageConfig::parse(config.as_bytes());
-    if let Err(error) = &config {
+    let (process, config) = (Process::parse(config.as_bytes()), ImageConfig::parse(config.as_bytes()));
+    for error in [process.as_ref().err(), config.as_ref().err()].into_iter().flatten() {
         is_a_sentence(error);
     }
     let read = |media_type| manifest::parse(document.as_bytes(), media_type);

@@ -1,6 +1,7 @@
-//! The parts of an image config that tell Wasm from native, and one image from another.
+//! The parts of an image config that tell Wasm from native, and one image from another; and what it runs.
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::compose::Plan;
 use crate::error::tame;
@@ -33,15 +34,7 @@ impl ImageConfig {
     /// # Errors
     /// A sentence with the digest of the config when it is too large or no JSON object.
     pub fn parse(bytes: &[u8]) -> Result<ImageConfig, ImageError> {
-        let (what, digest, size) = ("the image config", Digest::of(bytes), bytes.len() as u64);
-        if size > MAX_DOCUMENT {
-            return Err(ImageError::TooLarge { what, digest, size, limit: MAX_DOCUMENT });
-        }
-        serde_json::from_slice(bytes).map_err(|error| ImageError::Malformed {
-            what,
-            digest,
-            why: tame(&error.to_string(), 500),
-        })
+        parse(bytes)
     }
 
     /// Whether it says "Wasm" by its platform: such an image never runs as a native one.
@@ -50,6 +43,45 @@ impl ImageConfig {
             |field: &Option<String>, word| field.as_deref().is_some_and(|field| field.starts_with(word));
         starts(&self.os, "wasi") || starts(&self.architecture, "wasm")
     }
+}
+
+/// What a container of an image runs when nobody says otherwise: the `config` of an image config (OCI image spec, "Image
+/// Configuration"). A shim finds it in the container's spec; whoever runs an image without containerd needs it from here.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Process {
+    pub entrypoint: Option<Vec<String>>,
+    pub cmd: Option<Vec<String>>,
+    /// `NAME=value` each.
+    pub env: Option<Vec<String>>,
+    pub user: Option<String>,
+    pub working_dir: Option<String>,
+}
+
+impl Process {
+    /// Reads it from the config of an OCI or docker image; of a config that has none all is `None`.
+    ///
+    /// # Errors
+    /// As those of [`ImageConfig::parse`].
+    pub fn parse(bytes: &[u8]) -> Result<Process, ImageError> {
+        #[derive(Deserialize)]
+        struct Config {
+            config: Option<Process>,
+        }
+        parse(bytes).map(|config: Config| config.config.unwrap_or_default())
+    }
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ImageError> {
+    let (what, digest, size) = ("the image config", Digest::of(bytes), bytes.len() as u64);
+    if size > MAX_DOCUMENT {
+        return Err(ImageError::TooLarge { what, digest, size, limit: MAX_DOCUMENT });
+    }
+    serde_json::from_slice(bytes).map_err(|error| ImageError::Malformed {
+        what,
+        digest,
+        why: tame(&error.to_string(), 500),
+    })
 }
 
 #[cfg(test)]
@@ -81,10 +113,25 @@ mod tests {
         assert!(sentence.contains(&Digest::of(b"{").to_string()), "{sentence}");
     }
 
+    #[test]
+    fn what_an_image_runs_is_read_where_the_config_says_it() {
+        let of = |config: &str| Process::parse(config.as_bytes());
+        let entrypoint = Some(vec!["/app.wasm".to_owned()]);
+        let said =
+            of(r#"{"config": {"Entrypoint": ["/app.wasm"], "Cmd": null, "WorkingDir": "/data"}}"#).unwrap();
+        let folder = Some("/data".to_owned());
+        assert_eq!(said, Process { entrypoint, working_dir: folder, ..Process::default() });
+        for silent in ["{}", r#"{"config": null}"#, r#"{"config": {}}"#] {
+            assert_eq!(of(silent).unwrap(), Process::default(), "{silent}");
+        }
+        assert!(of(r#"{"config": {"Entrypoint": 7}}"#).is_err());
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(bytes: Vec<u8>) {
             drop(ImageConfig::parse(&bytes));
+            drop(Process::parse(&bytes));
         }
     }
 }

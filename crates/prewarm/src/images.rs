@@ -1,9 +1,9 @@
 //! Which images there is something to compile of.
 
 use anyhow::{Result, bail};
+use image::config::Process;
 use image::manifest::{ARCHITECTURE, MAX_DEPTH};
 use image::{Descriptor, Digest, Document, Manifest, WasmImage};
-use serde::Deserialize;
 
 use crate::containerd::Containerd;
 
@@ -55,23 +55,10 @@ async fn manifest(containerd: &Containerd, target: Descriptor) -> Result<Option<
 
 /// What an image's config says that it runs. One file alone runs by any name.
 fn args(config: &[u8]) -> Vec<String> {
-    let config: Config = serde_json::from_slice(config).unwrap_or_default();
-    let process = config.config.unwrap_or_default();
+    let process = Process::parse(config).unwrap_or_default();
     let mut args = process.entrypoint.unwrap_or_default();
     args.extend(process.cmd.unwrap_or_default());
     if args.is_empty() { vec!["/".to_owned()] } else { args }
-}
-
-#[derive(Default, Deserialize)]
-struct Config {
-    config: Option<Process>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Process {
-    entrypoint: Option<Vec<String>>,
-    cmd: Option<Vec<String>>,
 }
 
 #[cfg(test)]

@@ -10,9 +10,9 @@ use anyhow::{Context, Result, bail};
 use builder::project::{self, Event, PROJECT_FILE};
 use builder::registry::{self, Client, Dependencies, Platforms, Reference, Silent, Source, Store};
 use image::compose::MAX_COMPONENTS;
+use image::config::Process;
 use image::manifest::{ARCHITECTURE, MAX_DEPTH};
 use image::{Descriptor, Document, ImageConfig, Kind, Manifest, WasmImage, component, media};
-use serde::Deserialize;
 
 use super::channel::{Content, in_memory};
 
@@ -38,22 +38,6 @@ pub struct Program {
     pub folder: Option<String>,
     /// Whether it serves HTTP.
     pub serves: bool,
-}
-
-/// The `config` of an image config.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Process {
-    entrypoint: Option<Vec<String>>,
-    cmd: Option<Vec<String>>,
-    env: Option<Vec<String>>,
-    user: Option<String>,
-    working_dir: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct Config {
-    config: Option<Process>,
 }
 
 /// Finds `what`: a file of Wasm, an image in a file or folder, a project's folder, or a name in a registry.
@@ -118,8 +102,7 @@ pub fn of(source: &Source) -> Result<Program> {
     let manifest = manifest(source)?;
     refuse_too_large(&manifest.layers)?;
     let document = source.document(&manifest.config)?;
-    let config: Config = serde_json::from_slice(&document).context("the image config is unreadable")?;
-    let process = config.config.unwrap_or_default();
+    let process = Process::parse(&document)?;
     let entry = process.entrypoint.filter(|words| !words.is_empty());
     let mut program = Program {
         files: Vec::new(),
