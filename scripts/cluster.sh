@@ -107,8 +107,8 @@ import() {
 # restart PROGRAM [SIGNAL]: node.sh starts again what has ended.
 restart() {
   local pid
-  # Those of the second node are seen here, too, but have mounts of their own.
-  pid=$(inside pgrep --ns 1 --nslist mnt --exact "$1") || die "the node runs no $1: \`cluster.sh exec ps -e\` shows what it runs"
+  # Those of the second node are seen here, too, but have mounts of their own; and what a program has just forked has its name.
+  pid=$(inside pgrep --oldest --ns 1 --nslist mnt --exact "$1") || die "the node runs no $1: \`cluster.sh exec ps -e\` shows what it runs"
   inside kill -s "${2:-TERM}" "$pid"
 }
 

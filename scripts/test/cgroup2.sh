@@ -7,7 +7,7 @@ scripts=$(cd "$(dirname "$0")/.." && pwd)
 for part in common debian containerd kubernetes machine native-image wasm-image; do . "$scripts/lib/$part.sh"; done
 
 # It takes five minutes on two processors of its own, and may take several times that where others use them.
-seconds=1800
+seconds=2400
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -139,13 +139,18 @@ fn an_interrupted_build_ends_all_that_it_has_begun_and_writes_nothing() {
         wait_for(&shell, "begun");
         let sleeper = fs::read_to_string(shell.path("sleeper")).unwrap();
         let command_line = format!("/proc/{}/cmdline", sleeper.trim());
-        assert!(fs::read(&command_line).unwrap().starts_with(b"sleep"));
+        let sleeps = || fs::read(&command_line).is_ok_and(|line| line.starts_with(b"sleep"));
+        let begin = Instant::now();
+        while !sleeps() {
+            assert!(begin.elapsed() < Duration::from_secs(60), "{command_line}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
         signal(&running, name);
         assert_eq!(running.wait().unwrap().code(), Some(1));
         // Of a process that has ended the kernel tells no command line, if it tells anything.
         let begin = Instant::now();
-        while fs::read(&command_line).is_ok_and(|line| line.starts_with(b"sleep")) {
-            assert!(begin.elapsed() < Duration::from_secs(20), "{command_line}");
+        while sleeps() {
+            assert!(begin.elapsed() < Duration::from_secs(60), "{command_line}");
             std::thread::sleep(Duration::from_millis(5));
         }
         let left = ["big.tar", "run.lock.toml"].iter().any(|file| shell.path(file).exists());
@@ -222,7 +227,7 @@ fn on_a_terminal_progress_is_bars_and_elsewhere_lines() {
     assert!(output.status.success(), "{shown}");
     // A spinner is drawn over itself.
     assert!(shown.matches("big: building").count() > 1 && shown.contains("\u{1b}["), "{shown:?}");
-    assert!(shown.contains("big: built in 0.") && shown.contains("localhost/big:1.0.0@sha256:"), "{shown:?}");
+    assert!(shown.contains("big: built in ") && shown.contains("localhost/big:1.0.0@sha256:"), "{shown:?}");
     let lines = String::from_utf8(shell.run(&["build"]).stderr).unwrap();
     let lines: Vec<&str> = lines.lines().collect();
     assert!(

@@ -26,7 +26,7 @@ const LAST_PAUSE: Duration = Duration::from_secs(2);
 const FAREWELL: Duration = Duration::from_secs(10);
 
 /// How long somebody waits for what was published before. containerd may be away, and an end cannot wait for it.
-const HEARD: Duration = Duration::from_secs(1);
+const HEARD: Duration = ATTEMPT;
 
 /// The sending side. Publishing never waits and never fails.
 #[derive(Debug, Clone)]

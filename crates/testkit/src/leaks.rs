@@ -19,7 +19,7 @@ const EMPTY: [&str; 6] = [
 ];
 
 /// How long ends may take that nobody waits for: a shim's own, after containerd told it so.
-const GRACE: u64 = 10;
+const GRACE: u64 = 30;
 
 impl Nest {
     /// Everything that is left, one line each.

@@ -449,8 +449,8 @@ fn a_run_that_is_killed_leaves_nothing_behind() -> Result<()> {
         running.signal(rustix::process::Signal::KILL)?;
         drop(running.code());
         let lives = |(process, line): &(PathBuf, String)| command_line(process).is_ok_and(|now| now == *line);
-        eventually("all of it has ended", 10, || Ok(!all.iter().any(lives)))?;
-        eventually("all of it has ended", 10, || Ok(caller.nest.processes()?.is_empty()))
+        eventually("all of it has ended", 30, || Ok(!all.iter().any(lives)))?;
+        eventually("all of it has ended", 30, || Ok(caller.nest.processes()?.is_empty()))
     })
 }
 

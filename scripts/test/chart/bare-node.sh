@@ -15,7 +15,8 @@ mv etc/containerd.bare etc/containerd.toml
 # The node starts again what has ended.
 restart() {
   local old
-  old=$(pgrep --exact containerd)
+  # What it has just forked is called so, too.
+  old=$(pgrep --oldest --exact containerd)
   kill -TERM "$old"
   tail --sleep-interval=0.1 --pid="$old" -f /dev/null
   until ctr version >/dev/null 2>&1; do sleep 0.1; done

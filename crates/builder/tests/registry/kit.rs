@@ -33,13 +33,13 @@ pub struct Kit {
     pub folder: TempDir,
 }
 
-/// Waits in milliseconds where people wait in seconds.
+/// Waits in milliseconds where people wait in seconds; but a test stands still for a while and must not ask once more for that.
 pub fn options() -> Options {
     let patience = Patience {
         attempts: 5,
         first_wait: Duration::from_millis(5),
         longest_wait: Duration::from_secs(3),
-        stall: Duration::from_millis(400),
+        stall: Duration::from_secs(30),
     };
     // No test reads the credentials of the user who runs it.
     Options { patience, piece: 64 << 10, docker_config: Some("/nonexistent".into()), ..Options::default() }

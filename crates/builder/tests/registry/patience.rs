@@ -88,7 +88,7 @@ async fn a_stall_is_the_loss_of_the_connection() {
     let bytes = noise("x", 100_000);
     let copy = bytes.clone();
     let server = Server::start(move |_, _| Reply::new(200, copy.clone()).stalling_after(0));
-    let patience = Patience { attempts: 2, ..options().patience };
+    let patience = Patience { attempts: 2, stall: Duration::from_millis(400), ..options().patience };
     let kit = Kit::with(Options { patience, ..options() });
     let begin = Instant::now();
     let error = kit.client.blob(&listing(&server), &blob(&bytes), &kit.store).await.unwrap_err();
@@ -123,7 +123,8 @@ async fn a_download_that_is_cut_goes_on_where_it_was() {
             _ => reply,
         }
     });
-    let kit = Kit::new();
+    let patience = Patience { stall: Duration::from_secs(2), ..options().patience };
+    let kit = Kit::with(Options { patience, ..options() });
     kit.client.blob(&listing(&server), &blob(&bytes), &kit.store).await.unwrap();
     assert_eq!(kit.store.read(&blob(&bytes), 1 << 20).unwrap(), bytes);
     let ranges: Vec<_> = server.requests().iter().map(|r| r.headers.get("range").cloned()).collect();

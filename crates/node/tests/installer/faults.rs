@@ -261,8 +261,8 @@ fn a_containerd_that_does_not_come_back(nest: &Nest) -> Result<()> {
     let witness = nest.witness()?;
     fs::write(nest.see("/run/held"), "")?;
     let binaries = nest.path("bin").display().to_string();
-    let told = fail(nest.installer(&["install", "--binaries", &binaries, "--restart-timeout", "2"]))?;
-    ensure!(told.contains("containerd is not as it should be 2 s after its restart"), "{told}");
+    let told = fail(nest.installer(&["install", "--binaries", &binaries, "--restart-timeout", "10"]))?;
+    ensure!(told.contains("containerd is not as it should be 10 s after its restart"), "{told}");
     ensure!(told.contains("nothing has changed on this node"), "{told}");
     is_untouched(nest, nest.version.config)?;
     ensure!(nest.restarts() == 3 && nest.witness()? == witness);

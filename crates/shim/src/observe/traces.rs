@@ -39,7 +39,7 @@ static DROPPED: AtomicU64 = AtomicU64::new(0);
 static WAITING: AtomicU64 = AtomicU64::new(0);
 
 /// How long a shim, at its end, waits for what is still under way.
-const FAREWELL: Duration = Duration::from_secs(1);
+const FAREWELL: Duration = PATIENCE;
 
 /// Who a container is to a collector: its trace, and the span of its Create, of which all others are part.
 #[derive(Debug, Clone, Copy)]

@@ -104,7 +104,7 @@ testkit::stories! {
         let uri = format!("--log-uri=binary://{}?to={}", logger.display(), log.display());
         let run = daemon.run("stderr.wasm").id("logged-one").flag(uri).outcome()?;
         assert_eq!(run.code, 0, "{run}");
-        testkit::eventually("the logger is done", 10, || Ok(log.with_extension("done").exists()))?;
+        testkit::eventually("the logger is done", 30, || Ok(log.with_extension("done").exists()))?;
         assert_eq!(fs::read_to_string(log.with_extension("out"))?, "this is stdout\n");
         assert_eq!(fs::read_to_string(log.with_extension("err"))?, "this is stderr\n");
         let names = fs::read_to_string(log.with_extension("done"))?;

@@ -16,7 +16,7 @@ fn kill(nest: &Nest, word: &str) -> Result<()> {
     let process = until(&format!("there is a process {word}"), 30, || find(nest, word))?;
     nest.end(&process, Signal::KILL)?;
     let place = format!("/proc/{}", process.pid);
-    eventually("it is reaped", 10, || Ok(!std::path::Path::new(&place).exists()))
+    eventually("it is reaped", 30, || Ok(!std::path::Path::new(&place).exists()))
 }
 
 #[test]
