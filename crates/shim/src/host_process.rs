@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result, bail};
 use host::engine::Build;
@@ -17,6 +17,7 @@ use rustix::process::{PidfdGetfdFlags, Signal, WaitId, WaitIdOptions, pidfd_getf
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
+use tokio::sync::OwnedMutexGuard;
 
 use crate::cgroup::Cgroup;
 use crate::netns::Network;
@@ -83,6 +84,8 @@ pub struct HostProcess {
     identity: OnceLock<Option<Process>>,
     /// Its pid may be another's.
     reaped: AtomicBool,
+    /// One at a time changes what is mounted in it.
+    mounting: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl HostProcess {
@@ -111,6 +114,7 @@ impl HostProcess {
             stderr,
             identity: OnceLock::new(),
             reaped: AtomicBool::new(false),
+            mounting: Arc::default(),
         })
     }
 
@@ -127,6 +131,11 @@ impl HostProcess {
     /// A descriptor of the host's mount namespace.
     pub fn mount_namespace(&self) -> io::Result<OwnedFd> {
         Ok(File::open(self.folder()?.join("ns/mnt"))?.into())
+    }
+
+    /// Waits until nobody else changes what is mounted in it. For a host of one; a shared one sees to that itself.
+    pub async fn mounting(&self) -> OwnedMutexGuard<()> {
+        self.mounting.clone().lock_owned().await
     }
 
     /// A descriptor of the host's network namespace.

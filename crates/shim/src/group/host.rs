@@ -38,7 +38,7 @@ pub struct SharedHost {
     cgroup: Mutex<Option<Cgroup>>,
     state: Mutex<State>,
     /// One at a time changes what is mounted in the host.
-    mounting: tokio::sync::Mutex<HashSet<String>>,
+    mounting: Arc<tokio::sync::Mutex<HashSet<String>>>,
     idle_exit: Duration,
     changed: Notify,
     death: watch::Sender<Option<Death>>,
@@ -107,7 +107,7 @@ impl SharedHost {
             notes: notes.clone(),
             cgroup: Mutex::new(cgroup),
             state: Mutex::default(),
-            mounting: tokio::sync::Mutex::default(),
+            mounting: Arc::default(),
             idle_exit: guest.idle_exit,
             changed: Notify::new(),
             death: watch::Sender::new(None),
@@ -206,12 +206,17 @@ impl SharedHost {
 
     /// Attaches code, once. Returns under which name it is found.
     pub async fn attach_code(&self, code: &Code) -> Result<String> {
-        let mut attached = self.mounting.lock().await;
+        let mut attached = self.mounting.clone().lock_owned().await;
         if !attached.contains(&code.name) {
-            let tree = Tree::code(code.file.as_fd())?;
-            attach(self.process.mount_namespace()?, code.name.clone(), Some(tree), None, true, Vec::new())
-                .await?;
-            attached.insert(code.name.clone());
+            let (tree, name) = (Tree::code(code.file.as_fd())?, code.name.clone());
+            let namespace = self.process.mount_namespace()?;
+            // Done whole, also where an exec is given up meanwhile: what is attached has to be known.
+            let attaching = tokio::spawn(async move {
+                attach(namespace, name.clone(), Some(tree), None, true, Vec::new()).await?;
+                attached.insert(name);
+                anyhow::Ok(())
+            });
+            attaching.await.context("code could not be attached")??;
         }
         Ok(code.name.clone())
     }
@@ -364,10 +369,10 @@ impl SharedHost {
             if PING * u32::try_from(silent).unwrap_or(u32::MAX) >= SILENCE {
                 return format!("it did not answer for {} s", SILENCE.as_secs());
             }
+            // A channel that is still full has a host at its end that does not read.
+            drop(self.process.send(&Request::Ping, &[]));
             let unheard = std::mem::take(&mut self.state().unheard);
             unheard.iter().for_each(|id| self.kill(id));
-            // A channel that is full has a host at its end that does not read.
-            drop(self.process.send(&Request::Ping, &[]));
         }
     }
 

@@ -130,8 +130,10 @@ impl Seat {
     }
 
     pub fn launch(&self, launch: &Launch<'_>) -> Result<()> {
+        self.host.process().launch(&self.id, &Launch { beside: self.beside.as_deref(), ..launch.clone() })?;
+        // One of which the host has not heard has no end that could be waited for.
         self.lives.store(true, Ordering::Relaxed);
-        self.host.process().launch(&self.id, &Launch { beside: self.beside.as_deref(), ..launch.clone() })
+        Ok(())
     }
 
     /// Holds the container with all of its processes, or lets it go on.

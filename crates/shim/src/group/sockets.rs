@@ -67,9 +67,12 @@ impl Maker {
                 Err(Errno::INTR) => continue,
                 Err(error) => return tracing::error!(%error, "no host is given sockets any more"),
             }
-            // A filter that no process has any more hangs up. Kernels before 6.11 would wait for ever for its next question.
-            if !fds.iter().any(|fd| fd.revents().contains(PollFlags::IN)) {
-                return;
+            let is = |flags| fds.iter().any(|fd| fd.revents().intersects(flags));
+            match is(PollFlags::IN) {
+                true => {}
+                // A filter that no process has any more. Kernels before 6.11 would wait for ever for its next question.
+                false if is(PollFlags::HUP | PollFlags::NVAL) => return,
+                false => continue,
             }
             match self.answer() {
                 Ok(()) => {}

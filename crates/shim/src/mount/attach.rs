@@ -88,16 +88,21 @@ pub async fn detach(namespace: OwnedFd, id: String) -> Result<()> {
 /// Does something in the host's mount namespace, on a thread that is thrown away: it has left this process' own for good. It may
 /// take as long as a file system in there does not answer; given up, it is done all the same.
 async fn within(namespace: OwnedFd, act: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
-    let act = move || -> Result<()> {
+    aside(move || {
         unshare_root(false).context("cannot leave the shim's root")?;
         move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Mount))
             .context("cannot enter the host's mount namespace")?;
         act()
-    };
+    })
+    .await
+}
+
+/// Does something on a thread of its own that may have to wait for a file system whose server is away: nobody else does.
+pub async fn aside<T: Send + 'static>(act: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     let (tell, told) = oneshot::channel();
-    let thread = std::thread::Builder::new().name("attach".into()).spawn(move || drop(tell.send(act())));
+    let thread = std::thread::Builder::new().name("mount".into()).spawn(move || drop(tell.send(act())));
     thread.context("cannot start a thread")?;
-    told.await.context("the attaching thread panicked")?
+    told.await.context("the mounting thread panicked")?
 }
 
 /// The folder of all containers, writable until it is closed.

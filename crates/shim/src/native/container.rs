@@ -67,7 +67,6 @@ impl Native {
                     error = format!("{error:#}"),
                     "a paused native container is not resumed for its end"
                 );
-                self.paused.store(false, Ordering::SeqCst);
             }
         }
         Ok(())

@@ -24,7 +24,7 @@ use crate::containerd::Registry;
 use crate::events::Events;
 use crate::group::{self, Groups};
 use crate::host_process::{HOST, HostProcess, Launch, Refused};
-use crate::mount::{Attachment, Content, Tree, attach, refuse_kernel_files, rootfs};
+use crate::mount::{Attachment, Content, Tree, aside, attach, refuse_kernel_files, rootfs};
 use crate::native;
 use crate::netns::Network;
 use crate::network_files;
@@ -481,8 +481,7 @@ async fn volumes(volumes: Vec<Volume>, most: Option<u64>) -> Result<Vec<Attachme
     if volumes.is_empty() {
         return Ok(Vec::new());
     }
-    let made = tokio::task::spawn_blocking(move || volumes.iter().map(|it| volume(it, most)).collect());
-    made.await.context("the volumes cannot be made")?
+    aside(move || volumes.iter().map(|it| volume(it, most)).collect()).await
 }
 
 /// A volume's mount. In memory it has at most so many bytes, where there is a bound.

@@ -91,6 +91,15 @@ impl Exec {
         self.running.get().map_or(0, |running| running.program().pid())
     }
 
+    /// Whether its pid is that of a process of its.
+    pub fn has_process(&self) -> bool {
+        match self.running.get() {
+            Some(Running::Guest(guest)) => guest.home.folder().is_ok(),
+            Some(Running::Native(_)) => true,
+            None => false,
+        }
+    }
+
     pub async fn ended(&self) -> End {
         self.progress.ended().await
     }
@@ -115,10 +124,11 @@ impl Exec {
         if let Ok(program) = self.program() {
             program.clean().await;
         }
-        if let (Some(place), Work::Container(container)) = (self.attached.get(), &task.work)
-            && let Home::Own(host) = &container.guest.home
-            // Gone with a host that is gone.
-            && let Ok(namespace) = host.mount_namespace()
+        let (Some(place), Work::Container(container)) = (self.attached.get(), &task.work) else { return };
+        let Home::Own(host) = &container.guest.home else { return };
+        let _turn = host.mounting().await;
+        // Gone with a host that is gone.
+        if let Ok(namespace) = host.mount_namespace()
             && let Err(error) = detach(namespace, place.clone()).await
         {
             tracing::warn!(
@@ -323,11 +333,18 @@ impl Plan<'_> {
             Home::Own(host) => {
                 static SO_FAR: AtomicU32 = AtomicU32::new(0);
                 let place = format!("exec-{}", SO_FAR.fetch_add(1, Ordering::Relaxed));
-                let tree = Tree::code(code.file.as_fd())?;
-                attach(host.mount_namespace()?, place.clone(), Some(tree), None, true, Vec::new()).await?;
+                let (tree, name) = (Tree::code(code.file.as_fd())?, place.clone());
                 if self.exec.attached.set(place.clone()).is_err() {
                     bail!("the process was started before");
                 }
+                let turn = host.mounting().await;
+                let namespace = host.mount_namespace()?;
+                // Done whole, also where the exec is given up meanwhile: nobody else has a turn in the middle of it.
+                let attaching = tokio::spawn(async move {
+                    let _turn = turn;
+                    attach(namespace, name, Some(tree), None, true, Vec::new()).await
+                });
+                attaching.await.context("code could not be attached")??;
                 Ok(place)
             }
         }

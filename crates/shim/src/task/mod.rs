@@ -104,7 +104,7 @@ impl Task {
     /// goes how it ended.
     pub fn pids(&self) -> Vec<(u32, Option<String>)> {
         let execs = lock(&self.execs);
-        let running = execs.values().filter(|exec| exec.phase() == Phase::Running && exec.pid() != 0);
+        let running = execs.values().filter(|exec| exec.phase() == Phase::Running && exec.has_process());
         let execs: Vec<_> = running.map(|exec| (exec.pid(), Some(exec.id.clone()))).collect();
         let is_other = |pid: &u32| execs.iter().all(|(exec, _)| exec != pid);
         let others = match &self.work {

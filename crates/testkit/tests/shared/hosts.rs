@@ -102,8 +102,11 @@ testkit::stories! {
             })).collect();
             callers.into_iter().try_for_each(|caller| caller.join().map_err(|_| anyhow::anyhow!("a panic"))?)
         });
+        let late = crowd.create(&crowd.caller()?, &member(MORE_THAN_A_CHANNEL_HOLDS));
         daemon.nest().end(&host, Signal::CONT)?;
         killed?;
+        let refused = late.err().context("it was created in a host that does not listen")?;
+        ensure!(format!("{refused:#}").contains("does not listen"), "{refused:#}");
         let caller = crowd.caller()?;
         for member in &members {
             assert_eq!(caller.wait(member.id())?, 137, "{}", member.id());
