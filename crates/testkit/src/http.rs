@@ -161,11 +161,13 @@ fn line(stream: &mut TcpStream) -> Result<Option<String>> {
 }
 
 fn byte(stream: &mut TcpStream) -> Result<Option<u8>> {
-    let mut byte = [0];
-    match stream.read(&mut byte) {
+    let mut bytes = [0];
+    match stream.read(&mut bytes) {
         Ok(0) => Ok(None),
-        Ok(_) => Ok(byte.first().copied()),
+        Ok(_) => Ok(bytes.first().copied()),
         Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(None),
+        // A read with a time limit is interrupted when the process has stood still (signal(7)).
+        Err(error) if error.kind() == ErrorKind::Interrupted => byte(stream),
         Err(error) => Err(error.into()),
     }
 }

@@ -159,7 +159,12 @@ impl Nest {
     /// The task's line of `ctr tasks ls`: its pid and that it runs.
     pub fn witness(&self) -> Result<String> {
         let list = self.ctr(&["tasks", "ls"])?;
-        let line = list.lines().find(|line| line.starts_with("witness")).context("the task is gone")?;
+        let line = list.lines().find(|line| line.starts_with("witness"));
+        let line = line.with_context(|| {
+            // Why containerd has given it up, it has said itself.
+            let why = self.sh("grep -e shim -e witness /run/containerd.log | tail -n 30");
+            format!("the task is gone: {}", why.unwrap_or_default())
+        })?;
         ensure!(line.contains("RUNNING"), "the task has ended: {line}");
         Ok(line.to_owned())
     }
