@@ -18,7 +18,7 @@ use super::{Guest, Seat};
 use crate::cgroup::Cgroup;
 use crate::host_process::{HOST, HostProcess};
 use crate::manager::Notes;
-use crate::mount::{Attachment, Tree, attach};
+use crate::mount::{Attachment, Tree, attach, attach_code};
 use crate::netns::Network;
 use crate::task::Death;
 use crate::wasm::Code;
@@ -206,19 +206,16 @@ impl SharedHost {
 
     /// Attaches code, once. Returns under which name it is found.
     pub async fn attach_code(&self, code: &Code) -> Result<String> {
-        let mut attached = self.mounting.clone().lock_owned().await;
-        if !attached.contains(&code.name) {
-            let (tree, name) = (Tree::code(code.file.as_fd())?, code.name.clone());
-            let namespace = self.process.mount_namespace()?;
-            // Done whole, also where an exec is given up meanwhile: what is attached has to be known.
-            let attaching = tokio::spawn(async move {
-                attach(namespace, name.clone(), Some(tree), None, true, Vec::new()).await?;
-                attached.insert(name);
-                anyhow::Ok(())
-            });
-            attaching.await.context("code could not be attached")??;
+        let name = code.name.clone();
+        let attached = self.mounting.clone().lock_owned().await;
+        if !attached.contains(&name) {
+            let (tree, known) = (Tree::code(code.file.as_fd())?, name.clone());
+            let tell = |attached: &mut HashSet<String>| {
+                attached.insert(known);
+            };
+            attach_code(self.process.mount_namespace()?, name.clone(), tree, attached, tell).await?;
         }
-        Ok(code.name.clone())
+        Ok(name)
     }
 
     pub async fn attach(

@@ -10,7 +10,7 @@ use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
 use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, UnmountFlags, move_mount, unmount};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedMutexGuard, oneshot};
 
 use super::in_root::mount_point;
 use super::syscall::{MountAttr, RDONLY, mount_setattr, unshare_root};
@@ -59,6 +59,23 @@ pub async fn attach(
         result
     })
     .await
+}
+
+/// Attaches code under `name`, and nothing else. Done whole, also where nobody waits for it any more: until then nobody else has
+/// the `turn` to mount there, and what it guards is told when the code is in place.
+pub async fn attach_code<T: Send + 'static>(
+    namespace: OwnedFd,
+    name: String,
+    code: Tree,
+    mut turn: OwnedMutexGuard<T>,
+    tell: impl FnOnce(&mut T) + Send + 'static,
+) -> Result<()> {
+    let attaching = tokio::spawn(async move {
+        attach(namespace, name, Some(code), None, true, Vec::new()).await?;
+        tell(&mut turn);
+        Ok(())
+    });
+    attaching.await.context("code could not be attached")?
 }
 
 /// Takes away what [`attach`] put together, from a host that goes on.

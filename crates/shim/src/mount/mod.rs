@@ -11,7 +11,7 @@ mod shown;
 mod syscall;
 mod tree;
 
-pub use attach::{Attachment, Content, aside, attach, detach};
+pub use attach::{Attachment, Content, aside, attach, attach_code, detach};
 pub use in_root::open_file;
 pub use kernel_files::refuse_kernel_files;
 pub use rootfs::{native_rootfs, rootfs};

@@ -29,7 +29,7 @@ use super::{Container, Context, Guest, Home, Program, Task, Work};
 use crate::error::Error;
 use crate::events::{Events, timestamp};
 use crate::host_process::{HOST, HostProcess};
-use crate::mount::{Tree, attach, detach};
+use crate::mount::{Tree, attach_code, detach};
 use crate::native;
 use crate::netns::Network;
 use crate::node_config;
@@ -333,18 +333,12 @@ impl Plan<'_> {
             Home::Own(host) => {
                 static SO_FAR: AtomicU32 = AtomicU32::new(0);
                 let place = format!("exec-{}", SO_FAR.fetch_add(1, Ordering::Relaxed));
-                let (tree, name) = (Tree::code(code.file.as_fd())?, place.clone());
+                let tree = Tree::code(code.file.as_fd())?;
                 if self.exec.attached.set(place.clone()).is_err() {
                     bail!("the process was started before");
                 }
                 let turn = host.mounting().await;
-                let namespace = host.mount_namespace()?;
-                // Done whole, also where the exec is given up meanwhile: nobody else has a turn in the middle of it.
-                let attaching = tokio::spawn(async move {
-                    let _turn = turn;
-                    attach(namespace, name, Some(tree), None, true, Vec::new()).await
-                });
-                attaching.await.context("code could not be attached")??;
+                attach_code(host.mount_namespace()?, place.clone(), tree, turn, |()| ()).await?;
                 Ok(place)
             }
         }
