@@ -19,9 +19,12 @@ pub use self::restart::Restart;
 pub use self::tasks::Task;
 use crate::distro::Distro;
 use crate::paths::Root;
+use crate::say;
 
 /// How long one call may take.
 const CALL: Duration = Duration::from_secs(5);
+/// How long one that does not answer is taken for one that is starting.
+const ARRIVAL: Duration = Duration::from_secs(30);
 /// How often a containerd that comes up is asked.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -94,11 +97,31 @@ impl Containerd {
         checked.context("systemd does not answer, so nobody could restart containerd")?
     }
 
-    /// Has it read its config anew, and returns when whoever does that says that it is done.
+    /// Has it read its config anew, and returns when whoever does that says that it is done. One that is starting is let arrive
+    /// first.
     pub async fn restart(&self) -> Result<()> {
+        self.arrive().await;
         let restarted = tokio::time::timeout(self.patience, self.restart.run(&self.root, self.distro)).await;
         restarted
             .with_context(|| format!("containerd's restart took longer than {} s", self.patience.as_secs()))?
+    }
+
+    /// Waits until it answers, for [`ARRIVAL`] at most: it may have been restarted just now, by a run that was killed or by somebody
+    /// else. containerd 2 that is ended while it loads its tasks takes them for gone and removes their bundles.
+    async fn arrive(&self) {
+        let most = ARRIVAL.min(self.patience);
+        let arrived = async {
+            let mut said = false;
+            while self.handlers().await.is_err() || self.restart.is_under_way(&self.root, self.distro).await {
+                if !said {
+                    say!("containerd may be starting: it is waited for, {} s at most", most.as_secs());
+                    said = true;
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        // One that is down does not come: a restart may be what it needs.
+        drop(tokio::time::timeout(most, arrived).await);
     }
 
     /// Asks the node's containerd whether it understands its config, and whether the handlers are in it as wanted.

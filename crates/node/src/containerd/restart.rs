@@ -24,6 +24,14 @@ impl Restart {
         }
     }
 
+    /// Whether somebody restarts it just now, as far as that can be known.
+    pub async fn is_under_way(&self, root: &Root, distro: Distro) -> bool {
+        match self {
+            Restart::Systemd => systemd::has_job(root, distro.units()).await.unwrap_or(false),
+            Restart::Command(_) => false,
+        }
+    }
+
     pub async fn run(&self, root: &Root, distro: Distro) -> Result<()> {
         match self {
             Restart::Systemd => systemd::restart(root, distro.units()).await,

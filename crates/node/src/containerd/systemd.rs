@@ -31,17 +31,24 @@ pub async fn restart(root: &Root, units: &[&str]) -> Result<()> {
     let () = manager.call("ResetFailedUnit", &name).await.with_context(context)?;
     let _job: OwnedObjectPath =
         manager.call("RestartUnit", &(name, "replace")).await.with_context(context)?;
-    loop {
-        let (job, _): (u32, OwnedObjectPath) = proxy.get_property("Job").await.with_context(context)?;
-        if job == 0 {
-            break;
-        }
+    while is_at_work(&proxy).await.with_context(context)? {
         tokio::time::sleep(PAUSE).await;
     }
     match state(&proxy, "ActiveState").await?.as_str() {
         "active" | "activating" | "reloading" => Ok(()),
         other => bail!("{name} is {other} after its restart: `journalctl -u {name}` says why"),
     }
+}
+
+/// Whether the one of `units` that the node has is being started or stopped.
+pub async fn has_job(root: &Root, units: &[&str]) -> Result<bool> {
+    is_at_work(&choose(root, units).await?.proxy).await
+}
+
+/// Whether systemd has a job for a unit.
+async fn is_at_work(unit: &Proxy<'_>) -> Result<bool> {
+    let (job, _): (u32, OwnedObjectPath) = unit.get_property("Job").await?;
+    Ok(job != 0)
 }
 
 /// Whether there is something to restart: systemd answers and has one of `units` in use.

@@ -1,9 +1,11 @@
 //! Nodes that are not as an installer would like them.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::symlink;
+use std::process::Stdio;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::nest::{CONFIG, CURRENT, DROP_IN, Nest, V1_7_BARE, eventually, fail, succeed};
 use crate::on_each_containerd;
@@ -21,6 +23,7 @@ on_each_containerd!(
     a_config_that_was_reverted_before_a_release_that_fails,
     a_containerd_that_does_not_come_back,
     a_way_back_that_fails,
+    a_run_that_is_killed_while_containerd_starts,
     a_drop_in_that_was_broken,
     a_probe_that_knows_what_is_to_be,
     a_cache_without_exec,
@@ -207,6 +210,42 @@ fn a_way_back_that_fails(nest: &Nest) -> Result<()> {
     ))?;
     ensure!(told.contains("putting the node back as it was") && told.contains("is not installed"), "{told}");
     is_untouched(nest, nest.version.config)
+}
+
+/// Whoever comes next lets it arrive: containerd 2 that is ended while it loads its tasks takes them for gone.
+fn a_run_that_is_killed_while_containerd_starts(nest: &Nest) -> Result<()> {
+    let witness = nest.witness()?;
+    let patient = "\n[timeouts]\n  \"io.containerd.timeout.shim.load\" = \"60s\"\n";
+    let config = format!("{}{patient}", nest.version.config);
+    fs::write(nest.see(CONFIG), &config)?;
+    nest.sh(&nest.restart_command())?;
+    eventually("containerd answers", || Ok(nest.ctr(&["version"]).is_ok()))?;
+
+    // A start lasts for as long as the shim stands still.
+    let shim = nest.sh("pgrep -f '[i]d witness start'")?;
+    nest.sh(&format!("kill -STOP {shim}"))?;
+    let binaries = nest.path("bin").display().to_string();
+    let mut run = nest.installer(&["install", "--binaries", &binaries]).spawn()?;
+    eventually("containerd loads the task", || {
+        let said = nest.sh("tail -n 1 /run/containerd.log")?;
+        Ok(nest.restarts() == 3
+            && ["connecting to shim", "runtime.v2.task"].iter().any(|it| said.contains(it)))
+    })?;
+    nest.sh("kill -KILL $(pgrep -x run-wasm-node)")?;
+    run.wait()?;
+
+    let mut repair = nest.installer(&["verify", "--repair"]);
+    let mut repair = repair.stderr(Stdio::piped()).spawn()?;
+    let mut told = BufReader::new(repair.stderr.take().context("no stderr")?).lines();
+    let waits = told.by_ref().any(|line| line.is_ok_and(|line| line.contains("containerd may be starting")));
+    ensure!(waits && nest.restarts() == 3, "{} restarts", nest.restarts());
+    nest.sh(&format!("kill -CONT {shim}"))?;
+    let told: Vec<String> = told.collect::<Result<_, _>>()?;
+    repair.wait()?;
+    ensure!(told.iter().any(|line| line.contains("run-wasm is not installed")), "{told:?}");
+    is_untouched(nest, &config)?;
+    ensure!(nest.witness()? == witness);
+    Ok(())
 }
 
 fn a_drop_in_that_was_broken(nest: &Nest) -> Result<()> {
