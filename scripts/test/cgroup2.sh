@@ -18,7 +18,7 @@ product() {
   mkdir -p "$folder"/{bin,containerd,guests,images}
   cp -r "$scripts/test/cgroup2/." "$scripts/lib/checks.sh" "$folder/"
   cp -rL "$tests" "$folder/tests"
-  strip -o "$folder/bin/containerd-shim-run-v2" "$BUILT/containerd-shim-run-v2"
+  for name in containerd-shim-run-v2 run-wasm-node; do strip -o "$folder/bin/$name" "$BUILT/$name"; done
   cp "$CONTAINERD_2_1"/{containerd,ctr} "$folder/containerd/"
   # The interpreters in Wasm take minutes to compile there.
   find "$ROOT/target/guests" -name '*.wasm' -size -1024k -exec cp -t "$folder/guests" {} +

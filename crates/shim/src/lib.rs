@@ -10,7 +10,6 @@ mod cgroup;
 mod command_line;
 mod containerd;
 mod daemon;
-mod dbus;
 mod delete;
 mod denied;
 mod error;

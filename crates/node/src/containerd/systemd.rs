@@ -1,40 +1,52 @@
-//! systemd's D-Bus interface (org.freedesktop.systemd1(5)), on the bus's socket: a pod has no systemctl.
+//! systemd's D-Bus interface (org.freedesktop.systemd1(5)), on the bus or on systemd's own socket. Its systemctl would be of no use: from
+//! a pod's process namespace it cannot tell who answers at that socket, and gives up.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use zbus::connection::Builder as ConnectionBuilder;
-use zbus::proxy::{Builder, CacheProperties};
-use zbus::{Connection, OwnedObjectPath, Proxy};
+use dbus::wire::{Message, Method, Writer};
+use dbus::{Bus, SYSTEM};
 
 use crate::paths::Root;
 
-const BUS: &str = "/run/dbus/system_bus_socket";
 /// systemd's own socket, by which `systemctl` does without a bus: images of nodes may have none.
 const PRIVATE: &str = "/run/systemd/private";
-const SERVICE: &str = "org.freedesktop.systemd1";
+/// How long a bus may take to let us in: one that has ended may leave a socket behind at which systemd listens for it.
+const BUS: Duration = Duration::from_secs(3);
 /// How often a job is looked at.
 const PAUSE: Duration = Duration::from_millis(100);
+
+const MANAGER: Method<'static> = Method {
+    destination: "org.freedesktop.systemd1",
+    path: "/org/freedesktop/systemd1",
+    interface: "org.freedesktop.systemd1.Manager",
+    member: "",
+};
+const GET: Method<'static> =
+    Method { interface: "org.freedesktop.DBus.Properties", member: "Get", ..MANAGER };
+/// The interface of a unit's properties.
+const UNIT: &str = "org.freedesktop.systemd1.Unit";
 
 /// A unit of the node's systemd.
 struct Unit<'a> {
     name: &'a str,
-    proxy: Proxy<'static>,
-    manager: Proxy<'static>,
+    /// Its object.
+    path: String,
+    bus: Bus,
 }
 
 /// Restarts the one of `units` that the node has, and waits until that is done.
 pub async fn restart(root: &Root, units: &[&str]) -> Result<()> {
-    let Unit { name, proxy, manager } = choose(root, units).await?;
+    let mut unit = choose(root, units).await?;
+    let name = unit.name;
     let context = || format!("systemd could not restart {name}: `journalctl -u {name}` says why");
     // A unit that was started too often, as one with a broken config is, would be refused.
-    let () = manager.call("ResetFailedUnit", &name).await.with_context(context)?;
-    let _job: OwnedObjectPath =
-        manager.call("RestartUnit", &(name, "replace")).await.with_context(context)?;
-    while is_at_work(&proxy).await.with_context(context)? {
+    ask(&mut unit.bus, "ResetFailedUnit", &[name]).await.with_context(context)?;
+    ask(&mut unit.bus, "RestartUnit", &[name, "replace"]).await.with_context(context)?;
+    while unit.has_job().await.with_context(context)? {
         tokio::time::sleep(PAUSE).await;
     }
-    match state(&proxy, "ActiveState").await?.as_str() {
+    match unit.text("ActiveState").await?.as_str() {
         "active" | "activating" | "reloading" => Ok(()),
         other => bail!("{name} is {other} after its restart: `journalctl -u {name}` says why"),
     }
@@ -42,13 +54,7 @@ pub async fn restart(root: &Root, units: &[&str]) -> Result<()> {
 
 /// Whether the one of `units` that the node has is being started or stopped.
 pub async fn has_job(root: &Root, units: &[&str]) -> Result<bool> {
-    is_at_work(&choose(root, units).await?.proxy).await
-}
-
-/// Whether systemd has a job for a unit.
-async fn is_at_work(unit: &Proxy<'_>) -> Result<bool> {
-    let (job, _): (u32, OwnedObjectPath) = unit.get_property("Job").await?;
-    Ok(job != 0)
+    choose(root, units).await?.has_job().await
 }
 
 /// Whether there is something to restart: systemd answers and has one of `units` in use.
@@ -56,44 +62,83 @@ pub async fn check(root: &Root, units: &[&str]) -> Result<()> {
     choose(root, units).await.map(drop)
 }
 
-async fn connect(root: &Root) -> Result<Connection> {
-    let address = |socket: &str| format!("unix:path={}", root.at(socket).display());
-    match ConnectionBuilder::address(address(BUS).as_str()).build().await {
-        Ok(connection) => Ok(connection),
-        Err(error) => match ConnectionBuilder::address(address(PRIVATE).as_str()).p2p().build().await {
-            Ok(connection) => Ok(connection),
-            Err(_) => Err(error).with_context(|| {
-                format!(
-                    "cannot reach systemd at {BUS}, nor at {PRIVATE}: on a node without systemd, give --restart-command"
-                )
-            }),
-        },
-    }
-}
-
 /// The unit that is in use: see [`rank`].
 async fn choose<'a>(root: &Root, units: &[&'a str]) -> Result<Unit<'a>> {
-    let connection = connect(root).await?;
-    let manager = proxy(&connection, OBJECT, "org.freedesktop.systemd1.Manager").await?;
-    let mut chosen: Option<(u8, &'a str, Proxy<'static>)> = None;
+    let mut chosen: Option<(u8, Unit<'a>)> = None;
     for name in units {
-        let path: OwnedObjectPath =
-            manager.call("LoadUnit", name).await.with_context(|| format!("systemd does not know {name}"))?;
-        let unit = proxy(&connection, path.as_str(), "org.freedesktop.systemd1.Unit").await?;
-        let rank = rank(&state(&unit, "ActiveState").await?, &state(&unit, "UnitFileState").await?);
+        let mut bus = connect(root).await?;
+        let loaded = ask(&mut bus, "LoadUnit", &[name]).await;
+        let path = loaded.with_context(|| format!("systemd does not know {name}"))?.body().string()?;
+        let mut unit = Unit { name: *name, path, bus };
+        let rank = rank(&unit.text("ActiveState").await?, &unit.text("UnitFileState").await?);
         if let Some(rank) = rank
-            && chosen.as_ref().is_none_or(|(best, ..)| rank < *best)
+            && chosen.as_ref().is_none_or(|(best, _)| rank < *best)
         {
-            chosen = Some((rank, *name, unit));
+            chosen = Some((rank, unit));
         }
     }
-    let (_, name, proxy) = chosen.with_context(|| {
+    let chosen = chosen.map(|(_, unit)| unit);
+    chosen.with_context(|| {
         format!(
             "systemd neither runs nor starts a unit {}: give --restart-command with what restarts containerd",
             units.join(" or ")
         )
-    })?;
-    Ok(Unit { name, proxy, manager })
+    })
+}
+
+async fn connect(root: &Root) -> Result<Bus> {
+    let socket = root.at(SYSTEM);
+    let bus = tokio::time::timeout(BUS, Bus::system(&socket)).await;
+    let error = match bus.context("the message bus does not answer").flatten() {
+        Ok(bus) => return Ok(bus),
+        Err(error) => error,
+    };
+    match Bus::peer(&root.at(PRIVATE)).await {
+        Ok(systemd) => Ok(systemd),
+        Err(_) => Err(error).with_context(|| {
+            format!(
+                "cannot reach systemd at {SYSTEM}, nor at {PRIVATE}: on a node without systemd, give --restart-command"
+            )
+        }),
+    }
+}
+
+/// Calls a method of systemd's manager; all of ours have strings for arguments.
+async fn ask(bus: &mut Bus, member: &str, args: &[&str]) -> Result<Message> {
+    call(bus, &Method { member, ..MANAGER }, args).await
+}
+
+async fn call(bus: &mut Bus, method: &Method<'_>, args: &[&str]) -> Result<Message> {
+    let mut body = Writer::default();
+    args.iter().for_each(|arg| body.string(arg));
+    bus.call(method, &"s".repeat(args.len()), body).await
+}
+
+impl Unit<'_> {
+    /// A property; its value follows the type of a variant.
+    async fn property(&mut self, name: &str) -> Result<Message> {
+        let answer = call(&mut self.bus, &Method { path: &self.path, ..GET }, &[UNIT, name]).await;
+        answer.with_context(|| format!("systemd does not tell the {name} of {}", self.name))
+    }
+
+    async fn text(&mut self, property: &str) -> Result<String> {
+        let answer = self.property(property).await?;
+        let mut body = answer.body();
+        match body.signature()?.as_str() {
+            "s" => body.string(),
+            other => bail!("{property} is of the type {other:?}"),
+        }
+    }
+
+    /// Whether it is being started or stopped.
+    async fn has_job(&mut self) -> Result<bool> {
+        let answer = self.property("Job").await?;
+        let mut body = answer.body();
+        match body.signature()?.as_str() {
+            "(uo)" => Ok(body.structure().u32()? != 0),
+            other => bail!("Job is of the type {other:?}"),
+        }
+    }
 }
 
 /// How much speaks for a unit, the least number most: one that runs, one on its way, one that could not, one that starts with the
@@ -106,26 +151,6 @@ fn rank(active: &str, file: &str) -> Option<u8> {
         (_, "enabled") => Some(3),
         _ => None,
     }
-}
-
-const OBJECT: &str = "/org/freedesktop/systemd1";
-
-async fn proxy(connection: &Connection, path: &str, interface: &'static str) -> Result<Proxy<'static>> {
-    let proxy = Builder::<Proxy<'static>>::new(connection)
-        .destination(SERVICE)
-        .path(path.to_owned())
-        .interface(interface)
-        // What a unit is changes while we wait for it.
-        .cache_properties(CacheProperties::No)
-        .build()
-        .await;
-    proxy.with_context(|| format!("systemd has no object {path}"))
-}
-
-async fn state(unit: &Proxy<'_>, property: &str) -> Result<String> {
-    unit.get_property(property)
-        .await
-        .with_context(|| format!("systemd does not tell the {property} of a unit"))
 }
 
 #[cfg(test)]

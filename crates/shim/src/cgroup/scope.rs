@@ -8,12 +8,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use dbus::wire::{Method, Writer};
+use dbus::{Bus, Failed, SYSTEM};
 
 use super::Limits;
 use super::cpuset;
 use super::v2;
-use crate::dbus::wire::{Method, Writer};
-use crate::dbus::{Bus, Failed};
 
 /// There when systemd is the node's init: sd_booted(3).
 const BOOTED: &str = "/run/systemd/system";
@@ -70,13 +70,13 @@ impl Scope {
         // Until the next boot: the scope is gone before.
         body.u32(1);
         body.array(8, |properties| self::limits(properties, limits));
-        let mut bus = Bus::connect().await?;
+        let mut bus = Bus::system(SYSTEM.as_ref()).await?;
         let changed = bus.call(&CHANGE, "sba(sv)", body).await;
         changed.map(drop).with_context(|| format!("systemd does not change {}", self.unit))
     }
 
     async fn start(&self, pid: i32, limits: &Limits) -> Result<()> {
-        let mut bus = Bus::connect().await?;
+        let mut bus = Bus::system(SYSTEM.as_ref()).await?;
         bus.listen(&format!(
             "type='signal',sender='{}',interface='{}',member='JobRemoved',arg2='{}'",
             START.destination, START.interface, self.unit

@@ -207,7 +207,14 @@ impl<'a> Reader<'a> {
         Ok(text)
     }
 
-    fn signature(&mut self) -> Result<String> {
+    /// A structure: what follows are its fields.
+    pub fn structure(&mut self) -> &mut Self {
+        self.align(8);
+        self
+    }
+
+    /// The type of a variant, whose value follows.
+    pub fn signature(&mut self) -> Result<String> {
         let length = self.take(1)?.first().copied().unwrap_or(0);
         let text = String::from_utf8(self.take(length.into())?.to_vec())?;
         self.take(1)?;

@@ -1,8 +1,9 @@
-//! A client of the system's message bus, as small as its one use: asking systemd for a unit. The libraries for it bring
-//! a second asynchronous runtime or change how tokio is built, and both would weigh on every shim.
+//! A client of D-Bus, as small as its one use: asking systemd for a unit, on the system's message bus or on systemd's own socket. The
+//! libraries for it bring a second asynchronous runtime or change how tokio is built, and both would weigh on every shim.
 
 pub mod wire;
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -11,8 +12,8 @@ use tokio::net::UnixStream;
 
 use wire::{ERROR, FIXED, METHOD_RETURN, Message, Method, SIGNAL, Writer, call, length_of_rest};
 
-/// Where the bus listens on every system that has one.
-const SOCKET: &str = "/run/dbus/system_bus_socket";
+/// Where the system's bus listens, where there is one.
+pub const SYSTEM: &str = "/run/dbus/system_bus_socket";
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -42,21 +43,29 @@ pub struct Bus {
 }
 
 impl Bus {
-    /// Connects as the user that this process runs as.
-    pub async fn connect() -> Result<Bus> {
-        let stream = UnixStream::connect(SOCKET);
-        let stream = stream.await.with_context(|| format!("cannot reach the message bus at {SOCKET}"))?;
-        let mut bus = Bus { stream, serial: 0, signals: Vec::new() };
-        bus.authenticate().await.context("the message bus does not let us in")?;
+    /// Connects to a message bus, as the user that this process runs as.
+    pub async fn system(socket: &Path) -> Result<Bus> {
+        let mut bus = Bus::peer(socket).await?;
         bus.call(&Method { member: "Hello", ..BUS }, "", Writer::default()).await?;
         Ok(bus)
     }
 
-    /// The user's number, as the kernel vouches for it, in hexadecimal digits of its decimal ones.
+    /// Connects to a program itself, without a bus between: it reads no destination and knows no match rules.
+    pub async fn peer(socket: &Path) -> Result<Bus> {
+        let shown = socket.display();
+        let stream = UnixStream::connect(socket);
+        let stream = stream.await.with_context(|| format!("nobody answers at {shown}"))?;
+        let mut bus = Bus { stream, serial: 0, signals: Vec::new() };
+        bus.authenticate().await.with_context(|| format!("{shown} does not let us in"))?;
+        Ok(bus)
+    }
+
+    /// The user's number, as the kernel vouches for it, in hexadecimal digits of its decimal ones. `BEGIN` goes with it, as systemd's own
+    /// clients have it (sd-bus(3)): a systemd that reads it together with the first message lets that lie until another one comes.
     async fn authenticate(&mut self) -> Result<()> {
         let user = rustix::process::geteuid().as_raw().to_string();
         let user: String = user.bytes().map(|digit| format!("{digit:02x}")).collect();
-        self.stream.write_all(format!("\0AUTH EXTERNAL {user}\r\n").as_bytes()).await?;
+        self.stream.write_all(format!("\0AUTH EXTERNAL {user}\r\nBEGIN\r\n").as_bytes()).await?;
         let mut answer = Vec::new();
         while !answer.ends_with(b"\r\n") {
             ensure!(answer.len() < 512, "it answers at too great length");
@@ -64,7 +73,7 @@ impl Bus {
         }
         let answer = String::from_utf8_lossy(&answer);
         ensure!(answer.starts_with("OK "), "it answers {:?}", answer.trim());
-        Ok(self.stream.write_all(b"BEGIN\r\n").await?)
+        Ok(())
     }
 
     /// Asks for the signals that fit a rule (D-Bus Specification, "Match Rules").
