@@ -15,6 +15,7 @@ use ttrpc::asynchronous::transport::Listener;
 use crate::address::Address;
 use crate::callers::Callers;
 use crate::events::Events;
+use crate::loggers;
 use crate::manager::{self, Manager};
 use crate::observe::metrics::Census;
 use crate::observe::scrape::Scrapes;
@@ -113,6 +114,7 @@ async fn serve(listener: UnixListener, setting: &Setting, address: Arc<Address>)
     service.end().await;
     drop(server);
     drop(service);
+    loggers::finish().await;
     delivery.finish().await;
     traces::finish().await;
     Ok(())

@@ -20,6 +20,7 @@ mod heap;
 mod host_process;
 mod info;
 mod listener;
+mod loggers;
 mod logging;
 mod manager;
 mod mount;

@@ -12,14 +12,15 @@ use anyhow::{Context, Result, bail};
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::io::AsyncReadExt;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::sync::oneshot;
 
+use crate::loggers;
 use crate::stdin::Stdin;
 use crate::terminal::Terminal;
 use crate::unread::{Unread, is_read};
 
-/// How long a logging binary may take until it is ready, and until it has written what it still holds.
+/// How long a logging binary may take until it is ready.
 const LOGGER: Duration = Duration::from_secs(10);
 
 /// How long whoever asked for a container may take to open its end of the output.
@@ -201,23 +202,8 @@ impl Stdio {
         rustix::io::ioctl_fionbio(&guest_stderr, true)?;
         self.stdout = Some(guest_stdout);
         self.stderr = Some(guest_stderr);
-        let (streams, closed) = oneshot::channel();
-        self.logger = Some(streams);
-        tokio::spawn(attend(logger, closed));
+        self.logger = Some(loggers::attend(logger));
         Ok(())
-    }
-}
-
-/// Waits for a logging binary from its start on: one that has ended and is not waited for is taken for nobody's, and its pid would
-/// be another's when it is killed. Once the streams are `closed` it has to end.
-async fn attend(mut logger: Child, closed: oneshot::Receiver<()>) {
-    tokio::select! {
-        _ended = logger.wait() => return,
-        _closed = closed => {}
-    }
-    if tokio::time::timeout(LOGGER, logger.wait()).await.is_err() {
-        tracing::warn!("a logging binary does not end and is killed");
-        drop(logger.kill().await);
     }
 }
 

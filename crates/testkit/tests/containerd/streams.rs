@@ -9,6 +9,8 @@ exec 5>&-
 cat <&3 >\"$2.out\" &
 cat <&4 >\"$2.err\" &
 wait
+# The shim has nothing more to do by now.
+sleep 1
 echo \"$CONTAINER_NAMESPACE $CONTAINER_ID\" >\"$2.names\"
 mv \"$2.names\" \"$2.done\"
 ";
