@@ -40,29 +40,11 @@ pub async fn attach(
     read_only: bool,
     volumes: Vec<Attachment>,
 ) -> Result<()> {
-    within(namespace, move || {
-        let place = Place::make(&id)?;
-        if let Some(code) = &code {
-            place.put("code", code)?;
-        }
-        if let Some(root) = &root {
-            place.put("root", root)?;
-        }
-        let guest = place.open("root")?;
-        let result = volumes.iter().try_for_each(|volume| put_volume(guest.as_fd(), volume));
-        if let Some(root) = root.filter(|_| read_only) {
-            // Only the root's own mount: each volume has its own say.
-            let attr = MountAttr { set: RDONLY, ..MountAttr::default() };
-            mount_setattr(root.as_fd(), false, &attr).context("cannot make the root read-only")?;
-        }
-        place.close()?;
-        result
-    })
-    .await
+    within(namespace, move || Place::make(&id)?.fill(code, root, read_only, &volumes)).await
 }
 
-/// Attaches code under `name`, and nothing else. Done whole, also where nobody waits for it any more: until then nobody else has
-/// the `turn` to mount there, and what it guards is told when the code is in place.
+/// Attaches code under `name`, and nothing else. Done whole or not at all, also where nobody waits for it any more: until then nobody
+/// else has the `turn` to mount there, and what it guards is told when the code is in place.
 pub async fn attach_code<T: Send + 'static>(
     namespace: OwnedFd,
     name: String,
@@ -71,7 +53,12 @@ pub async fn attach_code<T: Send + 'static>(
     tell: impl FnOnce(&mut T) + Send + 'static,
 ) -> Result<()> {
     let attaching = tokio::spawn(async move {
-        attach(namespace, name, Some(code), None, true, Vec::new()).await?;
+        let filled = within(namespace, move || {
+            let filled = Place::make(&name)?.fill(Some(code), None, true, &[]);
+            // Its place would be taken when the same code comes again.
+            filled.inspect_err(|_| drop(take_away(&name)))
+        });
+        filled.await?;
         tell(&mut turn);
         Ok(())
     });
@@ -80,26 +67,28 @@ pub async fn attach_code<T: Send + 'static>(
 
 /// Takes away what [`attach`] put together, from a host that goes on.
 pub async fn detach(namespace: OwnedFd, id: String) -> Result<()> {
-    within(namespace, move || {
-        let folder = container_dir(&id);
-        // With the root goes all that is mounted in it. What is not mounted is no mount point: INVAL.
-        for name in ["root", "code"] {
-            match unmount(folder.join(name), UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
-                Ok(()) | Err(Errno::NOENT | Errno::INVAL) => {}
-                Err(error) => {
-                    return Err(error).with_context(|| format!("cannot unmount the container's {name}"));
-                }
+    within(namespace, move || take_away(&id)).await
+}
+
+/// The same, in the host's mount namespace.
+fn take_away(id: &str) -> Result<()> {
+    let folder = container_dir(id);
+    // With the root goes all that is mounted in it. What is not mounted is no mount point: INVAL.
+    for name in ["root", "code"] {
+        match unmount(folder.join(name), UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+            Ok(()) | Err(Errno::NOENT | Errno::INVAL) => {}
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot unmount the container's {name}"));
             }
         }
-        let containers = open_containers(&folder)?;
-        // Never what is below: should anything still be mounted there, it is not the host's to remove.
-        let removed = std::fs::remove_dir(folder.join("root"))
-            .and_then(|()| std::fs::remove_file(folder.join("code")))
-            .and_then(|()| std::fs::remove_dir(&folder));
-        close_containers(&containers)?;
-        removed.context("cannot remove the container's place")
-    })
-    .await
+    }
+    let containers = open_containers(&folder)?;
+    // Never what is below: should anything still be mounted there, it is not the host's to remove.
+    let removed = std::fs::remove_dir(folder.join("root"))
+        .and_then(|()| std::fs::remove_file(folder.join("code")))
+        .and_then(|()| std::fs::remove_dir(&folder));
+    close_containers(&containers)?;
+    removed.context("cannot remove the container's place")
 }
 
 /// Does something in the host's mount namespace, on a thread that is thrown away: it has left this process' own for good. It may
@@ -158,8 +147,49 @@ impl Place {
             )?;
             Ok(folder)
         };
-        let folder = make().with_context(|| format!("cannot make a place for the container {id}"))?;
-        Ok(Place { containers, folder })
+        match make() {
+            Ok(folder) => Ok(Place { containers, folder }),
+            Err(error) => {
+                close_containers(&containers)?;
+                Err(error).with_context(|| format!("cannot make a place for the container {id}"))
+            }
+        }
+    }
+
+    /// Puts everything in its place, and closes it whatever becomes of that.
+    fn fill(
+        self,
+        code: Option<Tree>,
+        root: Option<Tree>,
+        read_only: bool,
+        volumes: &[Attachment],
+    ) -> Result<()> {
+        let filled = self.put_all(code, root, read_only, volumes);
+        close_containers(&self.containers)?;
+        filled
+    }
+
+    fn put_all(
+        &self,
+        code: Option<Tree>,
+        root: Option<Tree>,
+        read_only: bool,
+        volumes: &[Attachment],
+    ) -> Result<()> {
+        if let Some(code) = &code {
+            self.put("code", code)?;
+        }
+        if let Some(root) = &root {
+            self.put("root", root)?;
+        }
+        let guest = self.open("root")?;
+        let result = volumes.iter().try_for_each(|volume| put_volume(guest.as_fd(), volume));
+        if let Some(root) = root.filter(|_| read_only) {
+            // Only the root's own mount: each volume has its own say.
+            let attr = MountAttr { set: RDONLY, ..MountAttr::default() };
+            mount_setattr(root.as_fd(), false, &attr).context("cannot make the root read-only")?;
+        }
+        result
     }
 
     fn open(&self, name: &str) -> Result<OwnedFd> {
@@ -170,10 +200,6 @@ impl Place {
     fn put(&self, name: &str, tree: &Tree) -> Result<()> {
         let target = self.open(name)?;
         put(tree, target.as_fd()).with_context(|| format!("cannot attach the container's {name}"))
-    }
-
-    fn close(self) -> Result<()> {
-        close_containers(&self.containers)
     }
 }
 
