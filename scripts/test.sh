@@ -24,8 +24,8 @@
 #   installer    the node installer: its plans for every distribution, and kill -9, full disks and broken configs under containerd 1.7 and 2.1
 #   kubernetes   what Kubernetes offers pods, in both modes: a table of features; then restarts, a reboot and a drain of the node
 #   chart        the Helm chart before a real API server and on a node, its policy of annotations, the installer's image
-#   cgroup2      cgroup v2 and systemd's driver, under containerd and under a kubelet, in a virtual machine: processors are emulated, so it
-#                takes some minutes
+#   cgroup2      cgroup v2 and systemd's driver, under containerd and under a kubelet, and the node installer with systemd, in a virtual
+#                machine: processors are emulated, so it takes some minutes
 # A stage that fails does not keep the next from running. The last line is the sum.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -92,6 +92,7 @@ e2e() {
 }
 stage_containerd() {
   ensure_busybox
+  ensure_registry
   e2e containerd
 }
 stage_cri() {
