@@ -1,4 +1,4 @@
-//! A client of D-Bus, as small as its one use: asking systemd for a unit, on the system's message bus or on systemd's own socket. The
+//! A client of D-Bus, as small as its use: calls of systemd, on the system's message bus or on systemd's own socket. The
 //! libraries for it bring a second asynchronous runtime or change how tokio is built, and both would weigh on every shim.
 
 pub mod wire;
@@ -38,7 +38,9 @@ pub struct Failed {
 pub struct Bus {
     stream: UnixStream,
     serial: u32,
-    /// Signals that came while an answer was waited for.
+    /// Whether signals were asked for.
+    listens: bool,
+    /// Those that came while an answer was waited for.
     signals: Vec<Message>,
 }
 
@@ -50,18 +52,19 @@ impl Bus {
         Ok(bus)
     }
 
-    /// Connects to a program itself, without a bus between: it reads no destination and knows no match rules.
+    /// Connects to a program itself, without a bus between: it reads no destination, knows no match rules, and may tell all its signals
+    /// unasked.
     pub async fn peer(socket: &Path) -> Result<Bus> {
         let shown = socket.display();
         let stream = UnixStream::connect(socket);
         let stream = stream.await.with_context(|| format!("nobody answers at {shown}"))?;
-        let mut bus = Bus { stream, serial: 0, signals: Vec::new() };
+        let mut bus = Bus { stream, serial: 0, listens: false, signals: Vec::new() };
         bus.authenticate().await.with_context(|| format!("{shown} does not let us in"))?;
         Ok(bus)
     }
 
     /// The user's number, as the kernel vouches for it, in hexadecimal digits of its decimal ones. `BEGIN` goes with it, as systemd's own
-    /// clients have it (sd-bus(3)): a systemd that reads it together with the first message lets that lie until another one comes.
+    /// clients have it: a systemd that reads it together with the first message lets that lie until another one comes.
     async fn authenticate(&mut self) -> Result<()> {
         let user = rustix::process::geteuid().as_raw().to_string();
         let user: String = user.bytes().map(|digit| format!("{digit:02x}")).collect();
@@ -80,17 +83,23 @@ impl Bus {
     pub async fn listen(&mut self, rule: &str) -> Result<()> {
         let mut body = Writer::default();
         body.string(rule);
+        self.listens = true;
         self.call(&Method { member: "AddMatch", ..BUS }, "s", body).await.map(drop)
     }
 
     /// Calls a method and waits for its answer. An error that it answers is [`Failed`].
     pub async fn call(&mut self, method: &Method<'_>, signature: &str, body: Writer) -> Result<Message> {
         self.serial += 1;
-        self.stream.write_all(&call(self.serial, method, signature, body)).await?;
+        let message = call(self.serial, method, signature, body);
+        self.stream.write_all(&message).await?;
+        in_time(method.member, self.answer()).await
+    }
+
+    async fn answer(&mut self) -> Result<Message> {
         loop {
-            let message = self.message(method.member).await?;
+            let message = self.message().await?;
             match message.kind {
-                SIGNAL => self.signals.push(message),
+                SIGNAL if self.listens => self.signals.push(message),
                 METHOD_RETURN if message.reply_to == Some(self.serial) => return Ok(message),
                 ERROR if message.reply_to == Some(self.serial) => {
                     let text = message.body().string().unwrap_or_default();
@@ -106,7 +115,7 @@ impl Bus {
         loop {
             let message = match self.signals.pop() {
                 Some(message) => message,
-                None => self.message(member).await?,
+                None => in_time(member, self.message()).await?,
             };
             if message.kind == SIGNAL && message.member == member {
                 return Ok(message);
@@ -114,18 +123,20 @@ impl Bus {
         }
     }
 
-    async fn message(&mut self, waited_for: &str) -> Result<Message> {
-        let read = async {
-            let mut fixed = [0; FIXED];
-            self.stream.read_exact(&mut fixed).await?;
-            let mut bytes = fixed.to_vec();
-            bytes.resize(FIXED + length_of_rest(&fixed)?, 0);
-            if let Some(rest) = bytes.get_mut(FIXED..) {
-                self.stream.read_exact(rest).await?;
-            }
-            Message::read(&bytes)
-        };
-        let message = tokio::time::timeout(PATIENCE, read).await;
-        message.with_context(|| format!("{waited_for} was not answered in {} s", PATIENCE.as_secs()))?
+    async fn message(&mut self) -> Result<Message> {
+        let mut fixed = [0; FIXED];
+        self.stream.read_exact(&mut fixed).await?;
+        let mut bytes = fixed.to_vec();
+        bytes.resize(FIXED + length_of_rest(&fixed)?, 0);
+        if let Some(rest) = bytes.get_mut(FIXED..) {
+            self.stream.read_exact(rest).await?;
+        }
+        Message::read(&bytes)
     }
+}
+
+/// What is waited for, or an error that names it when [`PATIENCE`] has gone by.
+async fn in_time(member: &str, waited_for: impl Future<Output = Result<Message>>) -> Result<Message> {
+    let message = tokio::time::timeout(PATIENCE, waited_for).await;
+    message.with_context(|| format!("{member} was not answered in {} s", PATIENCE.as_secs()))?
 }

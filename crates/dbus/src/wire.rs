@@ -136,10 +136,10 @@ pub struct Message {
 /// How many bytes follow the fixed part of a message.
 pub fn length_of_rest(fixed: &[u8; FIXED]) -> Result<usize> {
     let mut reader = Reader { bytes: fixed, at: 4 };
-    ensure!(fixed.first() == Some(&b'l'), "the message bus answers in another byte order");
+    ensure!(fixed.first() == Some(&b'l'), "it answers in another byte order");
     let (body, _serial, fields) = (reader.u32()?, reader.u32()?, reader.u32()?);
     let length = (fields as usize).next_multiple_of(8).saturating_add(body as usize);
-    ensure!(length <= LONGEST, "the message bus sends a message of {length} bytes");
+    ensure!(length <= LONGEST, "it sends a message of {length} bytes");
     Ok(length)
 }
 
@@ -189,7 +189,7 @@ impl<'a> Reader<'a> {
 
     fn take(&mut self, length: usize) -> Result<&'a [u8]> {
         let end = self.at.saturating_add(length);
-        let taken = self.bytes.get(self.at..end).context("a message of the bus ends too early")?;
+        let taken = self.bytes.get(self.at..end).context("a message ends too early")?;
         self.at = end;
         Ok(taken)
     }

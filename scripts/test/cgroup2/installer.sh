@@ -31,6 +31,12 @@ UNIT
 
 node() { run-wasm-node "$@" --containerd "$CONTAINERD_2_1/containerd"; }
 
+# without_systemds_socket COMMAND ARGUMENT...: a function of this file, where nobody answers at systemd's own socket.
+without_systemds_socket() {
+  export -f "${1?}"
+  unshare --mount bash -c 'mount --bind /dev/null /run/systemd/private; "$@"' bash "$@"
+}
+
 # pod ARGUMENT...: the same, with the mounts, the processes and the capabilities that the chart's pod has.
 pod() {
   mkdir -p /opt/run-wasm /etc/run-wasm /var/lib/run-wasm
@@ -64,7 +70,8 @@ running=$(witness)
 check "a task runs" contains "$running" RUNNING
 
 before=$(daemon)
-check "a node whose containerd systemd runs is installed on" same "$(node install --binaries "$SHIM_DIR")" "installed; containerd was restarted"
+check "a node whose containerd systemd runs is installed on, by the message bus" same \
+  "$(without_systemds_socket node install --binaries "$SHIM_DIR")" "installed; containerd was restarted"
 check "systemd has restarted it" restarted "$before"
 check "the node is as it was installed" node verify
 check "what is installed runs by its handler's name" same \
@@ -74,9 +81,9 @@ check "a second time nothing is to be done" same "$(node install --binaries "$SH
 # A start lasts for as long as the task's shim stands still.
 shim=$(pgrep -f '[i]d witness start')
 kill -STOP "$shim"
-before=$(daemon)
 systemctl --no-block restart containerd
 check "somebody else restarts containerd" await is activating
+before=$(daemon)
 node uninstall --force >"$kept/out" 2>"$kept/err" &
 uninstall=$!
 check "whoever is to restart it waits for it" await grep "containerd may be starting" "$kept/err"

@@ -91,7 +91,7 @@ chart_is_accepted() {
   check "at its start and later" same "$(probe readinessProbe)" "$(installs)"
   check "its config changes with the pod alone" same "$(of DaemonSet run-wasm '.spec.template.spec.containers[0].volumeMounts[] | select(.name == "config") | [.mountPath, .subPath]')" \
     '["/config/config.toml","config.toml"]'
-  check "a step that was begun has time to end" same "$(of DaemonSet run-wasm .spec.template.spec.terminationGracePeriodSeconds)" 1260
+  check "a step that was begun has time to end" same "$(of DaemonSet run-wasm .spec.template.spec.terminationGracePeriodSeconds)" 1560
   check "it shares no namespace with the node" same "$(of DaemonSet run-wasm '.spec.template.spec | [.hostPID, .hostIPC, .hostNetwork]')" '[null,null,null]'
   check "it may read and label nodes, and nothing else of the cluster" same "$(of ClusterRole run-wasm '.rules')" '[{"apiGroups":[""],"resources":["nodes"],"verbs":["get","patch"]}]'
   check "one node at a time" same "$(of DaemonSet run-wasm .spec.updateStrategy.rollingUpdate.maxUnavailable)" 1
@@ -105,7 +105,7 @@ chart_is_accepted() {
   check "where containerd's config is elsewhere, the installer may write there" same "$(writable)" \
     '["/host/etc/k0s","/host/etc/other","/host/etc/run-wasm","/host/opt/run-wasm","/host/var/lib/run-wasm"]'
   check "containerd has the time to restart that the values say" contains "$(probe readinessProbe)" '"--restart-timeout","900"'
-  check "and the way back, too" same "$(of DaemonSet run-wasm .spec.template.spec.terminationGracePeriodSeconds)" 3660
+  check "and the way back, too" same "$(of DaemonSet run-wasm .spec.template.spec.terminationGracePeriodSeconds)" 4560
   check "the nodes have the time to be cleaned that the values say, and their Job a little more" same \
     "$(rendered --values "$scripts/test/chart/values/full.yaml" --show-only templates/uninstall.yaml | grep -o 'activeDeadlineSeconds: .*\|--timeout, .*]')" \
     "$(printf 'activeDeadlineSeconds: 3900\n--timeout, 3600s]')"

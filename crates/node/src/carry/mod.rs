@@ -58,6 +58,7 @@ async fn forwards(root: &Root, journal: &mut Journal, containerd: &Containerd) -
     if plan.restart {
         containerd.validate(&plan.handlers).await?;
         journal.enter(root, Phase::Restarting)?;
+        containerd.arrive().await;
         containerd.restart().await?;
         containerd.probe(&wanted(journal)).await?;
     }
@@ -78,6 +79,9 @@ pub async fn recover(root: &Root, containerd: &Containerd) -> Result<bool> {
         finish(root, &journal.plan)?;
     } else {
         say!("an earlier run did not end: putting the node back as it was");
+        if journal.plan.restart {
+            containerd.arrive().await;
+        }
         backwards(root, &journal, containerd).await.with_context(|| by_hand(root))?;
     }
     Ok(true)

@@ -23,7 +23,7 @@ use crate::say;
 
 /// How long one call may take.
 const CALL: Duration = Duration::from_secs(5);
-/// How long one that does not answer is taken for one that is starting.
+/// How long one that does not answer is taken for one that is starting, where nobody is known to start it.
 const ARRIVAL: Duration = Duration::from_secs(30);
 /// How often a containerd that comes up is asked.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -97,31 +97,41 @@ impl Containerd {
         checked.context("systemd does not answer, so nobody could restart containerd")?
     }
 
-    /// Has it read its config anew, and returns when whoever does that says that it is done. One that is starting is let arrive
-    /// first.
+    /// Has it read its config anew, and returns when whoever does that says that it is done.
     pub async fn restart(&self) -> Result<()> {
-        self.arrive().await;
         let restarted = tokio::time::timeout(self.patience, self.restart.run(&self.root, self.distro)).await;
         restarted
             .with_context(|| format!("containerd's restart took longer than {} s", self.patience.as_secs()))?
     }
 
-    /// Waits until it answers, for [`ARRIVAL`] at most: it may have been restarted just now, by a run that was killed or by somebody
-    /// else. containerd 2 that is ended while it loads its tasks takes them for gone and removes their bundles.
-    async fn arrive(&self) {
-        let most = ARRIVAL.min(self.patience);
-        let arrived = async {
-            let mut said = false;
-            while self.handlers().await.is_err() || self.restart.is_under_way(&self.root, self.distro).await {
-                if !said {
-                    say!("containerd may be starting: it is waited for, {} s at most", most.as_secs());
-                    said = true;
-                }
-                tokio::time::sleep(PAUSE).await;
+    /// Waits until it answers, where it may be starting: restarted just now by a run that was killed, or by somebody else. containerd 2
+    /// that is ended while it loads its tasks takes them for gone and removes their bundles. It has as long as a restart may take
+    /// while somebody is known to start it, and else, since it may be down, [`ARRIVAL`].
+    pub async fn arrive(&self) {
+        let begun = Instant::now();
+        let mut said = false;
+        loop {
+            // In this order: the old one may answer until whoever restarts it has ended it.
+            let starts = self.is_being_restarted().await;
+            if !starts && self.handlers().await.is_ok() {
+                return;
             }
-        };
-        // One that is down does not come: a restart may be what it needs.
-        drop(tokio::time::timeout(most, arrived).await);
+            let most = if starts { self.patience } else { ARRIVAL.min(self.patience) };
+            if begun.elapsed() > most {
+                return;
+            }
+            if !said {
+                say!("containerd may be starting: it is waited for, {} s at most", most.as_secs());
+                said = true;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Whether somebody is known to do that.
+    async fn is_being_restarted(&self) -> bool {
+        let asked = tokio::time::timeout(CALL * 2, self.restart.is_under_way(&self.root, self.distro)).await;
+        asked.unwrap_or(false)
     }
 
     /// Asks the node's containerd whether it understands its config, and whether the handlers are in it as wanted.

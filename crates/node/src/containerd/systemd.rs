@@ -64,43 +64,39 @@ pub async fn check(root: &Root, units: &[&str]) -> Result<()> {
 
 /// The unit that is in use: see [`rank`].
 async fn choose<'a>(root: &Root, units: &[&'a str]) -> Result<Unit<'a>> {
-    let mut chosen: Option<(u8, Unit<'a>)> = None;
-    for name in units {
-        let mut bus = connect(root).await?;
+    let mut bus = connect(root).await?;
+    let mut chosen: Option<(u8, &'a str, String)> = None;
+    for &name in units {
         let loaded = ask(&mut bus, "LoadUnit", &[name]).await;
         let path = loaded.with_context(|| format!("systemd does not know {name}"))?.body().string()?;
-        let mut unit = Unit { name: *name, path, bus };
+        let mut unit = Unit { name, path, bus };
         let rank = rank(&unit.text("ActiveState").await?, &unit.text("UnitFileState").await?);
         if let Some(rank) = rank
-            && chosen.as_ref().is_none_or(|(best, _)| rank < *best)
+            && chosen.as_ref().is_none_or(|(best, ..)| rank < *best)
         {
-            chosen = Some((rank, unit));
+            chosen = Some((rank, unit.name, unit.path));
         }
+        bus = unit.bus;
     }
-    let chosen = chosen.map(|(_, unit)| unit);
-    chosen.with_context(|| {
+    let (_, name, path) = chosen.with_context(|| {
         format!(
             "systemd neither runs nor starts a unit {}: give --restart-command with what restarts containerd",
             units.join(" or ")
         )
-    })
+    })?;
+    Ok(Unit { name, path, bus })
 }
 
 async fn connect(root: &Root) -> Result<Bus> {
     let socket = root.at(SYSTEM);
     let bus = tokio::time::timeout(BUS, Bus::system(&socket)).await;
-    let error = match bus.context("the message bus does not answer").flatten() {
+    let no_bus = match bus.context("the message bus does not answer").flatten() {
         Ok(bus) => return Ok(bus),
         Err(error) => error,
     };
-    match Bus::peer(&root.at(PRIVATE)).await {
-        Ok(systemd) => Ok(systemd),
-        Err(_) => Err(error).with_context(|| {
-            format!(
-                "cannot reach systemd at {SYSTEM}, nor at {PRIVATE}: on a node without systemd, give --restart-command"
-            )
-        }),
-    }
+    Bus::peer(&root.at(PRIVATE)).await.with_context(|| {
+        format!("cannot reach systemd: on a node without it, give --restart-command: {no_bus:#}; and")
+    })
 }
 
 /// Calls a method of systemd's manager; all of ours have strings for arguments.

@@ -244,8 +244,10 @@ fn a_run_that_is_killed_while_containerd_starts(nest: &Nest) -> Result<()> {
     repair.wait()?;
     ensure!(told.iter().any(|line| line.contains("run-wasm is not installed")), "{told:?}");
     is_untouched(nest, &config)?;
-    ensure!(nest.witness()? == witness);
-    Ok(())
+    ensure!(nest.witness()? == witness && nest.restarts() == 4);
+    // A start that is cut short does not say this.
+    let starts = || nest.sh("grep -c 'containerd successfully booted' /run/containerd.log");
+    eventually("each start has come to its end", || Ok(starts()?.trim() == "4"))
 }
 
 fn a_drop_in_that_was_broken(nest: &Nest) -> Result<()> {
