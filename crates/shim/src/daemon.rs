@@ -23,7 +23,7 @@ use crate::observe::traces;
 use crate::service::forgotten::end_forgotten;
 use crate::service::whole::whole;
 use crate::service::{Service, diagnosis, sandbox};
-use crate::{heap, logging};
+use crate::{heap, logging, socket};
 
 /// What a shim is told at its birth.
 #[derive(Debug)]
@@ -77,6 +77,9 @@ pub fn run(listener: UnixListener, setting: Setting) -> Result<()> {
     // A manager has withdrawn itself. What one that failed has left the next `start` takes away, as after one that was killed.
     if setting.manager.is_none() {
         address.withdraw();
+    }
+    if let Some(folder) = setting.socket.parent() {
+        socket::sweep(folder);
     }
     result
 }

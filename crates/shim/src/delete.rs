@@ -19,6 +19,7 @@ use crate::manager::Slots;
 use crate::native::Room;
 use crate::record::{Process, Records};
 use crate::service::NAMESPACE;
+use crate::socket;
 use crate::start;
 use crate::task::bundle::Bundle;
 
@@ -63,7 +64,10 @@ pub fn delete(invocation: &Invocation) -> Result<()> {
     // One that has answered serves it still, or takes it away itself.
     if !answers {
         let socket = address.unwrap_or_else(|| start::own_socket(invocation));
-        wait_for(LETTING_GO, || start::remove_stale_socket(&socket));
+        wait_for(LETTING_GO, || socket::remove_stale(&socket));
+        if let Some(folder) = socket.parent() {
+            socket::sweep(folder);
+        }
     }
     let exited_at = timestamp(SystemTime::now());
     let response = DeleteResponse { pid, exit_status: KILLED, exited_at, ..DeleteResponse::default() };

@@ -34,6 +34,7 @@ mod record;
 mod sandbox;
 mod service;
 mod signatures;
+mod socket;
 mod start;
 mod stats;
 mod stdin;

@@ -5,14 +5,12 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use grants::{ContainerType, Mode, Policy};
-use rustix::fs::{FlockOperation, flock};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
-use sha2::{Digest, Sha256};
 
 use crate::bootstrap::{self, Bootstrap};
 use crate::command_line::Invocation;
@@ -20,12 +18,9 @@ use crate::daemon::{self, Setting};
 use crate::fork::{Side, fork};
 use crate::manager::{self, Manager};
 use crate::node_config;
-use crate::observe::scrape;
 use crate::sandbox;
+use crate::socket;
 use crate::task::bundle::Bundle;
-
-/// Where shim sockets live unless containerd says otherwise. Short, because a socket's path may have 107 bytes.
-const SOCKETS: &str = "/run/containerd/s";
 
 /// The file in a bundle from which containerd reads the address again after a restart.
 const ADDRESS_FILE: &str = "address";
@@ -41,16 +36,17 @@ pub fn start(invocation: &Invocation) -> Result<()> {
         Mode::Normal => None,
         Mode::Shared => Some(manager_of(invocation, sandbox.as_ref(), &policy)?),
     };
+    let folder = Path::new(bootstrap.socket_dir.as_deref().unwrap_or(socket::FOLDER));
     let socket = match &manager {
-        Some(manager) => sockets(&bootstrap).join(&manager.name),
-        None => sockets(&bootstrap).join(name(invocation, &group)),
+        Some(manager) => folder.join(&manager.name),
+        None => socket_of(folder, invocation, &group),
     };
     let address = format!("unix://{}", socket.display());
 
-    let folder = sockets(&bootstrap);
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    let locked = lock(&folder).with_context(|| format!("cannot lock the folder {}", folder.display()))?;
-    let listener = listen(&socket)?;
+    fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    let locked =
+        socket::lock(folder).with_context(|| format!("cannot lock the folder {}", folder.display()))?;
+    let listener = socket::listen(&socket)?;
     if let Some(manager) = &manager {
         manager.slots.take(&invocation.namespace, &invocation.id, &invocation.bundle)?;
     }
@@ -108,20 +104,14 @@ fn membership(invocation: &Invocation, bootstrap: &Bootstrap, policy: &Policy) -
     Ok(Membership { mode, sandbox, group })
 }
 
-/// Where the sockets of shims are.
-fn sockets(bootstrap: &Bootstrap) -> PathBuf {
-    PathBuf::from(bootstrap.socket_dir.as_deref().unwrap_or(SOCKETS))
-}
-
-/// The name of a group's socket: one per containerd, namespace and group, as containerd's own shims name theirs.
-fn name(invocation: &Invocation, group: &str) -> String {
-    let name = Sha256::digest(format!("{}/{}/{group}", invocation.address, invocation.namespace));
-    name.iter().map(|byte| format!("{byte:02x}")).collect()
+/// The socket of the shim that serves a group.
+fn socket_of(folder: &Path, invocation: &Invocation, group: &str) -> PathBuf {
+    folder.join(socket::name(&format!("{}/{}/{group}", invocation.address, invocation.namespace)))
 }
 
 /// The socket of the shim that was started for this very container, or for the pod whose sandbox it is.
 pub fn own_socket(invocation: &Invocation) -> PathBuf {
-    Path::new(SOCKETS).join(name(invocation, &invocation.id))
+    socket_of(Path::new(socket::FOLDER), invocation, &invocation.id)
 }
 
 /// The bundle of the sandbox that a container of a pod belongs to.
@@ -147,61 +137,6 @@ fn manager_of(invocation: &Invocation, sandbox: Option<&Bundle>, policy: &Policy
 pub fn address_of(bundle: &Path) -> Option<PathBuf> {
     let address = fs::read_to_string(bundle.join(ADDRESS_FILE)).ok()?;
     Some(PathBuf::from(address.trim_start_matches("unix://")))
-}
-
-/// Binds the socket; `None` when a shim serves it. A socket that nobody serves is what a killed shim left behind. The
-/// folder must be locked.
-fn listen(socket: &Path) -> Result<Option<UnixListener>> {
-    for _ in 0..2 {
-        match UnixListener::bind(socket) {
-            Ok(listener) => return Ok(Some(listener)),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => match UnixStream::connect(socket) {
-                Ok(_) => return Ok(None),
-                Err(_) => {
-                    fs::remove_file(socket).with_context(|| format!("cannot remove {}", socket.display()))?;
-                    forget(socket);
-                }
-            },
-            Err(error) => {
-                return Err(error).with_context(|| format!("cannot listen on {}", socket.display()));
-            }
-        }
-    }
-    anyhow::bail!("{} is bound and served by nobody", socket.display())
-}
-
-/// Removes a shim's socket when nobody serves it any more, and what else is a manager's own: a killed one
-/// could not.
-///
-/// Returns false while somebody holds it: a shim, or for a moment a child that was just forked when its shim was killed.
-pub fn remove_stale_socket(socket: &Path) -> bool {
-    let Some(Ok(_locked)) = socket.parent().map(lock) else { return true };
-    match UnixStream::connect(socket) {
-        Ok(_) => return false,
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            if let Err(error) = fs::remove_file(socket) {
-                eprintln!("cannot remove {}: {error}", socket.display());
-            }
-            forget(socket);
-        }
-        Err(_) => {}
-    }
-    true
-}
-
-/// Takes away what else a killed shim has left whose socket this was.
-fn forget(socket: &Path) {
-    if let Some(name) = socket.file_name().and_then(|name| name.to_str()) {
-        manager::forget(name);
-        scrape::forget(name);
-    }
-}
-
-/// One process at a time looks for a shim, makes one, or ends: a socket that is bound and does not listen yet looks like one that nobody serves.
-pub fn lock(folder: &Path) -> io::Result<fs::File> {
-    let folder = fs::File::open(folder)?;
-    flock(&folder, FlockOperation::LockExclusive)?;
-    Ok(folder)
 }
 
 /// Writes the address where containerd looks for it: the bundle (containerd 1.7 leaves that to the shim) and stdout.

@@ -41,9 +41,14 @@ fn refused(bundle: Bundle<'_>, nest: &Nest, words: &[&str]) -> Result<()> {
     works(nest, bundle.id())
 }
 
-/// Runs an ordinary container.
+/// Expects that nothing is left, then runs an ordinary container.
 fn works(nest: &Nest, id: &str) -> Result<()> {
     nest.assert_clean()?;
+    runs(nest, id)
+}
+
+/// Runs an ordinary container.
+fn runs(nest: &Nest, id: &str) -> Result<()> {
     let bundle = Bundle::of(nest, id, "hello.wasm")?;
     let shim = bundle.shim(Generation::V2)?;
     let code = shim.run()?;

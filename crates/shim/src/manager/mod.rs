@@ -13,10 +13,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use sha2::{Digest, Sha256};
 
 use crate::observe::scrape;
-use crate::{heap, start};
+use crate::{heap, socket};
 
 pub use arrivals::{Arrival, arrivals};
 pub use notes::Notes;
@@ -72,7 +71,7 @@ impl Manager {
             };
             if idle >= self.idle_exit {
                 // Whoever looks for a manager holds this lock until it has a slot.
-                let _locked = start::lock(socket.parent().unwrap_or(Path::new("/")))?;
+                let _locked = socket::lock(socket.parent().unwrap_or(Path::new("/")))?;
                 if tasks() == 0 && self.slots.are_free() {
                     tracing::info!("ends: it had nothing to do");
                     return self.withdraw(socket);
@@ -103,6 +102,5 @@ pub fn name(containerd: &str) -> Result<String> {
     use std::os::unix::fs::MetadataExt;
     let program = fs::metadata("/proc/self/exe").context("cannot look at this program")?;
     let build = (program.dev(), program.ino(), program.mtime(), program.mtime_nsec());
-    let name = Sha256::digest(format!("manager/{containerd}/{}/{build:?}", env!("CARGO_PKG_VERSION")));
-    Ok(name.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(socket::name(&format!("manager/{containerd}/{}/{build:?}", env!("CARGO_PKG_VERSION"))))
 }

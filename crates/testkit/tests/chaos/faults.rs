@@ -28,7 +28,7 @@ impl<'a> Injector<'a> {
     /// Waits for a while, then breaks something, and mends it.
     pub fn strike(&mut self) -> Result<()> {
         std::thread::sleep(Duration::from_millis(500 + self.dice.throw(1500)));
-        match self.dice.throw(9) {
+        match self.dice.throw(10) {
             0 => self.fault("kill -9 of containerd", false, |it| {
                 it.daemon.kill()?;
                 it.pause(1000);
@@ -49,6 +49,13 @@ impl<'a> Injector<'a> {
             5 => self.fault("a shim that stands still", false, |it| it.hold(Injector::shims)),
             6 => self.fault("a host that stands still", false, |it| it.hold(Injector::hosts)),
             7 => self.fault("a full disk", false, Injector::fill),
+            8 => self.fault("kill -9 of the newest shim", true, |it| {
+                // containerd may not have reached it yet.
+                match it.shims()?.iter().max_by_key(|process| process.pid) {
+                    Some(process) => it.daemon.nest().end(process, Signal::KILL),
+                    None => Ok(()),
+                }
+            }),
             _ => self.fault("nonsense on a shim's socket", false, Injector::nonsense),
         }
     }

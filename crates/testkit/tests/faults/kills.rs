@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use testkit::{Bundle, Generation, Nest, Process, alone, eventually, until};
 
-use super::works;
+use super::{runs, works};
 
 /// The one process of the nest whose command line has this word.
 fn find(nest: &Nest, word: &str) -> Result<Option<Process>> {
@@ -134,6 +134,19 @@ fn a_shim_that_is_killed_while_it_compiles_leaves_nothing() -> Result<()> {
             until("it compiles", 30, || find(nest, "compile"))?;
             kill_and_delete(nest, &bundle)
         })
+    })
+}
+
+/// containerd removes the bundle of a shim that it could not reach, and calls no `delete`.
+#[test]
+fn a_shim_that_is_killed_before_containerd_has_reached_it_is_cleared_away_by_the_next_to_end() -> Result<()> {
+    alone(|nest| {
+        let bundle = Bundle::of(nest, "unknown", "spin.wasm")?;
+        let _shim = bundle.shim(Generation::V3)?;
+        kill(nest, "-id")?;
+        std::fs::remove_dir_all(bundle.path())?;
+        ensure!(!nest.leftovers()?.is_empty(), "it had no socket");
+        runs(nest, "another")
     })
 }
 
