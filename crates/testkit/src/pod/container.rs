@@ -253,7 +253,7 @@ impl PodContainer<'_> {
 
     /// Waits until CRI says so: it hears of that by one way and of the end by another, and handles the two beside each other.
     pub fn is_oom_killed(&self) -> Result<()> {
-        eventually("it was killed for want of memory", 10, || Ok(self.status()?.reason == "OOMKilled"))
+        eventually("it was killed for want of memory", 30, || Ok(self.status()?.reason == "OOMKilled"))
     }
 
     /// SIGTERM, and SIGKILL after some seconds.

@@ -178,7 +178,7 @@ testkit::pod_stories! {
             assert_ne!(namespace(holder.pid, kind)?, namespace(shim, kind)?, "{kind}");
         }
         pod.remove()?;
-        eventually("it ends with the pod", 10, || Ok(holders(node)?.is_empty()))?;
+        eventually("it ends with the pod", 30, || Ok(holders(node)?.is_empty()))?;
     }
 
     fn containers_that_share_their_processes_see_each_other_and_nothing_else(node) {

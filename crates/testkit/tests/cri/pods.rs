@@ -72,7 +72,7 @@ testkit::pod_stories! {
         assert_eq!(second.end()?.exit_code, 137);
         assert!(pod.is_ready()?, "a pod outlives its containers");
         pod.remove()?;
-        eventually("the shim goes with its pod", 10, || Ok(node.shims()?.is_empty()))?;
+        eventually("the shim goes with its pod", 30, || Ok(node.shims()?.is_empty()))?;
     }
 
     fn a_host_that_crashes_takes_no_other_with_it(node) {
@@ -100,7 +100,7 @@ testkit::pod_stories! {
         one.remove()?;
         let ticks = witness.output("stdout")?.lines().count();
         eventually("the other ticks on", 30, || Ok(witness.output("stdout")?.lines().count() > ticks + 3))?;
-        eventually("its shim goes", 10, || Ok(node.shims()?.len() == 1))?;
+        eventually("its shim goes", 30, || Ok(node.shims()?.len() == 1))?;
         other.remove()?;
     }
 

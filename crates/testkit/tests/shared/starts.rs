@@ -69,7 +69,7 @@ fn an_idle_manager_ends_and_leaves_nothing() -> Result<()> {
         let bundle = bundle(nest, "only")?;
         let shim = bundle.shim(Generation::V2)?;
         let manager = manager(nest)?;
-        let cgroups = until("it is in cgroups of its own", 10, || {
+        let cgroups = until("it is in cgroups of its own", 30, || {
             let wanted = if Path::new("/sys/fs/cgroup/memory").is_dir() { V1 } else { &[] };
             let cgroups = cgroups_of(&manager);
             let is_in = |controller: &&str| {
@@ -85,7 +85,7 @@ fn an_idle_manager_ends_and_leaves_nothing() -> Result<()> {
             let entries = fs::read_dir(nest.see(left)).into_iter().flatten().count();
             assert_eq!(entries, 0, "{left}");
         }
-        eventually("its cgroups are gone", 10, || Ok(cgroups.iter().all(|cgroup| !cgroup.exists())))
+        eventually("its cgroups are gone", 30, || Ok(cgroups.iter().all(|cgroup| !cgroup.exists())))
     })
 }
 
