@@ -78,7 +78,7 @@ pub fn run(listener: UnixListener, setting: Setting) -> Result<()> {
     if setting.manager.is_none() {
         address.withdraw();
     }
-    if let Some(folder) = setting.socket.parent() {
+    if let (Ok(()), Some(folder)) = (&result, setting.socket.parent()) {
         socket::sweep(folder);
     }
     result
