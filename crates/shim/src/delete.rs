@@ -65,9 +65,6 @@ pub fn delete(invocation: &Invocation) -> Result<()> {
     if !answers {
         let socket = address.unwrap_or_else(|| start::own_socket(invocation));
         wait_for(LETTING_GO, || socket::remove_stale(&socket));
-        if let Some(folder) = socket.parent() {
-            socket::sweep(folder);
-        }
     }
     let exited_at = timestamp(SystemTime::now());
     let response = DeleteResponse { pid, exit_status: KILLED, exited_at, ..DeleteResponse::default() };

@@ -50,11 +50,7 @@ impl<'a> Injector<'a> {
             6 => self.fault("a host that stands still", false, |it| it.hold(Injector::hosts)),
             7 => self.fault("a full disk", false, Injector::fill),
             8 => self.fault("kill -9 of the newest shim", true, |it| {
-                // containerd may not have reached it yet.
-                match it.shims()?.iter().max_by_key(|process| process.pid) {
-                    Some(process) => it.daemon.nest().end(process, Signal::KILL),
-                    None => Ok(()),
-                }
+                it.signal(Injector::newest_shim, Signal::KILL)
             }),
             _ => self.fault("nonsense on a shim's socket", false, Injector::nonsense),
         }
@@ -104,6 +100,11 @@ impl<'a> Injector<'a> {
 
     fn shims(&self) -> Result<Vec<Process>> {
         self.daemon.nest().shims()
+    }
+
+    /// One that containerd may not have reached yet, or none.
+    fn newest_shim(&self) -> Result<Vec<Process>> {
+        Ok(self.shims()?.into_iter().max_by_key(|process| process.pid).into_iter().collect())
     }
 
     fn hosts(&self) -> Result<Vec<Process>> {
